@@ -1,0 +1,234 @@
+//! Codec: what crosses the border of a node, as values. The shell and the simulator speak only these.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+/// A reference point of TS 23.002, that is, a side of a node with its own address and timers.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Interface {
+    /// UE to P-CSCF.
+    Gm,
+    /// Between CSCFs.
+    Mw,
+}
+
+/// A transport of SIP.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// Streams.
+    Tcp,
+}
+
+/// A stream connection that the shell holds, numbered by the shell (accepted and opened alike).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ConnectionId(pub u64);
+
+/// Where a SIP message came from, and the way back: one path between two addresses.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Flow {
+    /// The side of the node.
+    pub interface: Interface,
+    /// The transport.
+    pub transport: Transport,
+    /// Our address and port.
+    pub local: SocketAddr,
+    /// The peer's address and port, as the packet carried them.
+    pub remote: SocketAddr,
+    /// The connection, for streams.
+    pub connection: Option<ConnectionId>,
+}
+
+/// Where a SIP message is to go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Destination {
+    /// Back along a flow. A stream that is gone makes the send fail.
+    Flow(Flow),
+    /// To an address; streams are opened or reused by the shell.
+    Address {
+        /// The side of the node to send from.
+        interface: Interface,
+        /// The transport.
+        transport: Transport,
+        /// Whereto.
+        remote: SocketAddr,
+    },
+}
+
+/// One SIP message to be written.
+#[derive(Clone, Debug)]
+pub struct Transmit {
+    /// The printed message.
+    pub bytes: Bytes,
+    /// Whereto.
+    pub destination: Destination,
+    /// Given back in [`SipInput::SendFailed`] when the write or the connect fails.
+    pub tag: SendTag,
+}
+
+/// Who asked for a transmission.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SendTag(pub u64);
+
+/// A question about where a URI is served (RFC 3263).
+#[derive(Clone, Debug)]
+pub struct ResolveRequest {
+    /// Given back in the answer.
+    pub id: ResolveId,
+    /// Host name, never a numeric address.
+    pub host: String,
+    /// Explicit port: then only A/AAAA are asked.
+    pub port: Option<u16>,
+    /// Explicit transport.
+    pub transport: Option<Transport>,
+}
+
+/// Number of a [`ResolveRequest`], unique in one node.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ResolveId(pub u64);
+
+/// One place that serves a URI; an answer lists them in the order in which to try.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ResolvedTarget {
+    /// The transport.
+    pub transport: Transport,
+    /// The address.
+    pub remote: SocketAddr,
+}
+
+/// Why a message that came in was not one.
+#[derive(Clone, Debug)]
+pub struct Malformed {
+    /// Where it came from.
+    pub flow: Flow,
+    /// Short reason, a metric label.
+    pub reason: &'static str,
+    /// What was read (at most the configured message size), for a 400 where the RFC allows one.
+    pub bytes: Bytes,
+}
+
+/// SIP events for a node.
+#[derive(Clone, Debug)]
+pub enum SipInput {
+    /// A whole message, framed by the shell, scanned and printed as it came.
+    Received {
+        /// Where it came from.
+        flow: Flow,
+        /// The message.
+        message: crate::sip::Message,
+    },
+    /// Something that does not scan as SIP.
+    Malformed(Malformed),
+    /// A transmission could not be made: no route, refused, connection gone, queue full.
+    SendFailed(SendTag),
+    /// The answer to a [`ResolveRequest`]; empty when the name serves nothing or DNS is dead.
+    Resolved {
+        /// Of the question.
+        id: ResolveId,
+        /// In the order in which to try.
+        targets: Vec<ResolvedTarget>,
+    },
+    /// A stream is gone.
+    ConnectionClosed(ConnectionId),
+}
+
+/// What a node asks of SIP's shell.
+#[derive(Clone, Debug)]
+pub enum SipOutput {
+    /// Send one message.
+    Transmit(Transmit),
+    /// Ask DNS.
+    Resolve(ResolveRequest),
+    /// Close a stream.
+    Close(ConnectionId),
+}
+
+/// Diameter events for a node. Connections are numbered by the shell, dial attempts by the node.
+#[derive(Clone, Debug)]
+pub enum DiameterInput {
+    /// A connection is up: accepted (`attempt` is `None`) or dialled by us.
+    Connected {
+        /// Its number.
+        connection: ConnectionId,
+        /// The dial attempt that made it.
+        attempt: Option<u64>,
+        /// Our end.
+        local: SocketAddr,
+        /// The peer's end.
+        remote: SocketAddr,
+    },
+    /// A dial attempt failed.
+    ConnectFailed {
+        /// Of the attempt.
+        attempt: u64,
+        /// For the log.
+        reason: String,
+    },
+    /// One whole message, framed by its length field.
+    Message {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Header and AVPs, not yet checked beyond the length field.
+        bytes: Bytes,
+    },
+    /// The connection is gone (closed, reset, or its framing was lost).
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+/// What a node asks of Diameter's shell.
+#[derive(Clone, Debug)]
+pub enum DiameterOutput {
+    /// Dial a peer.
+    Connect {
+        /// Comes back in the event.
+        attempt: u64,
+        /// `IP:port`, or `name:port` for the shell to resolve.
+        address: String,
+    },
+    /// Write one message with one write.
+    Send {
+        /// On which connection.
+        connection: ConnectionId,
+        /// The whole message.
+        bytes: Bytes,
+    },
+    /// Close a connection.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+/// What an operator asks of a node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Command {
+    /// Finish what is in progress, refuse what is new with 503, then say [`NetOutput::Drained`] (SC-22).
+    Drain,
+}
+
+/// Everything that can happen to a node.
+#[derive(Clone, Debug)]
+pub enum NetInput {
+    /// On SIP.
+    Sip(SipInput),
+    /// On Diameter.
+    Diameter(DiameterInput),
+    /// From the operator.
+    Command(Command),
+}
+
+/// Everything that a node can ask for.
+#[derive(Clone, Debug)]
+pub enum NetOutput {
+    /// Of SIP.
+    Sip(SipOutput),
+    /// Of Diameter.
+    Diameter(DiameterOutput),
+    /// The node has nothing in progress any more, after [`Command::Drain`].
+    Drained,
+}

@@ -1,0 +1,219 @@
+//! Machine: the one contract between pure cores and the world, and the timer table that cores use.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+/// A network function, or a test peer, driven from outside.
+///
+/// **The rule: after every `handle*`, drain `poll_output` to `None` before the next.**
+/// `now` never goes back. A spurious `handle_timeout` is a no-op. A node reads no clock, opens no
+/// socket and draws no entropy: the driver (`shell::driver`) or the simulator gives it everything.
+pub trait Node {
+    /// What the world tells the node.
+    type Input;
+    /// What the node asks of the world.
+    type Output;
+    /// Takes one input at time `now`.
+    fn handle(&mut self, now: Instant, input: Self::Input);
+    /// Fires every timer that is due at `now`.
+    fn handle_timeout(&mut self, now: Instant);
+    /// The next output, or `None` when all has been said.
+    fn poll_output(&mut self) -> Option<Self::Output>;
+    /// When `handle_timeout` wants to be called next.
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// Adds this node's counters and gauges to `out`.
+    fn metrics(&self, out: &mut Metrics);
+}
+
+/// Chance and calendar for one node: everything it may not draw by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed {
+    /// 32 bytes of entropy (OS entropy in the shell, the test's number in simulation).
+    pub entropy: [u8; 32],
+    /// Wall-clock second of the start, for Origin-State-Id, End-to-End ids and printed dates.
+    pub boot_unix_secs: u64,
+}
+
+impl Seed {
+    /// A seed made of one number, for tests and simulations.
+    #[must_use]
+    pub fn from_number(number: u64) -> Self {
+        let mut entropy = [0; 32];
+        entropy[..8].copy_from_slice(&number.to_be_bytes());
+        Self {
+            entropy,
+            boot_unix_secs: 1_767_225_600,
+        }
+    }
+
+    /// The node's own random number generator. `stream` keeps two users of one seed apart.
+    #[must_use]
+    pub fn rng(&self, stream: u8) -> StdRng {
+        let mut entropy = self.entropy;
+        entropy[31] ^= stream;
+        StdRng::from_seed(entropy)
+    }
+}
+
+/// Named numbers of one node, filled on demand by [`Node::metrics`].
+///
+/// Names follow Prometheus: `ims_<what>_total` for counters, no suffix for gauges.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    values: BTreeMap<(&'static str, Vec<(&'static str, String)>), (MetricKind, u64)>,
+}
+
+/// How a value moves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes both ways.
+    Gauge,
+}
+
+impl Metrics {
+    /// Adds to a counter.
+    pub fn counter(&mut self, name: &'static str, labels: &[(&'static str, &str)], value: u64) {
+        self.add(name, labels, MetricKind::Counter, value);
+    }
+
+    /// Adds to a gauge.
+    pub fn gauge(&mut self, name: &'static str, labels: &[(&'static str, &str)], value: u64) {
+        self.add(name, labels, MetricKind::Gauge, value);
+    }
+
+    /// All values, by name, then labels.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[(&'static str, String)], MetricKind, u64)> {
+        self.values
+            .iter()
+            .map(|((name, labels), (kind, value))| (*name, labels.as_slice(), *kind, *value))
+    }
+
+    /// The sum of all values of this name whose labels include all of `labels`.
+    #[must_use]
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        self.iter()
+            .filter(|(n, l, _, _)| {
+                *n == name
+                    && labels
+                        .iter()
+                        .all(|(k, v)| l.iter().any(|(lk, lv)| lk == k && lv == v))
+            })
+            .map(|(_, _, _, value)| value)
+            .sum()
+    }
+
+    fn add(&mut self, name: &'static str, labels: &[(&'static str, &str)], kind: MetricKind, value: u64) {
+        let labels = labels.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        let slot = self.values.entry((name, labels)).or_insert((kind, 0));
+        slot.1 = slot.1.saturating_add(value);
+    }
+}
+
+/// Counters that a machine keeps while it runs, by (name, reason); copied out by [`Node::metrics`].
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    values: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Counters {
+    /// Counts one event of `name` with the label `reason`.
+    pub fn count(&mut self, name: &'static str, reason: &'static str) {
+        let slot = self.values.entry((name, reason)).or_insert(0);
+        *slot = slot.saturating_add(1);
+    }
+
+    /// Copies everything to `out` under the label `reason`.
+    pub fn export(&self, out: &mut Metrics) {
+        for ((name, reason), value) in &self.values {
+            out.counter(name, &[("reason", reason)], *value);
+        }
+    }
+
+    /// The present value of one counter.
+    #[must_use]
+    pub fn get(&self, name: &'static str, reason: &'static str) -> u64 {
+        self.values.get(&(name, reason)).copied().unwrap_or(0)
+    }
+}
+
+/// Timers by key: at most one instant per key, popped in order of time, then key.
+#[derive(Clone, Debug)]
+pub struct TimerTable<K> {
+    by_time: BTreeSet<(Instant, K)>,
+    by_key: BTreeMap<K, Instant>,
+}
+
+impl<K: Clone + Ord> Default for TimerTable<K> {
+    fn default() -> Self {
+        Self {
+            by_time: BTreeSet::new(),
+            by_key: BTreeMap::new(),
+        }
+    }
+}
+
+impl<K: Clone + Ord> TimerTable<K> {
+    /// Arms or re-arms the timer of `key`.
+    pub fn set(&mut self, key: K, at: Instant) {
+        if let Some(old) = self.by_key.insert(key.clone(), at) {
+            self.by_time.remove(&(old, key.clone()));
+        }
+        self.by_time.insert((at, key));
+    }
+
+    /// Stops the timer of `key`; no effect when there is none.
+    pub fn cancel(&mut self, key: &K) {
+        if let Some(old) = self.by_key.remove(key) {
+            self.by_time.remove(&(old, key.clone()));
+        }
+    }
+
+    /// Takes the earliest timer that is due at `now`.
+    pub fn pop_expired(&mut self, now: Instant) -> Option<K> {
+        let (at, _) = self.by_time.first()?;
+        if *at > now {
+            return None;
+        }
+        let (_, key) = self.by_time.pop_first()?;
+        self.by_key.remove(&key);
+        Some(key)
+    }
+
+    /// When the earliest timer is due.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// When the timer of `key` is due.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<Instant> {
+        self.by_key.get(key).copied()
+    }
+
+    /// How many timers run.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Whether no timer runs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+}
+
+/// The earlier of two optional instants.
+#[must_use]
+pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,30 @@
+//! Codec: tokens that come back to us carry their shard in a fixed place.
+//!
+//! Layout: two hex digits of the shard, then random letters. Every Via branch, Path, Service-Route and
+//! Record-Route token of ours has it, so that any receiving thread finds the owner without parsing further.
+
+use rand::Rng;
+
+/// Which shard of a node owns something.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ShardId(pub u8);
+
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// A fresh unguessable token of 2 + 26 characters (130 random bits) in `[0-9a-z]`.
+pub fn fresh(shard: ShardId, rng: &mut impl Rng) -> String {
+    let mut text = format!("{:02x}", shard.0);
+    for _ in 0..26 {
+        let index: usize = rng.random_range(0..ALPHABET.len());
+        text.push(char::from(*ALPHABET.get(index).unwrap_or(&b'a')));
+    }
+    text
+}
+
+/// The shard of a token, or `None` when it is not one of ours.
+#[must_use]
+pub fn shard_of(token: &[u8]) -> Option<ShardId> {
+    let head = std::str::from_utf8(token.get(..2)?).ok()?;
+    (token.len() == 28).then_some(())?;
+    u8::from_str_radix(head, 16).ok().map(ShardId)
+}

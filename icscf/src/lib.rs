@@ -1,0 +1,1 @@
+//! I-CSCF: finds the S-CSCF (TS 24.229 5.3)

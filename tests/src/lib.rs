@@ -1,0 +1,1 @@
+//! The testkit (simulated UE, embedded HSS, virtual world), the lab, and all suites
