@@ -1,0 +1,134 @@
+//! Engine: identities as the log may show them.
+
+use std::fmt;
+
+/// An identity, URI or number whose `Display` and `Debug` show only enough to tell two users apart.
+///
+/// Of the user part at most the first five characters (for an IMSI: MCC and MNC) and the last two are
+/// printed, never more than about half of it; of the host only the first label.
+///
+/// ```
+/// use ims_common::telemetry::redact::Redacted;
+/// let impi = "001010000000001@ims.mnc001.mcc001.3gppnetwork.org";
+/// assert_eq!(Redacted(impi).to_string(), "00101…01@ims…");
+/// ```
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Redacted<T>(pub T);
+
+const HEAD_MAX: usize = 5;
+const TAIL_MAX: usize = 2;
+
+impl<T: AsRef<[u8]>> fmt::Display for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy(self.0.as_ref());
+        let (scheme, rest) = split_scheme(&text);
+        f.write_str(scheme)?;
+        // Parameters and headers may carry identities of their own.
+        let rest = rest.split(['?', '>']).next().unwrap_or_default();
+        let (user, host) = match rest.rsplit_once('@') {
+            Some((user, host)) => (user, Some(host)),
+            None => (rest, None),
+        };
+        write_user(f, user)?;
+        match host {
+            Some(host) => write_host(f, host),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<T: AsRef<[u8]>> fmt::Debug for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Splits off `sip:`, `tel:` and the like, but not an unlucky user part with a password.
+fn split_scheme(text: &str) -> (&str, &str) {
+    match text.split_once(':') {
+        Some((scheme, rest))
+            if (2..=5).contains(&scheme.len()) && scheme.chars().all(|c| c.is_ascii_alphabetic()) =>
+        {
+            (&text[..=scheme.len()], rest)
+        }
+        _ => ("", text),
+    }
+}
+
+fn write_user(f: &mut fmt::Formatter<'_>, user: &str) -> fmt::Result {
+    let user: Vec<char> = user
+        .split([';', ':'])
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
+    let head = HEAD_MAX.min(user.len() / 3);
+    let tail = TAIL_MAX.min(user.len() / 5);
+    for c in user.iter().take(head) {
+        write!(f, "{c}")?;
+    }
+    f.write_str("…")?;
+    for c in user.iter().skip(user.len() - tail) {
+        write!(f, "{c}")?;
+    }
+    Ok(())
+}
+
+fn write_host(f: &mut fmt::Formatter<'_>, host: &str) -> fmt::Result {
+    let label = host.split(['.', ':', ';']).next().unwrap_or_default();
+    f.write_str("@")?;
+    for c in label
+        .chars()
+        .take(16)
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+    {
+        write!(f, "{c}")?;
+    }
+    f.write_str("…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        Redacted(text).to_string()
+    }
+
+    #[test]
+    fn an_imsi_shows_its_network_and_two_digits() {
+        assert_eq!(
+            shown("sip:001010000000001@ims.mnc001.mcc001.3gppnetwork.org"),
+            "sip:00101…01@ims…"
+        );
+    }
+
+    #[test]
+    fn a_short_user_part_shows_less_than_half() {
+        assert_eq!(shown("sip:alice@home.example"), "sip:a…e@home…");
+        assert_eq!(shown("tel:+15550001"), "tel:+15…1");
+        assert_eq!(shown("al"), "…");
+        assert_eq!(shown(""), "…");
+    }
+
+    #[test]
+    fn parameters_passwords_and_headers_are_not_shown() {
+        let text = shown("sip:+1555000199:secret@h.example;x=+1555000199?To=sip:+1555000199@h");
+        assert!(!text.contains("secret"), "{text}");
+        assert!(!text.contains("1555000199"), "{text}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_break_the_log() {
+        assert_eq!(
+            Redacted(&b"sip:\xff\xfe\r\n@\x1b[0m"[..]).to_string(),
+            "sip:…@0m…"
+        );
+    }
+
+    #[test]
+    fn debug_is_display() {
+        assert_eq!(format!("{:?}", Redacted("alice")), "a…e");
+    }
+}
