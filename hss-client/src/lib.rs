@@ -1,1 +1,8 @@
-//! Cx towards the HSS: dictionary, commands, user data, client (TS 29.228, TS 29.229)
+//! Cx towards the HSS: commands as values, the dictionary behind them, and the client.
+//!
+//! * [`cx`]: [`cx::Uar`] … [`cx::Ppa`], [`cx::CxResult`], [`cx::CxInput`], [`cx::CxOutput`]
+//! * [`with_hss`]: [`with_hss::CxUser`], and [`with_hss::WithHss`], which joins a CSCF and the client
+#![warn(missing_docs)]
+
+pub mod cx;
+pub mod with_hss;
