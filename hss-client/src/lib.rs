@@ -1,8 +1,10 @@
 //! Cx towards the HSS: commands as values, the dictionary behind them, and the client.
 //!
-//! * [`cx`]: [`cx::Uar`] … [`cx::Ppa`], [`cx::CxResult`], [`cx::CxInput`], [`cx::CxOutput`]
-//! * [`with_hss`]: [`with_hss::CxUser`], and [`with_hss::WithHss`], which joins a CSCF and the client
+//! * [`cx`] has [`cx::Uar`] … [`cx::Ppa`], [`cx::CxResult`], [`cx::CxInput`], [`cx::CxOutput`]
+//! * [`client`] has [`client::HssClient`]
+//! * [`with_hss`] has [`with_hss::CxUser`] and [`with_hss::WithHss`], which joins a CSCF and the client
 #![warn(missing_docs)]
 
+pub mod client;
 pub mod cx;
 pub mod with_hss;

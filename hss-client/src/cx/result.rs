@@ -80,7 +80,10 @@ mod tests {
     #[test]
     fn same_number_in_the_other_avp_is_another_result() {
         assert_ne!(CxResult::SUCCESS, CxResult::FIRST_REGISTRATION);
-        assert_ne!(CxResult::AUTHORIZATION_REJECTED, CxResult::IDENTITY_NOT_REGISTERED);
+        assert_ne!(
+            CxResult::AUTHORIZATION_REJECTED,
+            CxResult::IDENTITY_NOT_REGISTERED
+        );
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Codec: values inside Cx commands (TS 29.229 6.3).
 
-use std::fmt;
-
-use ims_common::aka::AuthVector;
+use ims_common::aka::{AuthVector, Secret};
 
 macro_rules! enumerated {
     ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $variant:ident = $value:literal,)+ }) => {
@@ -146,7 +144,12 @@ impl AuthScheme {
     /// The scheme of a text, letters in any case.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        let known = [Self::DigestAkaV1Md5, Self::DigestAkaV2Sha256, Self::SipDigest, Self::Unknown];
+        let known = [
+            Self::DigestAkaV1Md5,
+            Self::DigestAkaV2Sha256,
+            Self::SipDigest,
+            Self::Unknown,
+        ];
         known
             .into_iter()
             .find(|scheme| scheme.as_str().eq_ignore_ascii_case(text.trim()))
@@ -155,7 +158,7 @@ impl AuthScheme {
 }
 
 /// One SIP-Auth-Data-Item (612) of a MAA.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum AuthItem {
     /// An authentication vector of IMS AKA.
     Aka(AuthVector),
@@ -165,8 +168,8 @@ pub enum AuthItem {
     Unusable(&'static str),
 }
 
-/// SIP-Digest-Authenticate (635). TS 29.229 6.3.36. `Debug` hides the hashes.
-#[derive(Clone, Eq, PartialEq)]
+/// SIP-Digest-Authenticate (635). TS 29.229 6.3.36.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DigestHa1 {
     /// Digest-Realm.
     pub realm: String,
@@ -175,19 +178,7 @@ pub struct DigestHa1 {
     /// Digest-Algorithm; absent means MD5.
     pub algorithm: Option<String>,
     /// Digest-HA1, hexadecimal.
-    pub ha1: String,
+    pub ha1: Secret<String>,
     /// Alternate-Digest-HA1 of SHA-256, hexadecimal.
-    pub ha1_sha256: Option<String>,
-}
-
-impl fmt::Debug for DigestHa1 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DigestHa1")
-            .field("realm", &self.realm)
-            .field("qop", &self.qop)
-            .field("algorithm", &self.algorithm)
-            .field("ha1", &"<redacted>")
-            .field("ha1_sha256", &"<redacted>")
-            .finish()
-    }
+    pub ha1_sha256: Option<Secret<String>>,
 }
