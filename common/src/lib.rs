@@ -2,12 +2,14 @@
 //!
 //! * [`node`]: the one contract, [`node::Node`], and [`node::TimerTable`]
 //! * [`net`]: what crosses a node's border, as values
+//! * [`config`]: configuration files
 //! * [`sip`]: SIP messages
 //! * [`identity`]: IMPI, IMPU, realm; [`aka`]: authentication; [`telemetry`]: what the log may show
 //! * [`token`], [`limits`]: small pure things
 #![warn(missing_docs)]
 
 pub mod aka;
+pub mod config;
 pub mod identity;
 pub mod limits;
 pub mod net;

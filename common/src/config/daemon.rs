@@ -1,0 +1,109 @@
+//! Codec: what a node's configuration promises to the one `main` that all daemons share.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Cidr, ConfigError, DurationText, LimitsConfig, ListenAddress, LogConfig};
+use crate::net::{Interface, NetInput, NetOutput};
+use crate::node::{Node, Seed};
+
+/// The configuration of one daemon: the value below the file's one top-level key.
+///
+/// Derive `Deserialize` and `Serialize`, with `#[serde(deny_unknown_fields)]` on every struct.
+pub trait DaemonConfig: DeserializeOwned + Serialize + Sized {
+    /// What runs.
+    type Node: Node<Input = NetInput, Output = NetOutput> + 'static;
+    /// The top-level key, and the daemon's name.
+    const NAME: &'static str;
+    /// The documented file: the top-level key and this node's own sections, at an indentation of two.
+    ///
+    /// Lines that begin with `##` are prose; lines that begin with `# ` are defaults, commented out;
+    /// the rest must be set by the operator and shows documentation values.
+    /// [`SHARED_DEFAULTS`](super::SHARED_DEFAULTS) is printed behind it.
+    const DEFAULTS: &'static str;
+
+    /// Makes the node and says what its shell must provide. Checks what one value alone cannot know.
+    ///
+    /// # Errors
+    /// [`ConfigError::invalid`] with the path of the key, beginning with [`NAME`](Self::NAME).
+    fn build(self, seed: Seed) -> Result<(Self::Node, ShellConfig), ConfigError>;
+}
+
+/// One address on which SIP is spoken, over UDP and TCP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SipListener {
+    /// The side of the node.
+    pub interface: Interface,
+    /// Address and port; never the unspecified address.
+    pub address: SocketAddr,
+    /// The key that said so, for complaints: `pcscf.gm.address`.
+    pub key: &'static str,
+}
+
+impl SipListener {
+    /// A listener from its configuration.
+    #[must_use]
+    pub const fn new(interface: Interface, address: ListenAddress, key: &'static str) -> Self {
+        Self {
+            interface,
+            address: address.socket(),
+            key,
+        }
+    }
+}
+
+/// Everything that a node's shell must provide.
+#[derive(Clone, Debug)]
+pub struct ShellConfig {
+    /// The daemon's name, for the log.
+    pub name: &'static str,
+    /// Where SIP is spoken; one per interface and address family.
+    pub sip: Vec<SipListener>,
+    /// Where Diameter connections are accepted.
+    pub diameter_listen: Option<SocketAddr>,
+    /// Our end of the Diameter connections that we dial.
+    pub diameter_local: Option<IpAddr>,
+    /// Blocks of UE addresses: each needs a route.
+    pub ue_pools: Vec<Cidr>,
+    /// Where the operator's HTTP is served.
+    pub admin: Option<SocketAddr>,
+    /// DNS servers; empty: those of the machine.
+    pub dns_servers: Vec<SocketAddr>,
+    /// What is logged.
+    pub log: LogConfig,
+    /// Limits of messages, queues and connections.
+    pub limits: LimitsConfig,
+    /// How long a drain may take.
+    pub drain_timeout: Duration,
+}
+
+/// Default of `drain_timeout`.
+pub const DRAIN_TIMEOUT: DurationText = DurationText::secs(30);
+
+impl ShellConfig {
+    /// A shell that speaks SIP on these listeners and has defaults for all else.
+    #[must_use]
+    pub fn new(name: &'static str, sip: Vec<SipListener>) -> Self {
+        Self {
+            name,
+            sip,
+            diameter_listen: None,
+            diameter_local: None,
+            ue_pools: Vec::new(),
+            admin: None,
+            dns_servers: Vec::new(),
+            log: LogConfig::default(),
+            limits: LimitsConfig::default(),
+            drain_timeout: DRAIN_TIMEOUT.get(),
+        }
+    }
+}
+
+/// `drain_timeout` when the file has none, for `#[serde(default = "…")]`.
+#[must_use]
+pub const fn default_drain_timeout() -> DurationText {
+    DRAIN_TIMEOUT
+}

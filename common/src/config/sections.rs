@@ -1,0 +1,235 @@
+//! Codec: the sections that every node's configuration shares. Defaults stand here and nowhere else.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DomainName, DurationText, ListenAddress, PeerAddress};
+use crate::limits::SipLimits;
+
+/// One side of a node: `gm: {address: 10.20.0.5}`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MwConfig {
+    /// Address of SIP, UDP and TCP; port 5060 unless said.
+    pub address: ListenAddress,
+}
+
+/// The Diameter side of an I- or S-CSCF towards the HSS (TS 29.229).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HssConfig {
+    /// In the order in which to try: `IP:port` or `name:port`, port 3868 unless said.
+    #[serde(default)]
+    pub peers: Vec<PeerAddress>,
+    /// Origin-Host of this node.
+    pub origin_host: DomainName,
+    /// Origin-Realm; the home realm unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin_realm: Option<DomainName>,
+    /// Destination-Realm; the home realm unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination_realm: Option<DomainName>,
+    /// Where to accept connections of HSSs that dial us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Timers and limits of Cx: `cx: {request_timeout: 5s}`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CxConfig {
+    /// Longest wait for an answer, over all peers tried.
+    pub request_timeout: DurationText,
+    /// Tw (RFC 3539 3.4.1), before jitter.
+    pub watchdog: DurationText,
+    /// Tc (RFC 6733 2.1): pause between dial attempts.
+    pub reconnect: DurationText,
+    /// Requests without an answer at a time; above, they fail at once.
+    pub outstanding: usize,
+}
+
+impl Default for CxConfig {
+    fn default() -> Self {
+        Self {
+            request_timeout: DurationText::secs(5),
+            watchdog: DurationText::secs(30),
+            reconnect: DurationText::secs(30),
+            outstanding: 20_000,
+        }
+    }
+}
+
+/// Timers of SIP on both sides (TS 24.229 table 7.7.1).
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SipTimersConfig {
+    /// Towards UEs: 2 s, 16 s, 17 s.
+    pub gm: GmTimersConfig,
+    /// Between CSCFs: the values of RFC 3261.
+    pub mw: MwTimersConfig,
+}
+
+/// Timers towards UEs (TS 24.229 table 7.7.1, column of the P-CSCF towards the UE).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GmTimersConfig {
+    /// Round-trip estimate.
+    pub t1: DurationText,
+    /// Longest retransmission interval of non-INVITE requests and INVITE responses.
+    pub t2: DurationText,
+    /// Longest time a message stays in the network.
+    pub t4: DurationText,
+    /// Proxy's INVITE timeout after a provisional response (RFC 3261 16.6 item 11).
+    pub timer_c: DurationText,
+}
+
+impl Default for GmTimersConfig {
+    fn default() -> Self {
+        Self {
+            t1: DurationText::secs(2),
+            t2: DurationText::secs(16),
+            t4: DurationText::secs(17),
+            timer_c: DurationText::secs(185),
+        }
+    }
+}
+
+/// Timers between CSCFs (TS 24.229 table 7.7.1, column between IM CN subsystem elements).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MwTimersConfig {
+    /// Round-trip estimate.
+    pub t1: DurationText,
+    /// Longest retransmission interval of non-INVITE requests and INVITE responses.
+    pub t2: DurationText,
+    /// Longest time a message stays in the network.
+    pub t4: DurationText,
+    /// Proxy's INVITE timeout after a provisional response (RFC 3261 16.6 item 11).
+    pub timer_c: DurationText,
+}
+
+impl Default for MwTimersConfig {
+    fn default() -> Self {
+        Self {
+            t1: DurationText::millis(500),
+            t2: DurationText::secs(4),
+            t4: DurationText::secs(5),
+            timer_c: DurationText::secs(185),
+        }
+    }
+}
+
+/// Limits of messages, transactions and connections. A node's own tables have theirs in its own sections.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Octets of one SIP message. Above: 513 on datagrams, close on streams.
+    pub message_bytes: usize,
+    /// Header lines of one message. Above: 400.
+    pub headers: usize,
+    /// Octets of one header line. Above: 400.
+    pub header_bytes: usize,
+    /// Octets of a URI. Above: 414.
+    pub uri_bytes: usize,
+    /// Via values of one message. Above: 400.
+    pub vias: usize,
+    /// SIP transactions at a time. Above: 503 with Retry-After.
+    pub transactions: usize,
+    /// Inputs that wait for the node. Above: datagrams are dropped, streams are not read.
+    pub queue: usize,
+    /// TCP connections of SIP at a time. Above: a new one is closed at once.
+    pub connections: usize,
+    /// TCP connections of SIP with one remote address, of those that it opened.
+    pub connections_per_address: usize,
+    /// Octets that wait to be written on one connection. Above: it is closed.
+    pub connection_write_bytes: usize,
+    /// How long a started message may take to be complete. Above: its connection is closed.
+    pub slow_message: DurationText,
+    /// How long a connection may be silent.
+    pub idle_connection: DurationText,
+    /// Longest wait for a TCP connection to open.
+    pub connect: DurationText,
+    /// Octets of one Diameter message. Above: its connection is closed.
+    pub diameter_message_bytes: usize,
+    /// DNS questions at a time. Above: a question gets an empty answer.
+    pub dns_questions: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let sip = SipLimits::default();
+        Self {
+            message_bytes: sip.message_bytes_max,
+            headers: sip.headers_max,
+            header_bytes: sip.header_bytes_max,
+            uri_bytes: sip.uri_bytes_max,
+            vias: sip.vias_max,
+            transactions: 400_000,
+            queue: 4_096,
+            connections: 20_000,
+            connections_per_address: 64,
+            connection_write_bytes: 1_048_576,
+            slow_message: DurationText::secs(30),
+            idle_connection: DurationText::secs(1_800),
+            connect: DurationText::secs(4),
+            diameter_message_bytes: 1_048_576,
+            dns_questions: 1_024,
+        }
+    }
+}
+
+impl LimitsConfig {
+    /// The part that the SIP scanner checks.
+    #[must_use]
+    pub const fn sip(&self) -> SipLimits {
+        SipLimits {
+            message_bytes_max: self.message_bytes,
+            headers_max: self.headers,
+            header_bytes_max: self.header_bytes,
+            uri_bytes_max: self.uri_bytes,
+            vias_max: self.vias,
+        }
+    }
+}
+
+/// What is logged, and how: `log: {level: info, format: text}`.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Lines of this weight and above.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// Weight of a log line.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What needs an operator now.
+    Error,
+    /// What may need an operator.
+    Warn,
+    /// Decisions.
+    #[default]
+    Info,
+    /// Steps.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The documented sections of this file, commented out, as `--print-defaults` shows them after a node's own.
+pub const SHARED_DEFAULTS: &str = include_str!("defaults.yaml");
