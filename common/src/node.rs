@@ -63,8 +63,11 @@ impl Seed {
 /// Names follow Prometheus: `ims_<what>_total` for counters, no suffix for gauges.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    values: BTreeMap<(&'static str, Vec<(&'static str, String)>), (MetricKind, u64)>,
+    values: BTreeMap<SeriesKey, (MetricKind, u64)>,
 }
+
+/// Name and labels of one series.
+type SeriesKey = (&'static str, Vec<(&'static str, String)>);
 
 /// How a value moves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

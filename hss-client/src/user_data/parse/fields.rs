@@ -441,7 +441,7 @@ fn optional_number(walk: &mut Walk<'_>, tag: Tag) -> Read<Option<u32>> {
 }
 
 fn number(walk: &mut Walk<'_>, tag: Tag) -> Read<u32> {
-    optional_number(walk, tag)?.ok_or(UserDataError::BadValue(tag.name()))
+    optional_number(walk, tag)?.ok_or_else(|| UserDataError::BadValue(tag.name()))
 }
 
 /// A boolean of XML Schema: `0`, `1`, `true`, `false`; in any case, for hand-made templates.
