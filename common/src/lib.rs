@@ -6,10 +6,12 @@
 //! * [`sip`]: SIP messages
 //! * [`identity`]: IMPI, IMPU, realm; [`aka`]: authentication; [`telemetry`]: what the log may show
 //! * [`token`], [`limits`]: small pure things
+//! * [`diameter`]: the Diameter base protocol
 #![warn(missing_docs)]
 
 pub mod aka;
 pub mod config;
+pub mod diameter;
 pub mod identity;
 pub mod limits;
 pub mod net;
