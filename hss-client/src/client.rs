@@ -64,7 +64,6 @@ pub enum HssClientInput {
 
 /// What an [`HssClient`] asks for.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "moved once, never stored in bulk")]
 pub enum HssClientOutput {
     /// Of Diameter's shell.
     Diameter(DiameterOutput),

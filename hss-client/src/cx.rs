@@ -3,10 +3,14 @@
 //! A CSCF speaks in [`CxRequest`] and [`CxAnswer`], [`CxPush`] and [`CxPushAnswer`]; no AVP leaves this crate.
 
 mod commands;
+mod decode;
+mod dictionary;
+mod encode;
 mod result;
 mod values;
 
 pub use commands::{Lia, Lir, Maa, Mar, Ppa, Ppr, Rta, Rtr, Saa, Sar, Uaa, Uar};
+pub use encode::RequestHead;
 pub use result::CxResult;
 pub use values::{
     AuthItem, AuthScheme, ChargingInformation, DeregistrationReason, DigestHa1, ReasonCode,
