@@ -1,0 +1,67 @@
+//! Testkit: who a phone is, by ISIM or by IMSI, and what it proves it with.
+
+use crate::usim::Usim;
+
+/// The names of a phone (TS 23.003 13).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UeIdentity {
+    /// Private identity, the digest's username.
+    pub impi: String,
+    /// The public identity it registers.
+    pub impu: String,
+    /// The home network's domain, the Request-URI and the realm.
+    pub home: String,
+}
+
+impl UeIdentity {
+    /// Names from an ISIM.
+    #[must_use]
+    pub fn isim(impi: &str, impu: &str, home: &str) -> Self {
+        Self {
+            impi: impi.to_owned(),
+            impu: impu.to_owned(),
+            home: home.to_owned(),
+        }
+    }
+
+    /// Names derived from an IMSI whose MNC has `mnc_digits` digits (TS 23.003 13.2, 13.3, 13.4B).
+    #[must_use]
+    pub fn from_imsi(imsi: &str, mnc_digits: usize) -> Self {
+        let mcc = imsi.get(..3).unwrap_or_default();
+        let mnc = imsi.get(3..3 + mnc_digits).unwrap_or_default();
+        let home = format!("ims.mnc{mnc:0>3}.mcc{mcc}.3gppnetwork.org");
+        Self {
+            impi: format!("{imsi}@{home}"),
+            impu: format!("sip:{imsi}@{home}"),
+            home,
+        }
+    }
+
+    /// The part of the private identity before the `@`.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.impi.split('@').next().unwrap_or_default()
+    }
+}
+
+/// What a phone proves its names with.
+#[derive(Clone, Debug)]
+pub enum Secret {
+    /// A USIM: IMS AKA.
+    Aka(Usim),
+    /// A password: SIP Digest (TS 33.203 Annex N).
+    Digest(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_two_digit_mnc_gets_a_leading_zero() {
+        let identity = UeIdentity::from_imsi("001010000000001", 2);
+        assert_eq!(identity.home, "ims.mnc001.mcc001.3gppnetwork.org");
+        assert_eq!(identity.impu, "sip:001010000000001@ims.mnc001.mcc001.3gppnetwork.org");
+        assert_eq!(identity.user(), "001010000000001");
+    }
+}

@@ -1,0 +1,444 @@
+//! Testkit: the registration procedures of a phone (TS 24.229 5.1.1).
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ims_common::node::Seed;
+use ims_common::proxy::ForwardId;
+use ims_common::sip::Response;
+use md5::{Digest as _, Md5};
+use rand::Rng as _;
+use rand::rngs::StdRng;
+
+use super::identity::Secret;
+use super::shape::Fill;
+use super::{Behaviour, Granted, UeCommand, UeConfig, UeEvent};
+use crate::text::{SipText, param_of};
+use crate::usim::UsimError;
+
+/// When to refresh a registration of this many seconds (TS 24.229 5.1.1.4.1).
+#[must_use]
+pub const fn refresh_after(seconds: u32) -> Duration {
+    let seconds = seconds as u64;
+    Duration::from_secs(if seconds > 1_200 { seconds - 600 } else { seconds / 2 })
+}
+
+/// The last challenge, and what it takes to answer with it again.
+#[derive(Clone, Debug)]
+struct Challenge {
+    realm: String,
+    nonce: String,
+    algorithm: String,
+    qop: bool,
+    opaque: Option<String>,
+    password: Vec<u8>,
+    nonce_count: u32,
+    cnonce: String,
+}
+
+/// What the Authorization header is to say.
+enum Proof {
+    /// Nothing yet: nonce and response are empty.
+    Nothing,
+    /// The answer to the last challenge, or that answer again with the next nonce count.
+    Answer,
+    /// The nonce with an empty response.
+    MacFailure,
+    /// The nonce with AUTS.
+    Resync([u8; 14]),
+}
+
+/// What is under way.
+struct Pending {
+    command: UeCommand,
+    forward: Option<ForwardId>,
+    bad_challenges: u32,
+}
+
+/// The phone's side of a registration.
+pub struct Registrant {
+    rng: StdRng,
+    call_id: String,
+    from_tag: String,
+    cseq: u32,
+    challenge: Option<Challenge>,
+    pending: Option<Pending>,
+    granted: Option<u32>,
+}
+
+impl Registrant {
+    pub(super) fn new(seed: &Seed) -> Self {
+        Self {
+            rng: seed.rng(40),
+            call_id: String::new(),
+            from_tag: String::new(),
+            cseq: 0,
+            challenge: None,
+            pending: None,
+            granted: None,
+        }
+    }
+
+    pub(super) const fn is_registered(&self) -> bool {
+        self.granted.is_some()
+    }
+
+    pub(super) const fn granted(&self) -> Option<u32> {
+        self.granted
+    }
+
+    pub(super) const fn is_busy(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    pub(super) fn awaits(&self, forward: ForwardId) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.forward == Some(forward))
+    }
+
+    pub(super) const fn sent(&mut self, forward: ForwardId) {
+        if let Some(pending) = &mut self.pending {
+            pending.forward = Some(forward);
+        }
+    }
+
+    pub(super) fn on_no_answer(&mut self) {
+        self.pending = None;
+    }
+
+    /// The first REGISTER of a command.
+    pub(super) fn start(&mut self, command: UeCommand, config: &UeConfig) -> String {
+        if command == UeCommand::Register {
+            self.call_id = self.word();
+            self.from_tag = self.word();
+            self.cseq = 0;
+            self.challenge = None;
+        }
+        self.pending = Some(Pending {
+            command,
+            forward: None,
+            bad_challenges: 0,
+        });
+        let proof = if self.challenge.is_some() {
+            Proof::Answer
+        } else {
+            Proof::Nothing
+        };
+        self.request(command, config, &proof)
+    }
+
+    /// Takes a final answer; the REGISTER that follows it, when one does.
+    pub(super) fn on_final(
+        &mut self,
+        response: &Response,
+        config: &mut UeConfig,
+        events: &mut Vec<UeEvent>,
+    ) -> Option<String> {
+        let pending = self.pending.take()?;
+        let text = SipText::new(response.bytes())?;
+        match response.status().as_u16() {
+            200 => {
+                let event = self.on_ok(pending.command, text, config);
+                events.push(event);
+                None
+            }
+            401 | 407 => self.on_challenge(pending, text, config, events),
+            423 if pending.command != UeCommand::Query => self.on_brief(pending, text, config, events),
+            status => {
+                events.push(rejected(status, text));
+                None
+            }
+        }
+    }
+
+    fn on_ok(&mut self, command: UeCommand, text: SipText<'_>, config: &UeConfig) -> UeEvent {
+        let granted = granted(text, config);
+        match command {
+            UeCommand::Register | UeCommand::Refresh => {
+                self.granted = Some(granted.expires);
+                UeEvent::Registered(granted)
+            }
+            UeCommand::Deregister | UeCommand::DeregisterAll => {
+                self.granted = None;
+                UeEvent::Deregistered
+            }
+            UeCommand::Query => UeEvent::Bindings(granted.contacts),
+        }
+    }
+
+    /// RFC 3261 10.2.8: 423 is tried again with the Min-Expires of the answer.
+    fn on_brief(
+        &mut self,
+        pending: Pending,
+        text: SipText<'_>,
+        config: &mut UeConfig,
+        events: &mut Vec<UeEvent>,
+    ) -> Option<String> {
+        events.push(rejected(423, text));
+        config.expires = text.header("Min-Expires")?.parse().ok()?;
+        let command = pending.command;
+        self.pending = Some(pending);
+        let proof = if self.challenge.is_some() {
+            Proof::Answer
+        } else {
+            Proof::Nothing
+        };
+        Some(self.request(command, config, &proof))
+    }
+
+    fn on_challenge(
+        &mut self,
+        mut pending: Pending,
+        text: SipText<'_>,
+        config: &mut UeConfig,
+        events: &mut Vec<UeEvent>,
+    ) -> Option<String> {
+        let value = text.header("WWW-Authenticate")?;
+        let mut challenge = self.read_challenge(value);
+        events.push(UeEvent::Challenged {
+            algorithm: challenge.algorithm.clone(),
+        });
+        if config.behaviour == Behaviour::IgnoreChallenge {
+            return None;
+        }
+        let proof = self.judge(&mut challenge, config, events);
+        let bad = matches!(proof, Proof::MacFailure | Proof::Resync(_));
+        pending.bad_challenges = if bad { pending.bad_challenges + 1 } else { 0 };
+        self.challenge = Some(challenge);
+        // TS 24.229 5.1.1.5.1: after two consecutive invalid challenges the UE stops; it answers the second one too.
+        if pending.bad_challenges > 2 {
+            events.push(UeEvent::GaveUp);
+            return None;
+        }
+        if config.behaviour == Behaviour::NewCallId {
+            self.call_id = self.word();
+        }
+        let command = pending.command;
+        self.pending = Some(pending);
+        Some(self.request(command, config, &proof))
+    }
+
+    fn read_challenge(&mut self, value: &str) -> Challenge {
+        let param = |name| param_of(value, name).map(ToOwned::to_owned);
+        Challenge {
+            realm: param("realm").unwrap_or_default(),
+            nonce: param("nonce").unwrap_or_default(),
+            algorithm: param("algorithm").unwrap_or_else(|| "MD5".to_owned()),
+            qop: param("qop").is_some(),
+            opaque: param("opaque"),
+            password: Vec::new(),
+            nonce_count: 0,
+            cnonce: self.word(),
+        }
+    }
+
+    /// Checks the network's proof and prepares our own (TS 33.203 6.1).
+    fn judge(&self, challenge: &mut Challenge, config: &mut UeConfig, events: &mut Vec<UeEvent>) -> Proof {
+        let usim = match &mut config.secret {
+            Secret::Digest(password) => {
+                challenge.password = password.clone().into_bytes();
+                return Proof::Answer;
+            }
+            Secret::Aka(usim) => usim,
+        };
+        let nonce = STANDARD.decode(&challenge.nonce).unwrap_or_default();
+        let (Some(rand), Some(autn)) = (array::<16>(nonce.get(..16)), array::<16>(nonce.get(16..32))) else {
+            events.push(UeEvent::MacFailure);
+            return Proof::MacFailure;
+        };
+        let result = match config.behaviour {
+            Behaviour::MacFailure => Err(UsimError::MacFailure),
+            Behaviour::AlwaysResync => Err(UsimError::SyncFailure(usim.auts(&rand))),
+            _ => usim.authenticate(&rand, &autn),
+        };
+        match result {
+            Ok(answer) => {
+                events.push(UeEvent::NetworkAuthentic);
+                challenge.password = answer.res.to_vec();
+                if config.behaviour == Behaviour::WrongResponse {
+                    challenge.password.reverse();
+                }
+                Proof::Answer
+            }
+            Err(UsimError::MacFailure) => {
+                events.push(UeEvent::MacFailure);
+                Proof::MacFailure
+            }
+            Err(UsimError::SyncFailure(auts)) => {
+                events.push(UeEvent::SyncFailure);
+                Proof::Resync(auts.0)
+            }
+        }
+    }
+
+    fn request(&mut self, command: UeCommand, config: &UeConfig, proof: &Proof) -> String {
+        self.cseq += 1;
+        let authorization = self.authorization(config, proof);
+        config.shape.request(&Fill {
+            config,
+            command,
+            call_id: &self.call_id,
+            from_tag: &self.from_tag,
+            cseq: self.cseq,
+            authorization: &authorization,
+        })
+    }
+
+    fn authorization(&mut self, config: &UeConfig, proof: &Proof) -> Authorization {
+        let mut authorization = Authorization {
+            realm: config.identity.home.clone(),
+            ..Authorization::default()
+        };
+        let uri = format!("sip:{}", config.identity.home);
+        let Some(challenge) = &mut self.challenge else {
+            return authorization;
+        };
+        authorization.realm.clone_from(&challenge.realm);
+        authorization.nonce.clone_from(&challenge.nonce);
+        authorization.more = format!(",algorithm={}", challenge.algorithm);
+        if let Some(opaque) = &challenge.opaque {
+            authorization.more += &format!(",opaque=\"{opaque}\"");
+        }
+        match proof {
+            Proof::Nothing | Proof::MacFailure => {}
+            Proof::Resync(auts) => {
+                authorization.more += &format!(",auts=\"{}\"", STANDARD.encode(auts));
+                authorization.response = challenge.answer(&config.identity.impi, &uri, &[], &mut authorization.more);
+            }
+            Proof::Answer => {
+                let password = challenge.password.clone();
+                authorization.response =
+                    challenge.answer(&config.identity.impi, &uri, &password, &mut authorization.more);
+            }
+        }
+        authorization
+    }
+
+    fn word(&mut self) -> String {
+        format!("{:016x}", self.rng.random::<u64>())
+    }
+}
+
+impl Challenge {
+    /// RFC 2617 3.2.2, RFC 3310 3.4: the response; what goes with it is added to `more`.
+    fn answer(&mut self, user: &str, uri: &str, password: &[u8], more: &mut String) -> String {
+        self.nonce_count += 1;
+        let ha1 = md5(&[user.as_bytes(), b":", self.realm.as_bytes(), b":", password]);
+        let ha2 = md5(&[b"REGISTER:", uri.as_bytes()]);
+        if !self.qop {
+            return md5(&[ha1.as_bytes(), b":", self.nonce.as_bytes(), b":", ha2.as_bytes()]);
+        }
+        let count = format!("{:08x}", self.nonce_count);
+        *more += &format!(",qop=auth,nc={count},cnonce=\"{}\"", self.cnonce);
+        let middle = format!(":{}:{count}:{}:auth:", self.nonce, self.cnonce);
+        md5(&[ha1.as_bytes(), middle.as_bytes(), ha2.as_bytes()])
+    }
+}
+
+/// The variable parts of an Authorization header.
+#[derive(Clone, Debug, Default)]
+pub struct Authorization {
+    /// realm
+    pub realm: String,
+    /// nonce
+    pub nonce: String,
+    /// response
+    pub response: String,
+    /// What follows, with its leading comma.
+    pub more: String,
+}
+
+fn md5(parts: &[&[u8]]) -> String {
+    let mut hash = Md5::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn array<const N: usize>(bytes: Option<&[u8]>) -> Option<[u8; N]> {
+    bytes?.try_into().ok()
+}
+
+fn rejected(status: u16, text: SipText<'_>) -> UeEvent {
+    let number = |name| text.header(name).and_then(|value| value.split([';', ' ']).next()?.parse().ok());
+    UeEvent::Rejected {
+        status,
+        retry_after: number("Retry-After"),
+        min_expires: number("Min-Expires"),
+    }
+}
+
+fn granted(text: SipText<'_>, config: &UeConfig) -> Granted {
+    let list = |name| -> Vec<String> { text.headers(name).flat_map(split_list).map(ToOwned::to_owned).collect() };
+    let contacts = list("Contact");
+    let own = config.local.to_string();
+    let expires = contacts
+        .iter()
+        .find(|contact| contact.contains(&own))
+        .and_then(|contact| param_of(contact, "expires"))
+        .or_else(|| text.header("Expires"))
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(0);
+    Granted {
+        expires,
+        contacts,
+        service_route: list("Service-Route"),
+        associated: list("P-Associated-URI"),
+        path: list("Path"),
+    }
+}
+
+/// The values of a comma-separated line; commas inside `<>` and quotes do not separate.
+fn split_list(line: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut angle) = (false, false);
+    line.split(move |c: char| {
+        match c {
+            '"' => quoted = !quoted,
+            '<' if !quoted => angle = true,
+            '>' if !quoted => angle = false,
+            _ => {}
+        }
+        c == ',' && !quoted && !angle
+    })
+    .map(str::trim)
+    .filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The worked example of RFC 3310's digest with the first Milenage set: RES as raw octets.
+    #[test]
+    fn the_response_is_the_published_one() {
+        let mut challenge = Challenge {
+            realm: "ims.mnc001.mcc001.3gppnetwork.org".to_owned(),
+            nonce: "I1U8vpY3qJ0hiuZNrke/NVXzKLQ1d7m5Sp/6w1Tfr7M=".to_owned(),
+            algorithm: "AKAv1-MD5".to_owned(),
+            qop: true,
+            opaque: None,
+            password: Vec::new(),
+            nonce_count: 0,
+            cnonce: "0a4f113b5d2c7e91".to_owned(),
+        };
+        let res = [0xa5, 0x42, 0x11, 0xd5, 0xe3, 0xba, 0x50, 0xbf];
+        let user = "001010000000001@ims.mnc001.mcc001.3gppnetwork.org";
+        let uri = "sip:ims.mnc001.mcc001.3gppnetwork.org";
+        let answer = challenge.answer(user, uri, &res, &mut String::new());
+        assert_eq!(answer, "1affab8730666a619c19fbcaa1aed411");
+        challenge.qop = false;
+        let answer = challenge.answer(user, uri, &res, &mut String::new());
+        assert_eq!(answer, "1125a3c2e293453f07e08957ff235efc");
+    }
+
+    #[test]
+    fn long_registrations_are_refreshed_600_s_before_their_end_and_short_ones_half_way() {
+        assert_eq!(refresh_after(600_000), Duration::from_secs(599_400));
+        assert_eq!(refresh_after(1_200), Duration::from_secs(600));
+    }
+
+    #[test]
+    fn lists_split_outside_of_brackets_and_quotes() {
+        let values: Vec<_> = split_list("<sip:a,b@c>;x=\"1,2\", <tel:+1>").collect();
+        assert_eq!(values, ["<sip:a,b@c>;x=\"1,2\"", "<tel:+1>"]);
+    }
+}

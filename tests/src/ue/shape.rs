@@ -1,0 +1,187 @@
+//! Testkit: how the REGISTERs of phone families look, line by line.
+//!
+//! A shape is text with places to fill. A line whose value comes out empty is left out.
+
+use ims_common::net::Transport;
+
+use super::register::Authorization;
+use super::{UeCommand, UeConfig};
+
+/// The looks of one family. The places to fill are those of [`Fill::value`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Shape {
+    /// Its name.
+    pub name: &'static str,
+    /// All header lines, in order.
+    pub lines: &'static str,
+    /// The Contact value.
+    pub contact: &'static str,
+    /// The Authorization value.
+    pub authorization: &'static str,
+}
+
+/// All shapes.
+pub const ALL: [Shape; 6] = [PLAIN, SAMSUNG, QUALCOMM, QUALCOMM_COMPACT, HUAWEI, IPHONE];
+
+/// The text of the specification and nothing else.
+pub const PLAIN: Shape = Shape {
+    name: "plain",
+    lines: "Max-Forwards: 70\nFrom: <{impu}>;tag={tag}\nTo: <{impu}>\nCall-ID: {call_id}\nCSeq: {cseq} REGISTER\n\
+            Contact: {contact}\nExpires: {expires}\nSupported: path\nAuthorization: {authorization}\nContent-Length: 0\n",
+    contact: "<sip:{user}@{address}{transport}>;+sip.instance=\"<urn:gsma:imei:35622410-483840-0>\"",
+    authorization: "Digest username=\"{impi}\",realm=\"{realm}\",nonce=\"{nonce}\",uri=\"{uri}\",response=\"{response}\"{more}",
+};
+
+/// Samsung: Security-Client with consecutive SPIs, several Supported lines.
+pub const SAMSUNG: Shape = Shape {
+    name: "samsung",
+    lines: "Max-Forwards: 70\nContact: {contact}\nTo: <{impu}>\nFrom: <{impu}>;tag={tag}\nCall-ID: {call_id}@{ip}\n\
+            CSeq: {cseq} REGISTER\nExpires: {expires}\n\
+            Allow: INVITE, ACK, OPTIONS, CANCEL, BYE, UPDATE, INFO, REFER, NOTIFY, MESSAGE, PRACK\n\
+            Supported: path\nSupported: gruu, sec-agree\nRequire: sec-agree\nProxy-Require: sec-agree\n\
+            Security-Client: ipsec-3gpp;prot=esp;mod=trans;spi-c=12001;spi-s=12002;port-c=6102;port-s=6101;alg=hmac-md5-96;ealg=null, \
+            ipsec-3gpp;prot=esp;mod=trans;spi-c=12001;spi-s=12002;port-c=6102;port-s=6101;alg=hmac-sha-1-96;ealg=null\n\
+            Authorization: {authorization}\nP-Access-Network-Info: 3GPP-E-UTRAN-FDD;utran-cell-id-3gpp=0010100010000101\n\
+            User-Agent: SM-G000T-00000 6.0\nContent-Length: 0\n",
+    contact: "<sip:{user}@{address}{transport}>;q=1.0;+g.3gpp.smsip;\
+              +g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.mmtel\";audio;video;\
+              +sip.instance=\"<urn:gsma:imei:35622410-483841-0>\"",
+    authorization: "Digest username=\"{impi}\", realm=\"{realm}\", uri=\"{uri}\", nonce=\"{nonce}\", response=\"{response}\"{more}",
+};
+
+/// Qualcomm: spaces in Security-Client and no `prot` or `mod`, a random Contact user, `algorithm` from the start.
+pub const QUALCOMM: Shape = Shape {
+    name: "qualcomm",
+    lines: "From: <{impu}>;tag={tag}\nTo: <{impu}>\nCSeq: {cseq} REGISTER\nCall-ID: {call_id}\nMax-Forwards: 70\n\
+            Contact: {contact}\nExpires: {expires}\nRequire: sec-agree\nProxy-Require: sec-agree\n\
+            Supported: path,sec-agree\n\
+            Security-Client: ipsec-3gpp; alg=hmac-md5-96; ealg=des-ede3-cbc; spi-c=3721934561; spi-s=1289334461; port-c=40123; port-s=40124,\
+            ipsec-3gpp; alg=hmac-sha-1-96; ealg=aes-cbc; spi-c=3721934561; spi-s=1289334461; port-c=40123; port-s=40124\n\
+            P-Access-Network-Info: 3GPP-E-UTRAN-FDD; utran-cell-id-3gpp=0010100010000101\n\
+            User-Agent: Vendor_Model_Android14_QC\nAuthorization: {authorization}\nContent-Length: 0\n",
+    contact: "<sip:6f1f4f0e-8d8c-4c1e-9a56-0d2c4a4be001@{address}{transport}>;+g.3gpp.accesstype=\"cellular2\";\
+              +sip.instance=\"<urn:gsma:imei:35622410-483842-0>\";audio;video;+g.3gpp.smsip;\
+              +g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.mmtel\"",
+    authorization: "Digest uri=\"{uri}\",username=\"{impi}\",response=\"{response}\",realm=\"{realm}\",nonce=\"{nonce}\"{more}",
+};
+
+/// Qualcomm with compact header names and folded, padded values.
+pub const QUALCOMM_COMPACT: Shape = Shape {
+    name: "qualcomm-compact",
+    lines: "f: <{impu}>;tag={tag}\nt: <{impu}>\ni: {call_id}\nCSeq:   {cseq}   REGISTER\nMAX-FORWARDS : 70\n\
+            m: {contact}\nExpires:{expires}\nk: path,\n  sec-agree\nAuthorization: {authorization}\nl: 0\n",
+    contact: "<sip:{address}{transport}>;audio",
+    authorization: "Digest nonce=\"{nonce}\",uri=\"{uri}\",response=\"{response}\",username=\"{impi}\",realm=\"{realm}\"{more}",
+};
+
+/// Huawei: SHA-1 first, unordered SPIs, the expiry in the Contact only.
+pub const HUAWEI: Shape = Shape {
+    name: "huawei",
+    lines: "To: <{impu}>\nFrom: <{impu}>;tag={tag}\nCall-ID: {call_id}\nCSeq: {cseq} REGISTER\nMax-Forwards: 70\n\
+            Contact: {contact}\nUser-Agent: IM-client/OMA1.0 HW-Rto/V1.0\nSupported: path, gruu, sec-agree\n\
+            Require: sec-agree\nProxy-Require: sec-agree\n\
+            Security-Client: ipsec-3gpp;alg=hmac-sha-1-96;prot=esp;mod=trans;ealg=aes-cbc;spi-c=93847561;spi-s=10293847;port-c=31412;port-s=31844,\
+            ipsec-3gpp;alg=hmac-md5-96;prot=esp;mod=trans;ealg=null;spi-c=93847561;spi-s=10293847;port-c=31412;port-s=31844\n\
+            Authorization: {authorization}\nContent-Length: 0\n",
+    contact: "<sip:{user}@{address}{transport}>;expires={seconds};+g.3gpp.smsip;audio;\
+              +sip.instance=\"<urn:gsma:imei:35622410-483843-0>\"",
+    authorization: "Digest username=\"{impi}\",realm=\"{realm}\",nonce=\"{nonce}\",uri=\"{uri}\",response=\"{response}\"{more}",
+};
+
+/// Behaviour of an iPhone: no user part in the Contact, no Security-Client, many option tags.
+pub const IPHONE: Shape = Shape {
+    name: "iphone",
+    lines: "Max-Forwards: 70\nTo: <{impu}>\nFrom: <{impu}>;tag={tag}\nCall-ID: {call_id}\nCSeq: {cseq} REGISTER\n\
+            Contact: {contact}\nExpires: {expires}\nSupported: 100rel,path,replaces\nAllow: INVITE,ACK,BYE,CANCEL,OPTIONS,MESSAGE,NOTIFY\n\
+            Authorization: {authorization}\nP-Access-Network-Info: 3GPP-E-UTRAN-TDD;utran-cell-id-3gpp=0010100010000102\n\
+            Content-Length: 0\n",
+    contact: "<sip:{address}{transport}>;+sip.instance=\"<urn:gsma:imei:35622410-483844-0>\";+g.3gpp.smsip;audio",
+    authorization: "Digest username=\"{impi}\",realm=\"{realm}\",uri=\"{uri}\",nonce=\"{nonce}\",response=\"{response}\"{more}",
+};
+
+/// What a shape is filled with.
+pub struct Fill<'a> {
+    /// The phone.
+    pub config: &'a UeConfig,
+    /// What the REGISTER is for.
+    pub command: UeCommand,
+    /// Call-ID
+    pub call_id: &'a str,
+    /// From tag
+    pub from_tag: &'a str,
+    /// CSeq
+    pub cseq: u32,
+    /// Authorization
+    pub authorization: &'a Authorization,
+}
+
+impl Shape {
+    /// A REGISTER without Via.
+    #[must_use]
+    pub fn request(&self, fill: &Fill<'_>) -> String {
+        let mut text = format!("REGISTER sip:{} SIP/2.0\r\n", fill.config.identity.home);
+        for line in self.lines.lines() {
+            let (name, _) = line.split_once(':').unwrap_or((line, ""));
+            let filled = fill.text(line, self);
+            let empty = filled.strip_prefix(name).is_some_and(|rest| rest.trim() == ":");
+            if !empty {
+                text += &filled;
+                text += "\r\n";
+            }
+        }
+        text + "\r\n"
+    }
+}
+
+impl Fill<'_> {
+    /// `template` with every `{place}` filled.
+    fn text(&self, template: &str, shape: &Shape) -> String {
+        let mut out = String::new();
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('{') {
+            out += before;
+            let (place, after) = after.split_once('}').unwrap_or((after, ""));
+            out += &self.value(place, shape);
+            rest = after;
+        }
+        out + rest
+    }
+
+    fn value(&self, place: &str, shape: &Shape) -> String {
+        let identity = &self.config.identity;
+        match place {
+            "impu" => identity.impu.clone(),
+            "impi" => identity.impi.clone(),
+            "user" => identity.user().to_owned(),
+            "uri" => format!("sip:{}", identity.home),
+            "tag" => self.from_tag.to_owned(),
+            "call_id" => self.call_id.to_owned(),
+            "cseq" => self.cseq.to_string(),
+            "address" => self.config.local.to_string(),
+            "ip" => self.config.local.ip().to_string(),
+            "transport" if self.config.transport == Transport::Tcp => ";transport=tcp".to_owned(),
+            "transport" => String::new(),
+            "seconds" => self.seconds().to_string(),
+            "expires" if self.command == UeCommand::Query => String::new(),
+            "expires" => self.seconds().to_string(),
+            "realm" => self.authorization.realm.clone(),
+            "nonce" => self.authorization.nonce.clone(),
+            "response" => self.authorization.response.clone(),
+            "more" => self.authorization.more.clone(),
+            "authorization" => self.text(shape.authorization, shape),
+            "contact" => match self.command {
+                UeCommand::Query => String::new(),
+                UeCommand::DeregisterAll => "*".to_owned(),
+                UeCommand::Register | UeCommand::Refresh | UeCommand::Deregister => self.text(shape.contact, shape),
+            },
+            _ => unreachable!("no shape has the place {place}"),
+        }
+    }
+
+    const fn seconds(&self) -> u32 {
+        match self.command {
+            UeCommand::Deregister | UeCommand::DeregisterAll => 0,
+            UeCommand::Register | UeCommand::Refresh | UeCommand::Query => self.config.expires,
+        }
+    }
+}
