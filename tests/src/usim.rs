@@ -85,6 +85,12 @@ impl Usim {
         self.sqn_ms
     }
 
+    /// The AUTS that says where this USIM stands.
+    #[must_use]
+    pub fn auts(&self, rand: &[u8; 16]) -> Auts {
+        self.milenage.auts(rand, self.sqn_ms)
+    }
+
     /// Runs AUTHENTICATE (TS 33.102 6.3.3): MAC first, then SQN, then the keys.
     ///
     /// # Errors
@@ -97,7 +103,7 @@ impl Usim {
             return Err(UsimError::MacFailure);
         }
         if !self.is_acceptable(sqn) {
-            return Err(UsimError::SyncFailure(self.milenage.auts(rand, self.sqn_ms)));
+            return Err(UsimError::SyncFailure(self.auts(rand)));
         }
         self.accept(sqn);
         Ok(Res {

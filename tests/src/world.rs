@@ -137,6 +137,7 @@ pub struct World {
     pub links: Links,
     dns: BTreeMap<String, Vec<ResolvedTarget>>,
     record: Record,
+    record_from: Instant,
     invariants: Invariants,
     limits: SipLimits,
 }
@@ -158,6 +159,7 @@ impl World {
             links: Links::default(),
             dns: BTreeMap::new(),
             record: Record::default(),
+            record_from: epoch,
             invariants: Invariants::default(),
             limits: SipLimits::default(),
         }
@@ -264,14 +266,20 @@ impl World {
         &self.record
     }
 
-    /// Forgets what was sent so far: the next ladder begins here.
+    /// Forgets what was sent so far: the next ladder begins here, at 0.000.
     pub fn forget_record(&mut self) {
         self.record = Record::default();
+        self.record_from = self.now;
+    }
+
+    /// The time since the record began.
+    fn recorded(&self) -> Duration {
+        self.now.duration_since(self.record_from)
     }
 
     /// Writes a sentence into the record.
     pub fn note(&mut self, text: &str) {
-        let at = self.elapsed();
+        let at = self.recorded();
         self.record.push(Entry::note(at, text));
     }
 
@@ -426,7 +434,7 @@ impl World {
 
     fn write_down(&mut self, from: NodeId, to: NodeId, flow: Flow, bytes: &Bytes, lost: bool) {
         let entry = Entry::sip(
-            self.elapsed(),
+            self.recorded(),
             (&self.slots[from.0].name, &self.slots[to.0].name),
             flow,
             bytes.clone(),
@@ -473,8 +481,8 @@ impl World {
                 };
                 let names = (self.slots[from.0].name.as_str(), self.slots[to.0].name.as_str());
                 let delay = self.links.delay(names.0, names.1);
-                self.record
-                    .push(Entry::diameter(self.now.duration_since(self.epoch), names, bytes.clone()));
+                let at = self.now.duration_since(self.record_from);
+                self.record.push(Entry::diameter(at, names, bytes.clone()));
                 let input = DiameterInput::Message {
                     connection: peer,
                     bytes,

@@ -254,7 +254,7 @@ impl Registrant {
         match result {
             Ok(answer) => {
                 events.push(UeEvent::NetworkAuthentic);
-                challenge.password = answer.res.to_vec();
+                challenge.password = answer.res.expose().clone();
                 if config.behaviour == Behaviour::WrongResponse {
                     challenge.password.reverse();
                 }

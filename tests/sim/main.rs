@@ -1,0 +1,20 @@
+//! Testkit: the suite in the virtual world: real nodes, real messages, no sockets, no waiting.
+
+mod barred_identity;
+mod challenge_expiry;
+mod contacts;
+mod deregister;
+mod expiry;
+mod handsets;
+mod hss_failure;
+mod link_faults;
+mod permanent_termination;
+mod profile_update;
+mod query;
+mod register_aka;
+mod reregister;
+mod resync;
+mod selection;
+mod shutdown;
+mod unknown_user;
+mod wrong_response;

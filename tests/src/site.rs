@@ -1,0 +1,187 @@
+//! Testkit: one small site (P-, I-, S-CSCFs and an HSS), its addresses, and the very configuration files that its
+//! daemons read. The virtual world, the lab and the end-to-end suite all begin here.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ims_common::config::DaemonConfig;
+
+/// The home network of all tests (PLMN 001/01).
+pub const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
+
+/// Where everything is, and what differs from the defaults.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// P-CSCF towards UEs.
+    pub gm: SocketAddr,
+    /// P-CSCF towards the core.
+    pub pcscf: SocketAddr,
+    /// I-CSCF.
+    pub icscf: SocketAddr,
+    /// S-CSCFs, `scscf1` first.
+    pub scscfs: Vec<SocketAddr>,
+    /// HSS.
+    pub hss: SocketAddr,
+    /// The first address of UEs; the others follow.
+    pub ues: IpAddr,
+    /// Lines for the P-CSCF's file.
+    pub pcscf_more: String,
+    /// Lines for the I-CSCF's file.
+    pub icscf_more: String,
+    /// Lines for the S-CSCFs' files. Unless set, AKA is accepted without IPsec.
+    pub scscf_more: String,
+    /// Operator's endpoints of P-, I- and first S-CSCF.
+    pub admin: Option<[SocketAddr; 3]>,
+}
+
+impl Site {
+    /// The site on loopback addresses 127.0.1.1 and up, as the lab has it.
+    #[must_use]
+    pub fn loopback() -> Self {
+        Self::on_network([127, 0, 1])
+    }
+
+    /// The site on addresses of one /24 network: P-CSCF .1 and .2, I-CSCF .3, S-CSCFs .4, .6, HSS .5, UEs .10 and up.
+    #[must_use]
+    pub fn on_network([a, b, c]: [u8; 3]) -> Self {
+        let ip = |last| IpAddr::V4(Ipv4Addr::new(a, b, c, last));
+        Self {
+            gm: SocketAddr::new(ip(1), 5060),
+            pcscf: SocketAddr::new(ip(2), 5060),
+            icscf: SocketAddr::new(ip(3), 5060),
+            scscfs: vec![SocketAddr::new(ip(4), 5060)],
+            hss: SocketAddr::new(ip(5), 3868),
+            ues: ip(10),
+            pcscf_more: String::new(),
+            icscf_more: String::new(),
+            scscf_more: "  registration: {unprotected_response: accept}\n".to_owned(),
+            admin: None,
+        }
+    }
+
+    /// The site on `[::1]`, told apart by ports from `port` on.
+    #[must_use]
+    pub fn on_ipv6_ports(port: u16) -> Self {
+        let at = |offset| SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port + offset);
+        Self {
+            gm: at(0),
+            pcscf: at(1),
+            icscf: at(2),
+            scscfs: vec![at(3)],
+            hss: at(4),
+            ues: IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ..Self::loopback()
+        }
+    }
+
+    /// The same site with a second S-CSCF.
+    #[must_use]
+    pub fn with_second_scscf(mut self) -> Self {
+        let first = self.scscf();
+        let ip = match first.ip() {
+            IpAddr::V4(ip) => {
+                let [a, b, c, d] = ip.octets();
+                IpAddr::V4(Ipv4Addr::new(a, b, c, d + 2))
+            }
+            ip @ IpAddr::V6(_) => ip,
+        };
+        let port = if first.is_ipv4() { first.port() } else { first.port() + 2 };
+        self.scscfs.push(SocketAddr::new(ip, port));
+        self
+    }
+
+    /// The first S-CSCF.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn scscf(&self) -> SocketAddr {
+        *self.scscfs.first().unwrap_or_else(|| panic!("a site has an S-CSCF"))
+    }
+
+    /// The address of the UE with this number.
+    #[must_use]
+    pub fn ue(&self, number: u8) -> SocketAddr {
+        match self.ues {
+            IpAddr::V4(ip) => {
+                let [a, b, c, d] = ip.octets();
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d + number)), 5060)
+            }
+            ip @ IpAddr::V6(_) => SocketAddr::new(ip, self.gm.port() + 20 + u16::from(number)),
+        }
+    }
+
+    /// The SIP URI of the S-CSCF with this index, as the HSS stores it.
+    #[must_use]
+    pub fn server_name(index: usize) -> String {
+        format!("sip:scscf{}.{HOME}", index + 1)
+    }
+
+    /// The file of the P-CSCF.
+    #[must_use]
+    pub fn pcscf_file(&self) -> String {
+        let mut text = format!(
+            "pcscf:\n  home_realm: {HOME}\n  gm: {{address: \"{}\", security: none}}\n  mw: {{address: \"{}\"}}\n  \
+             icscf: \"sip:{}\"\n  visited_network: {HOME}\n",
+            self.gm, self.pcscf, self.icscf
+        );
+        self.finish(text_with_admin(&mut text, self.admin, 0), &self.pcscf_more)
+    }
+
+    /// The file of the I-CSCF.
+    #[must_use]
+    pub fn icscf_file(&self) -> String {
+        let mut text = format!(
+            "icscf:\n  home_realm: {HOME}\n  mw: {{address: \"{}\"}}\n  \
+             hss: {{peers: [\"{}\"], origin_host: icscf.{HOME}}}\n  scscfs:\n",
+            self.icscf, self.hss
+        );
+        for index in 0..self.scscfs.len() {
+            let _ = writeln!(text, "    - {{uri: \"{}\", capabilities: [{}]}}", Self::server_name(index), index + 1);
+        }
+        self.finish(text_with_admin(&mut text, self.admin, 1), &self.icscf_more)
+    }
+
+    /// The file of the S-CSCF with this index.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn scscf_file(&self, index: usize) -> String {
+        let address = self.scscfs.get(index).unwrap_or_else(|| panic!("no S-CSCF {index}"));
+        let mut text = format!(
+            "scscf:\n  home_realm: {HOME}\n  mw: {{address: \"{address}\"}}\n  server_name: \"{}\"\n  \
+             hss: {{peers: [\"{}\"], origin_host: scscf{}.{HOME}}}\n",
+            Self::server_name(index),
+            self.hss,
+            index + 1
+        );
+        let admin = self.admin.filter(|_| index == 0);
+        self.finish(text_with_admin(&mut text, admin, 2), &self.scscf_more)
+    }
+
+    fn finish(&self, text: &str, more: &str) -> String {
+        let mut text = text.to_owned();
+        text += "  hosts:\n";
+        for (index, address) in self.scscfs.iter().enumerate() {
+            let _ = writeln!(text, "    scscf{}.{HOME}: \"{address}\"", index + 1);
+        }
+        text + more
+    }
+}
+
+fn text_with_admin(text: &mut String, admin: Option<[SocketAddr; 3]>, index: usize) -> &str {
+    if let Some(address) = admin.as_ref().and_then(|all| all.get(index)) {
+        let _ = writeln!(text, "  admin: \"{address}\"");
+    }
+    text
+}
+
+/// Reads a configuration file as its daemon does.
+///
+/// # Panics
+/// When the daemon would refuse it: the files are ours.
+#[must_use]
+pub fn read<T: DaemonConfig>(text: &str) -> T {
+    ims_common::config::parse::<T>(T::NAME, text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
