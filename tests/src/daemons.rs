@@ -64,7 +64,9 @@ impl Daemon {
     pub fn tail(&self, lines: usize) -> String {
         let log = self.log();
         let all: Vec<&str> = log.lines().collect();
-        all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
+        all.get(all.len().saturating_sub(lines)..)
+            .unwrap_or_default()
+            .join("\n")
     }
 
     /// Waits until it says that it serves.
@@ -78,7 +80,11 @@ impl Daemon {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended with {status} instead of serving:\n{}", self.name, self.tail(20));
+                bail!(
+                    "{} ended with {status} instead of serving:\n{}",
+                    self.name,
+                    self.tail(20)
+                );
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -90,7 +96,9 @@ impl Daemon {
     /// # Errors
     /// When the `kill` program cannot be run.
     pub fn terminate(&self) -> Result<()> {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let status = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()?;
         anyhow::ensure!(status.success(), "cannot signal {}", self.name);
         Ok(())
     }
@@ -117,7 +125,12 @@ impl Daemon {
     pub fn stop(&mut self) -> Result<()> {
         self.terminate()?;
         let status = self.wait_end()?;
-        anyhow::ensure!(status.success(), "{} ended with {status}:\n{}", self.name, self.tail(20));
+        anyhow::ensure!(
+            status.success(),
+            "{} ended with {status}:\n{}",
+            self.name,
+            self.tail(20)
+        );
         Ok(())
     }
 }
@@ -151,9 +164,15 @@ impl Daemons {
     /// When one does not.
     pub fn start(site: &Site, binaries: &Path) -> Result<Self> {
         let directory = fresh_directory()?;
-        let mut files = vec![("icscf".to_owned(), "icscf", site.icscf_file()), ("pcscf".to_owned(), "pcscf", site.pcscf_file())];
+        let mut files = vec![
+            ("icscf".to_owned(), "icscf", site.icscf_file()),
+            ("pcscf".to_owned(), "pcscf", site.pcscf_file()),
+        ];
         for index in 0..site.scscfs.len() {
-            files.insert(index, (format!("scscf{}", index + 1), "scscf", site.scscf_file(index)));
+            files.insert(
+                index,
+                (format!("scscf{}", index + 1), "scscf", site.scscf_file(index)),
+            );
         }
         let mut daemons = Self {
             all: Vec::new(),
@@ -162,7 +181,9 @@ impl Daemons {
         for (name, program, text) in files {
             let config = daemons.directory.join(format!("{name}.yaml"));
             fs::write(&config, text)?;
-            daemons.all.push(Daemon::start(&name, &binaries.join(program), &config)?);
+            daemons
+                .all
+                .push(Daemon::start(&name, &binaries.join(program), &config)?);
         }
         for daemon in &mut daemons.all {
             daemon.wait_ready()?;
@@ -245,11 +266,17 @@ pub fn http_get(address: SocketAddr, path: &str) -> Result<(String, String)> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    Ok((head.lines().next().unwrap_or_default().to_owned(), body.to_owned()))
+    Ok((
+        head.lines().next().unwrap_or_default().to_owned(),
+        body.to_owned(),
+    ))
 }
 
 #[cfg(test)]

@@ -21,11 +21,15 @@ use crate::world::record::{Entry, Record, What};
 /// The whole record as a ladder, without the watchdogs of Diameter.
 #[must_use]
 pub fn of(record: &Record) -> String {
-    record.entries().iter().filter_map(line).fold(String::new(), |mut text, line| {
-        text.push_str(&line);
-        text.push('\n');
-        text
-    })
+    record
+        .entries()
+        .iter()
+        .filter_map(line)
+        .fold(String::new(), |mut text, line| {
+            text.push_str(&line);
+            text.push('\n');
+            text
+        })
 }
 
 /// One line, or `None` for what a ladder leaves out.

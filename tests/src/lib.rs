@@ -1,7 +1,9 @@
 //! The testkit (simulated UE, embedded HSS, virtual world), the lab, and all suites
 
+pub mod daemons;
 pub mod ladder;
 pub mod milenage;
+pub mod site;
 pub mod text;
 pub mod usim;
 pub mod world;

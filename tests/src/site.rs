@@ -85,7 +85,11 @@ impl Site {
             }
             ip @ IpAddr::V6(_) => ip,
         };
-        let port = if first.is_ipv4() { first.port() } else { first.port() + 2 };
+        let port = if first.is_ipv4() {
+            first.port()
+        } else {
+            first.port() + 2
+        };
         self.scscfs.push(SocketAddr::new(ip, port));
         self
     }
@@ -96,7 +100,10 @@ impl Site {
     /// When there is none.
     #[must_use]
     pub fn scscf(&self) -> SocketAddr {
-        *self.scscfs.first().unwrap_or_else(|| panic!("a site has an S-CSCF"))
+        *self
+            .scscfs
+            .first()
+            .unwrap_or_else(|| panic!("a site has an S-CSCF"))
     }
 
     /// The address of the UE with this number.
@@ -137,7 +144,12 @@ impl Site {
             self.icscf, self.hss
         );
         for index in 0..self.scscfs.len() {
-            let _ = writeln!(text, "    - {{uri: \"{}\", capabilities: [{}]}}", Self::server_name(index), index + 1);
+            let _ = writeln!(
+                text,
+                "    - {{uri: \"{}\", capabilities: [{}]}}",
+                Self::server_name(index),
+                index + 1
+            );
         }
         self.finish(text_with_admin(&mut text, self.admin, 1), &self.icscf_more)
     }
@@ -148,7 +160,10 @@ impl Site {
     /// When there is none.
     #[must_use]
     pub fn scscf_file(&self, index: usize) -> String {
-        let address = self.scscfs.get(index).unwrap_or_else(|| panic!("no S-CSCF {index}"));
+        let address = self
+            .scscfs
+            .get(index)
+            .unwrap_or_else(|| panic!("no S-CSCF {index}"));
         let mut text = format!(
             "scscf:\n  home_realm: {HOME}\n  mw: {{address: \"{address}\"}}\n  server_name: \"{}\"\n  \
              hss: {{peers: [\"{}\"], origin_host: scscf{}.{HOME}}}\n",

@@ -35,7 +35,9 @@ impl<'a> SipText<'a> {
     /// The method of a request.
     #[must_use]
     pub fn method(&self) -> Option<&'a str> {
-        self.status().is_none().then(|| self.start_line().split(' ').next())?
+        self.status()
+            .is_none()
+            .then(|| self.start_line().split(' ').next())?
     }
 
     /// The Request-URI of a request.

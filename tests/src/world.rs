@@ -168,7 +168,11 @@ impl World {
     /// The seed of the next node: of this world and of its place in it.
     #[must_use]
     pub fn next_seed(&self) -> Seed {
-        Seed::from_number(self.seed.wrapping_mul(1_000).wrapping_add(self.slots.len() as u64))
+        Seed::from_number(
+            self.seed
+                .wrapping_mul(1_000)
+                .wrapping_add(self.slots.len() as u64),
+        )
     }
 
     /// The present instant of the virtual clock.
@@ -401,14 +405,20 @@ impl World {
 
     fn transmit(&mut self, from: NodeId, transmit: &Transmit) {
         let alive = |id: NodeId| self.slots[id.0].alive;
-        let Some(route) = self.wires.route(from, &self.slots[from.0].sockets, transmit, alive) else {
+        let Some(route) = self
+            .wires
+            .route(from, &self.slots[from.0].sockets, transmit, alive)
+        else {
             let input = NetInput::Sip(SipInput::SendFailed(transmit.tag));
             return self.schedule(Duration::from_millis(1), from, input);
         };
         let Some(to) = route.to else { return };
-        let fate = self
-            .links
-            .fate(&self.slots[from.0].name, &self.slots[to.0].name, route.transport, &mut self.rng);
+        let fate = self.links.fate(
+            &self.slots[from.0].name,
+            &self.slots[to.0].name,
+            route.transport,
+            &mut self.rng,
+        );
         self.write_down(from, to, route.flow, &transmit.bytes, fate == Fate::Lost);
         let (delay, copies) = match fate {
             Fate::Lost => return,
@@ -540,3 +550,6 @@ pub const fn transport_name(transport: Transport) -> &'static str {
         Transport::Tcp => "TCP",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,10 @@ pub(super) fn summary(bytes: &Bytes) -> Option<(String, String)> {
     };
     let mut details = Vec::new();
     avps(bytes.get(20..)?, &mut details);
-    Some((format!("{name}{}", if request { 'R' } else { 'A' }), details.join(" ")))
+    Some((
+        format!("{name}{}", if request { 'R' } else { 'A' }),
+        details.join(" "),
+    ))
 }
 
 fn avps(mut rest: &[u8], details: &mut Vec<String>) {
@@ -59,7 +62,10 @@ fn detail(code: u32, value: &[u8]) -> Option<String> {
         610 if value.len() == 30 => "rand|auts".to_owned(),
         614 => format!("assignment={}", assignment(number()?)),
         616 => format!("reason={}", number()?),
-        623 => format!("authorization={}", ["REGISTRATION", "DE_REGISTRATION", "CAPABILITIES"].get(number()? as usize)?),
+        623 => format!(
+            "authorization={}",
+            ["REGISTRATION", "DE_REGISTRATION", "CAPABILITIES"].get(number()? as usize)?
+        ),
         624 if number()? == 1 => "user-data-already-available".to_owned(),
         _ => return None,
     })

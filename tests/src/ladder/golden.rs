@@ -11,7 +11,10 @@ pub fn assert_golden(name: &str, actual: &str) {
         .iter()
         .collect();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        let written = path.parent().map(std::fs::create_dir_all).and_then(|_| std::fs::write(&path, actual).ok());
+        let written = path
+            .parent()
+            .map(std::fs::create_dir_all)
+            .and_then(|_| std::fs::write(&path, actual).ok());
         assert!(written.is_some(), "cannot write {}", path.display());
         return;
     }

@@ -50,13 +50,23 @@ fn response(text: SipText<'_>, details: &mut Vec<String>) {
     show(text, "CSeq", |value| value.split(' ').next(), details);
     if let Some(value) = text.header("WWW-Authenticate") {
         let mut parts = vec![param_of(value, "algorithm").unwrap_or("no algorithm")];
-        parts.extend(["ck", "ik", "stale"].into_iter().filter(|name| param_of(value, name).is_some()));
+        parts.extend(
+            ["ck", "ik", "stale"]
+                .into_iter()
+                .filter(|name| param_of(value, name).is_some()),
+        );
         details.push(format!("challenge({})", parts.join(",")));
     }
     if text.status() == Some(200) {
         contact(text, details);
     }
-    for name in ["Service-Route", "P-Associated-URI", "Path", "Security-Server", "Authentication-Info"] {
+    for name in [
+        "Service-Route",
+        "P-Associated-URI",
+        "Path",
+        "Security-Server",
+        "Authentication-Info",
+    ] {
         if text.header(name).is_some() {
             details.push(name.to_owned());
         }
@@ -66,7 +76,12 @@ fn response(text: SipText<'_>, details: &mut Vec<String>) {
     }
 }
 
-fn show<'a>(text: SipText<'a>, name: &str, pick: impl Fn(&'a str) -> Option<&'a str>, details: &mut Vec<String>) {
+fn show<'a>(
+    text: SipText<'a>,
+    name: &str,
+    pick: impl Fn(&'a str) -> Option<&'a str>,
+    details: &mut Vec<String>,
+) {
     if let Some(value) = text.header(name).and_then(pick) {
         details.push(format!("{name}={value}"));
     }
@@ -89,7 +104,11 @@ fn contact(text: SipText<'_>, details: &mut Vec<String>) {
 }
 
 fn authorization(value: &str) -> String {
-    let answer = match (param_of(value, "auts"), param_of(value, "nonce"), param_of(value, "response")) {
+    let answer = match (
+        param_of(value, "auts"),
+        param_of(value, "nonce"),
+        param_of(value, "response"),
+    ) {
         (Some(_), _, _) => "auts",
         (None, None | Some(""), _) => "no-nonce",
         (None, _, None | Some("")) => "no-response",

@@ -29,7 +29,13 @@ struct Final {
 
 impl Invariants {
     /// Looks at one message; a sentence when it breaks a rule.
-    pub(super) fn on_sip(&mut self, hop: (NodeId, NodeId), to: Role, entry: &Entry, limits: &SipLimits) -> Option<String> {
+    pub(super) fn on_sip(
+        &mut self,
+        hop: (NodeId, NodeId),
+        to: Role,
+        entry: &Entry,
+        limits: &SipLimits,
+    ) -> Option<String> {
         let What::Sip { bytes, .. } = &entry.what else {
             return None;
         };
@@ -48,11 +54,18 @@ impl Invariants {
         self.asked
             .iter()
             .filter(|(_, answer)| answer.is_none())
-            .map(|((from, to, branch, method), _)| format!("{method} of node {} to node {} ({branch})", from.0, to.0))
+            .map(|((from, to, branch, method), _)| {
+                format!("{method} of node {} to node {} ({branch})", from.0, to.0)
+            })
             .collect()
     }
 
-    fn one_final_answer(&mut self, (from, to): (NodeId, NodeId), text: SipText<'_>, entry: &Entry) -> Option<String> {
+    fn one_final_answer(
+        &mut self,
+        (from, to): (NodeId, NodeId),
+        text: SipText<'_>,
+        entry: &Entry,
+    ) -> Option<String> {
         let branch = text.param("Via", "branch")?.to_owned();
         let method = text.header("CSeq")?.split_whitespace().nth(1)?.to_owned();
         if text.method() == Some("ACK") || method == "ACK" {
@@ -71,7 +84,10 @@ impl Invariants {
         };
         let invite_ok = method == "INVITE" && (200..300).contains(&status);
         match self.asked.get_mut(&(to, from, branch, method)) {
-            None => Some(format!("{} answered {status} to a request that {} never sent", entry.from, entry.to)),
+            None => Some(format!(
+                "{} answered {status} to a request that {} never sent",
+                entry.from, entry.to
+            )),
             Some(known @ None) => {
                 *known = Some(answer);
                 None

@@ -73,7 +73,8 @@ impl Links {
         if transport == Transport::Udp && link.loss > 0 && rng.random_range(0..1_000) < link.loss {
             return Fate::Lost;
         }
-        if transport == Transport::Udp && link.duplicates > 0 && rng.random_range(0..1_000) < link.duplicates {
+        if transport == Transport::Udp && link.duplicates > 0 && rng.random_range(0..1_000) < link.duplicates
+        {
             return Fate::ArrivesTwice(link.delay);
         }
         Fate::Arrives(link.delay)

@@ -71,7 +71,13 @@ impl Wires {
                 connection: Some(connection),
                 ..
             }) => self.over_stream(connection),
-            Destination::Flow(flow) => self.to_address(from, (flow.interface, flow.local), flow.transport, flow.remote, alive),
+            Destination::Flow(flow) => self.to_address(
+                from,
+                (flow.interface, flow.local),
+                flow.transport,
+                flow.remote,
+                alive,
+            ),
             Destination::Address {
                 interface,
                 transport,
@@ -103,7 +109,11 @@ impl Wires {
         remote: SocketAddr,
         alive: impl Fn(NodeId) -> bool,
     ) -> Option<Route> {
-        let listener = self.listeners.get(&remote).copied().filter(|(node, _)| alive(*node));
+        let listener = self
+            .listeners
+            .get(&remote)
+            .copied()
+            .filter(|(node, _)| alive(*node));
         if transport == Transport::Udp {
             let flow = Flow {
                 interface: listener.map_or(Interface::Mw, |(_, interface)| interface),
@@ -167,7 +177,12 @@ impl Wires {
         };
         self.streams
             .remove(&end.peer)
-            .map(|peer| (peer.node, NetInput::Sip(SipInput::ConnectionClosed(peer.connection))))
+            .map(|peer| {
+                (
+                    peer.node,
+                    NetInput::Sip(SipInput::ConnectionClosed(peer.connection)),
+                )
+            })
             .into_iter()
             .collect()
     }
@@ -181,7 +196,9 @@ impl Wires {
         alive: impl Fn(NodeId) -> bool,
     ) -> Vec<(NodeId, NetInput)> {
         let remote = address.parse::<SocketAddr>().ok();
-        let listener = remote.and_then(|a| self.diameter_listeners.get(&a).copied()).filter(|n| alive(*n));
+        let listener = remote
+            .and_then(|a| self.diameter_listeners.get(&a).copied())
+            .filter(|n| alive(*n));
         let (Some(remote), Some(to)) = (remote, listener) else {
             let refused = DiameterInput::ConnectFailed {
                 attempt,
@@ -195,7 +212,11 @@ impl Wires {
             .iter()
             .find(|(_, (node, _))| *node == from)
             .map_or(remote, |(address, _)| SocketAddr::new(address.ip(), 50_000));
-        let ends = |peer, peer_node, node| DiameterEnd { node, peer, peer_node };
+        let ends = |peer, peer_node, node| DiameterEnd {
+            node,
+            peer,
+            peer_node,
+        };
         self.diameters.insert(ours, ends(theirs, to, from));
         self.diameters.insert(theirs, ends(ours, from, to));
         let up = |connection, attempt, local, remote| {
@@ -231,7 +252,12 @@ impl Wires {
 
     /// A node is gone: what its peers learn.
     pub(super) fn break_all(&mut self, node: NodeId) -> Vec<(NodeId, NetInput)> {
-        let streams: Vec<_> = self.streams.values().filter(|end| end.node == node).map(|end| end.connection).collect();
+        let streams: Vec<_> = self
+            .streams
+            .values()
+            .filter(|end| end.node == node)
+            .map(|end| end.connection)
+            .collect();
         let diameters: Vec<_> = self
             .diameters
             .iter()
