@@ -16,6 +16,8 @@ pub mod identity;
 pub mod limits;
 pub mod net;
 pub mod node;
+#[cfg(feature = "shell")]
+pub mod shell;
 pub mod sip;
 pub mod telemetry;
 pub mod token;

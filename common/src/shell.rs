@@ -1,0 +1,96 @@
+//! Shell: everything that touches the world: sockets, clock, entropy, signals, HTTP.
+//!
+//! [`cli::daemon_main`] is the whole of a daemon's `main`. Below it, [`Shell::bind`] makes the sockets and
+//! [`Shell::drive`] runs one [`Node`](crate::node::Node) on them, in one thread, until it is told to end.
+//!
+//! Back-pressure: the node's inputs wait in one bounded queue. When it is full, datagrams are dropped and
+//! counted (their senders repeat them), and streams are not read (their senders are slowed down by TCP).
+#![allow(clippy::disallowed_methods, reason = "shell")]
+
+mod admin;
+pub mod cli;
+mod counters;
+mod diameter;
+mod dns;
+mod driver;
+mod preflight;
+mod scan;
+mod signals;
+mod stream;
+mod tcp;
+mod udp;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use self::counters::Counters;
+pub use self::driver::{Shell, ShellError};
+use crate::config::LimitsConfig;
+pub use crate::config::{DaemonConfig, ShellConfig, SipListener};
+use crate::net::{ConnectionId, Interface, NetInput, SendTag};
+use crate::node::Seed;
+
+/// A node's chance and calendar, from the operating system.
+///
+/// # Errors
+/// The system has no entropy to give.
+pub fn seed() -> Result<Seed, ShellError> {
+    let mut entropy = [0; 32];
+    OsRng
+        .try_fill_bytes(&mut entropy)
+        .map_err(|error| ShellError::Entropy(error.to_string()))?;
+    let boot_unix_secs = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs());
+    Ok(Seed {
+        entropy,
+        boot_unix_secs,
+    })
+}
+
+/// What tasks tell the driver.
+#[derive(Debug)]
+enum Event {
+    /// An input for the node, as it is.
+    Net(NetInput),
+    /// A SIP listener accepted.
+    SipAccepted { interface: Interface, stream: TcpStream },
+    /// A message on a stream was not written.
+    SendFailed(SendTag),
+    /// The task of a SIP connection has ended.
+    SipEnded(ConnectionId),
+    /// A Diameter connection is there, dialled by this attempt or accepted.
+    DiameterUp { attempt: Option<u64>, stream: TcpStream },
+    /// The task of a Diameter connection has ended.
+    DiameterEnded(ConnectionId),
+}
+
+/// What every task of a shell has: the way to the driver, the counters, the limits.
+#[derive(Clone)]
+struct Context {
+    events: mpsc::Sender<Event>,
+    counters: Arc<Counters>,
+    limits: Arc<LimitsConfig>,
+    connections: Arc<AtomicU64>,
+}
+
+impl Context {
+    /// A fresh number.
+    fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.connections.fetch_add(1, Relaxed))
+    }
+
+    /// Tells the driver, waiting while it is busy. A driver that has ended wants to know nothing.
+    async fn report(&self, event: Event) {
+        let _ = self.events.send(event).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Shell: the operator's HTTP: GET /health, GET /metrics, POST /drain.
+
+use std::io;
+use std::net::SocketAddr;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::telemetry::metrics::CONTENT_TYPE;
+
+/// Requests that wait for the driver.
+const QUEUE: usize = 16;
+
+/// What the operator asks of the driver. The driver's answer proves that the driver turns.
+pub(crate) enum AdminRequest {
+    Health(oneshot::Sender<Health>),
+    Metrics(oneshot::Sender<String>),
+    Drain(oneshot::Sender<Health>),
+}
+
+/// The answer of /health.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub(crate) struct Health {
+    /// `serving` or `draining`.
+    pub(crate) status: &'static str,
+    /// The daemon.
+    pub(crate) node: &'static str,
+    /// Its version.
+    pub(crate) version: &'static str,
+    /// Since `ready`.
+    pub(crate) uptime_secs: u64,
+}
+
+/// [`Health::status`] of a node that takes new work.
+pub(crate) const SERVING: &str = "serving";
+/// [`Health::status`] of a node that finishes what it has.
+pub(crate) const DRAINING: &str = "draining";
+
+type Asking = mpsc::Sender<AdminRequest>;
+
+/// Serves HTTP here; the requests come out of the receiver. Also says where it is bound.
+pub(crate) async fn serve(address: SocketAddr) -> io::Result<(SocketAddr, mpsc::Receiver<AdminRequest>)> {
+    let listener = TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let routes = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/drain", post(drain))
+        .with_state(sender);
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    Ok((bound, receiver))
+}
+
+async fn health(State(asking): State<Asking>) -> Response {
+    match ask(&asking, AdminRequest::Health).await {
+        Some(health) if health.status == SERVING => Json(health).into_response(),
+        Some(health) => (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn metrics(State(asking): State<Asking>) -> Response {
+    match ask(&asking, AdminRequest::Metrics).await {
+        Some(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn drain(State(asking): State<Asking>) -> Response {
+    match ask(&asking, AdminRequest::Drain).await {
+        Some(health) => (StatusCode::ACCEPTED, Json(health)).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// The driver's answer; `None` when it has too many requests waiting, or has ended.
+async fn ask<T>(asking: &Asking, request: impl FnOnce(oneshot::Sender<T>) -> AdminRequest) -> Option<T> {
+    let (sender, receiver) = oneshot::channel();
+    asking.try_send(request(sender)).ok()?;
+    receiver.await.ok()
+}

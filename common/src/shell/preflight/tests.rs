@@ -1,0 +1,77 @@
+//! Shell: tests of preflight's complaints, and of what it finds on a real machine.
+
+use super::*;
+use crate::config::ListenAddress;
+use crate::net::Interface;
+
+fn listener(address: &str) -> SipListener {
+    let address: ListenAddress = address.parse().unwrap();
+    SipListener::new(Interface::Gm, address, "pcscf.gm.address")
+}
+
+fn config(addresses: &[&str]) -> ShellConfig {
+    ShellConfig::new("pcscf", addresses.iter().map(|a| listener(a)).collect())
+}
+
+fn run(config: &ShellConfig) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(check(config))
+}
+
+#[test]
+fn an_address_that_no_interface_has_is_told_with_key_and_remedy() {
+    let machine = Machine {
+        device: Some("ens3".to_owned()),
+        ..Machine::default()
+    };
+    assert_eq!(
+        present(&listener("192.0.2.5"), &machine).unwrap_err(),
+        "gm.address 192.0.2.5 is on no interface of this machine; \
+         add it (ip address add 192.0.2.5/24 dev ens3) or correct pcscf.gm.address"
+    );
+    assert_eq!(
+        present(&listener("2001:db8::5"), &Machine::default()).unwrap_err(),
+        "gm.address 2001:db8::5 is on no interface of this machine; \
+         add it (ip address add 2001:db8::5/64 dev eth0) or correct pcscf.gm.address"
+    );
+}
+
+#[test]
+fn the_kernel_is_asked_which_addresses_there_are() {
+    assert_eq!(run(&config(&["127.0.1.1", "127.0.1.2:5070"])), Ok(()));
+    let complaint = run(&config(&["127.0.1.1", "192.0.2.5"])).unwrap_err();
+    assert!(
+        complaint.starts_with("gm.address 192.0.2.5 is on no interface"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn a_pool_of_ues_needs_a_route() {
+    let mut config = config(&["127.0.1.1"]);
+    config.ue_pools = vec!["127.0.1.0/24".parse().unwrap()];
+    assert_eq!(run(&config), Ok(()));
+    assert_eq!(
+        no_route("pcscf", "10.45.0.0/16".parse().unwrap()),
+        "ue_pool 10.45.0.0/16 has no route from this machine; add it (ip route add 10.45.0.0/16 via GATEWAY, \
+         the user plane's gateway) or correct pcscf.ue_pool"
+    );
+}
+
+#[test]
+fn the_unspecified_address_is_refused() {
+    for (address, printed) in [
+        ("0.0.0.0", "gm.address is 0.0.0.0, "),
+        ("::", "gm.address is ::, "),
+    ] {
+        let complaint = run(&config(&[address])).unwrap_err();
+        assert!(complaint.starts_with(printed), "{complaint}");
+        assert!(
+            complaint.contains("set pcscf.gm.address to one address"),
+            "{complaint}"
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! Shell: tests of SIP over UDP and of names.
+
+use tokio::net::UdpSocket;
+
+use super::*;
+use crate::net::{ResolveId, ResolveRequest, Transport};
+
+async fn client() -> UdpSocket {
+    UdpSocket::bind("127.0.0.1:0").await.unwrap()
+}
+
+async fn receive(socket: &UdpSocket) -> (String, SocketAddr) {
+    let mut buffer = [0; 4096];
+    let (length, from) = timeout(STUCK, socket.recv_from(&mut buffer))
+        .await
+        .expect("no answer")
+        .unwrap();
+    (String::from_utf8(buffer[..length].to_vec()).unwrap(), from)
+}
+
+#[test]
+fn an_options_ping_is_answered_from_the_address_it_was_sent_to() {
+    run(&config("127.0.0.2:0"), Vec::new(), quiet, async |mut lab: Lab| {
+        let socket = client().await;
+        socket.send_to(options("udp1").as_bytes(), lab.sip).await.unwrap();
+        let (answer, from) = receive(&socket).await;
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+        assert_eq!(from, lab.sip);
+        let flow = flow_of(&lab.hears().await);
+        assert_eq!(
+            (flow.transport, flow.local, flow.remote),
+            (Transport::Udp, lab.sip, socket.local_addr().unwrap())
+        );
+    });
+}
+
+#[test]
+fn keep_alives_are_counted_and_garbage_is_told_as_malformed() {
+    run(&config("127.0.0.1:0"), Vec::new(), quiet, async |mut lab: Lab| {
+        let socket = client().await;
+        for datagram in ["\r\n\r\n", "", "\0"] {
+            socket.send_to(datagram.as_bytes(), lab.sip).await.unwrap();
+        }
+        socket.send_to(b"GET / HTTP/1.1\r\n\r\n", lab.sip).await.unwrap();
+        match lab.hears().await {
+            NetInput::Sip(SipInput::Malformed(malformed)) => assert_eq!(&malformed.bytes[..5], b"GET /"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(
+            (lab.counters.keep_alive.get(), lab.counters.malformed.get()),
+            (3, 1)
+        );
+    });
+}
+
+#[test]
+fn a_full_queue_drops_datagrams_and_counts_them() {
+    let mut config = config("127.0.0.1:0");
+    config.limits.queue = 2;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        // Bound and reading, but no node takes anything out of the queue.
+        let shell = Shell::bind(&config).await.unwrap();
+        shell.udp[0].start(&shell.context);
+        let socket = client().await;
+        for number in 0..5 {
+            let text = options(&format!("full{number}"));
+            socket
+                .send_to(text.as_bytes(), shell.sip_addresses()[0])
+                .await
+                .unwrap();
+        }
+        let counters = &shell.context.counters;
+        timeout(STUCK, async {
+            while counters.udp_received.get() < 5 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        assert_eq!(counters.udp_dropped_queue_full.get(), 3);
+    });
+}
+
+#[test]
+fn what_cannot_be_sent_is_told_with_its_tag() {
+    let nowhere = Destination::Address {
+        interface: Interface::Gm,
+        transport: Transport::Udp,
+        remote: "127.0.0.1:5060".parse().unwrap(),
+    };
+    let too_long = Destination::Address {
+        interface: Interface::Mw,
+        transport: Transport::Udp,
+        remote: "127.0.0.1:5060".parse().unwrap(),
+    };
+    let first = vec![
+        transmit(nowhere, Bytes::from_static(b"x"), 7),
+        transmit(too_long, Bytes::from(vec![b'x'; 70_000]), 8),
+    ];
+    run(&config("127.0.0.1:0"), first, quiet, async |mut lab: Lab| {
+        for tag in [7, 8] {
+            match lab.hears().await {
+                NetInput::Sip(SipInput::SendFailed(failed)) => assert_eq!(failed, SendTag(tag)),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+}
+
+/// A DNS server that knows one address, `scscf.example A 192.0.2.7`, and no other name.
+async fn serve_dns(socket: UdpSocket) {
+    let mut query = [0; 512];
+    loop {
+        let (length, from) = socket.recv_from(&mut query).await.unwrap();
+        let question_end = find(&query[12..length], &[0]).unwrap() + 12 + 1 + 4;
+        let question = &query[12..question_end];
+        let known = question.starts_with(b"\x05scscf\x07example\0");
+        let asks_a = question.ends_with(&[0, 1, 0, 1]);
+        let mut answer = query[..2].to_vec();
+        let answers = u8::from(known && asks_a);
+        answer.extend([
+            0x85,
+            if known { 0x80 } else { 0x83 },
+            0,
+            1,
+            0,
+            answers,
+            0,
+            0,
+            0,
+            0,
+        ]);
+        answer.extend(question);
+        if answers == 1 {
+            answer.extend([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+        }
+        socket.send_to(&answer, from).await.unwrap();
+    }
+}
+
+#[test]
+fn names_are_asked_of_dns_and_an_unknown_one_has_no_targets() {
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let mut config = config("127.0.0.1:0");
+    config.dns_servers = vec![server.local_addr().unwrap()];
+    let question = |id, host: &str| {
+        NetOutput::Sip(SipOutput::Resolve(ResolveRequest {
+            id: ResolveId(id),
+            host: host.to_owned(),
+            port: None,
+            transport: None,
+        }))
+    };
+    let first = vec![question(3, "scscf.example"), question(4, "nobody.example")];
+    run(&config, first, quiet, async |mut lab: Lab| {
+        tokio::spawn(serve_dns(UdpSocket::from_std(server).unwrap()));
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            match lab.hears().await {
+                NetInput::Sip(SipInput::Resolved { id, targets }) => answers.push((id, targets)),
+                other => panic!("{other:?}"),
+            }
+        }
+        answers.sort_by_key(|(id, _)| *id);
+        let expected = crate::net::ResolvedTarget {
+            transport: Transport::Udp,
+            remote: "192.0.2.7:5060".parse().unwrap(),
+        };
+        assert_eq!(
+            answers,
+            [(ResolveId(3), vec![expected]), (ResolveId(4), Vec::new())]
+        );
+        assert_eq!(
+            (lab.counters.dns_questions.get(), lab.counters.dns_empty.get()),
+            (2, 1)
+        );
+    });
+}
