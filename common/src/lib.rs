@@ -5,6 +5,7 @@
 //! * [`config`]: configuration files
 //! * [`sip`]: SIP messages
 //! * [`identity`]: IMPI, IMPU, realm; [`aka`]: authentication; [`telemetry`]: what the log may show
+//! * [`transaction`], [`proxy`]: SIP transactions, and the proxy core that every CSCF is built around
 //! * [`token`], [`limits`]: small pure things
 //! * [`diameter`]: the Diameter base protocol
 #![warn(missing_docs)]
@@ -16,8 +17,10 @@ pub mod identity;
 pub mod limits;
 pub mod net;
 pub mod node;
+pub mod proxy;
 #[cfg(feature = "shell")]
 pub mod shell;
 pub mod sip;
 pub mod telemetry;
 pub mod token;
+pub mod transaction;

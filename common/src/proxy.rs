@@ -1,0 +1,184 @@
+//! Machine: the proxy core (RFC 3261 16) that every CSCF is built around.
+//!
+//! Read first: RFC 3261 16 and 18.2, RFC 3263 4, RFC 4320, RFC 5393, RFC 6026.
+//!
+//! A node gives everything that comes from SIP to [`ProxyCore::handle`], then drains
+//! [`ProxyCore::poll_event`] and [`ProxyCore::poll_output`]. Requests come as [`CoreEvent::Request`] with a
+//! [`ServerTransactionId`]; each is owed exactly one final response, given by [`ProxyCore::respond`],
+//! [`ProxyCore::reject`] or [`ProxyCore::relay`].
+//!
+//! * `core`: [`ProxyCore`], the tables and the public calls
+//! * `receive`: what comes in, and what is refused on sight
+//! * `forward`: one request towards one next hop, over several targets
+//! * `relay`: one request towards several next hops; `response_context` picks the best answer
+//! * `next_hop`: RFC 3263; `blacklist`: targets that failed lately
+//! * [`route`]: RFC 3261 16.4 and 16.6 step 6
+//! * `via`, `malformed`: what is written into and read from headers
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::net::{Flow, Interface, ResolvedTarget, Transport};
+use crate::sip::{Request, Response, UriBuf};
+use crate::token::ShardId;
+
+mod blacklist;
+mod core;
+mod forward;
+mod malformed;
+mod next_hop;
+mod receive;
+mod relay;
+mod response_context;
+pub mod route;
+mod via;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::core::ProxyCore;
+pub use crate::transaction::{ServerTransactionId, SipTimers};
+
+/// One side of the node: what stands in our Via, and how patient we are there.
+#[derive(Clone, Debug)]
+pub struct InterfaceConfig {
+    /// Which side.
+    pub interface: Interface,
+    /// `host[:port]` for our Via; IPv6 in brackets.
+    pub sent_by: String,
+    /// The address we listen on.
+    pub local_v: SocketAddr,
+    /// T1, T2, T4 and timer C.
+    pub timers: SipTimers,
+    /// Requests longer than this go over TCP first, RFC 3261 18.1.1: 1300.
+    pub tcp_above_bytes: usize,
+}
+
+/// Names that the operator has resolved for us; numeric hosts never ask.
+#[derive(Clone, Debug, Default)]
+pub struct HostsTable(pub BTreeMap<String, Vec<ResolvedTarget>>);
+
+/// Limits of one proxy core.
+#[derive(Clone, Copy, Debug)]
+pub struct ProxyLimits {
+    /// Server transactions, and separately client transactions. Above: 503 with Retry-After.
+    pub transactions_max: usize,
+}
+
+impl Default for ProxyLimits {
+    fn default() -> Self {
+        Self {
+            transactions_max: 400_000,
+        }
+    }
+}
+
+/// What a [`ProxyCore`] is built from.
+#[derive(Clone, Debug)]
+pub struct ProxyCoreConfig {
+    /// The sides of the node.
+    pub interfaces: Vec<InterfaceConfig>,
+    /// Static names.
+    pub hosts: HostsTable,
+    /// Written into every token of ours.
+    pub shard: ShardId,
+    /// Limits.
+    pub limits: ProxyLimits,
+    /// Value of the Server header in responses that we make; empty for none.
+    pub server_header: String,
+}
+
+/// Where a request goes next.
+#[derive(Clone, Debug)]
+pub enum NextHop {
+    /// RFC 3263: numeric host, hosts table, else DNS.
+    Uri(UriBuf),
+    /// Along a path on which something came before (a UE behind its flow).
+    Flow(Flow),
+    /// To an address that the node knows.
+    Address {
+        /// The transport.
+        transport: Transport,
+        /// Whereto.
+        remote: SocketAddr,
+    },
+}
+
+/// One branch of [`ProxyCore::relay`].
+#[derive(Clone, Debug)]
+pub struct NextHopTarget {
+    /// Request-URI of this branch; `None` keeps that of the request.
+    pub request_uri: Option<UriBuf>,
+    /// Route values put above those of the request, first one topmost (the Path of a binding).
+    pub route: Vec<String>,
+    /// Where the branch goes.
+    pub hop: NextHop,
+}
+
+impl NextHopTarget {
+    /// A branch that changes nothing in the request.
+    #[must_use]
+    pub fn unchanged(hop: NextHop) -> Self {
+        Self {
+            request_uri: None,
+            route: Vec::new(),
+            hop,
+        }
+    }
+}
+
+/// Number of one [`ProxyCore::forward`], unique in one node.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ForwardId(pub(crate) u64);
+
+/// Why a forwarded request got no final response.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ForwardFailure {
+    /// Timer B, C or F at the last target.
+    Timeout,
+    /// No target could be written to.
+    Unreachable,
+    /// The name of the next hop serves nothing, or its scheme is not SIP's.
+    Unresolvable,
+}
+
+/// What the core tells its node. Drained before outputs.
+#[derive(Clone, Debug)]
+pub enum CoreEvent {
+    /// A new request, validated, with `received` and `rport` in its top Via; never ACK or CANCEL.
+    Request {
+        /// Owed exactly one final response.
+        transaction: ServerTransactionId,
+        /// The request.
+        request: Request,
+        /// Where it came from.
+        flow: Flow,
+    },
+    /// An ACK to a 2xx, to be forwarded with [`ProxyCore::forward_ack`].
+    Ack {
+        /// The ACK.
+        request: Request,
+        /// Where it came from.
+        flow: Flow,
+    },
+    /// The INVITE was cancelled and the CANCEL answered; the node cancels its forwards and answers the INVITE.
+    Cancelled {
+        /// Of the INVITE.
+        transaction: ServerTransactionId,
+    },
+    /// A response to a forwarded request: provisional (never 100) or final, our Via removed. More than one 2xx
+    /// may come for one INVITE; each is to be sent upstream.
+    Response {
+        /// Which.
+        forward: ForwardId,
+        /// The response.
+        response: Response,
+    },
+    /// No final response will come; all targets were tried.
+    Failed {
+        /// Which.
+        forward: ForwardId,
+        /// Why.
+        cause: ForwardFailure,
+    },
+}

@@ -1,0 +1,354 @@
+//! Machine: the proxy core's tables and public calls (RFC 3261 16).
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+
+use crate::net::{Interface, ResolveId, SipInput, SipOutput};
+use crate::node::{Counters, Metrics, Seed, TimerTable, earliest};
+use crate::sip::{HeaderName, Method, Reply, Request, Response, StatusCode};
+use crate::token;
+use crate::transaction::layer::{TransactionEvent, TransactionLayer};
+use crate::transaction::{ClientTransactionId, ServerTransactionId, SipTimers, Wire};
+
+use super::blacklist::Blacklist;
+use super::forward::{Forward, Outcome};
+use super::malformed::AnswerBudget;
+use super::relay::Relay;
+use super::{CoreEvent, ForwardId, InterfaceConfig, NextHop, ProxyCoreConfig};
+
+/// Value of Retry-After in refusals, in seconds.
+pub(super) const RETRY_AFTER_SECS: u32 = 30;
+/// How long DNS may take before its silence counts as an empty answer.
+pub(super) const RESOLVE_WAIT: Duration = Duration::from_secs(10);
+/// Option tags in Proxy-Require that every CSCF honours (RFC 3327, RFC 3329).
+const SUPPORTED: [&str; 2] = ["path", "sec-agree"];
+/// Keeps the core's random stream apart from the node's.
+const RNG_STREAM: u8 = 0x50;
+
+/// What a timer of the core is about.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum CoreTimer {
+    /// Timer C of a forwarded INVITE.
+    C(ForwardId),
+    /// A CANCEL was sent and no final response came (RFC 3261 9.1: after 64*T1).
+    CancelUnanswered(ForwardId),
+    /// DNS is silent.
+    Resolve(ResolveId),
+}
+
+/// What waits for an answer of DNS.
+#[derive(Debug)]
+pub(super) enum Resolving {
+    Forward(ForwardId),
+    Ack {
+        request: Box<Request>,
+        interface: Interface,
+    },
+}
+
+/// The proxy core: transactions, next hops, forking. See the [module](super).
+pub struct ProxyCore {
+    pub(super) config: ProxyCoreConfig,
+    pub(super) supported: Vec<&'static str>,
+    pub(super) rng: StdRng,
+    /// Makes the To tags of stateless refusals unguessable.
+    pub(super) salt: u64,
+    pub(super) layer: TransactionLayer,
+    pub(super) forwards: BTreeMap<ForwardId, Forward>,
+    pub(super) by_client: HashMap<ClientTransactionId, ForwardId>,
+    pub(super) relays: BTreeMap<ServerTransactionId, Relay>,
+    pub(super) resolving: BTreeMap<ResolveId, Resolving>,
+    pub(super) timers: TimerTable<CoreTimer>,
+    pub(super) blacklist: Blacklist,
+    pub(super) answer_budget: AnswerBudget,
+    pub(super) outcomes: VecDeque<(ForwardId, Outcome)>,
+    pub(super) events: VecDeque<CoreEvent>,
+    pub(super) outputs: VecDeque<SipOutput>,
+    pub(super) counters: Counters,
+    pub(super) requests: BTreeMap<String, u64>,
+    pub(super) draining: bool,
+    next: u64,
+}
+
+impl ProxyCore {
+    /// An idle core.
+    #[must_use]
+    pub fn new(config: ProxyCoreConfig, seed: &Seed) -> Self {
+        let mut rng = seed.rng(RNG_STREAM);
+        Self {
+            supported: SUPPORTED.to_vec(),
+            salt: rand::Rng::random(&mut rng),
+            config,
+            rng,
+            layer: TransactionLayer::default(),
+            forwards: BTreeMap::new(),
+            by_client: HashMap::new(),
+            relays: BTreeMap::new(),
+            resolving: BTreeMap::new(),
+            timers: TimerTable::default(),
+            blacklist: Blacklist::default(),
+            answer_budget: AnswerBudget::default(),
+            outcomes: VecDeque::new(),
+            events: VecDeque::new(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            requests: BTreeMap::new(),
+            draining: false,
+            next: 0,
+        }
+    }
+
+    /// Adds an option tag that requests may have in Proxy-Require; others are refused with 420. `path` and
+    /// `sec-agree` are there from the start.
+    pub fn support(&mut self, tag: &'static str) {
+        self.supported.push(tag);
+    }
+
+    /// Takes what came from the shell.
+    pub fn handle(&mut self, now: Instant, input: SipInput) {
+        match input {
+            SipInput::Received { flow, message } => self.receive(now, message, flow),
+            SipInput::Malformed(malformed) => self.receive_malformed(now, &malformed),
+            SipInput::SendFailed(tag) => self.layer.send_failed(now, tag),
+            SipInput::Resolved { id, targets } => self.resolved(now, id, &targets),
+            // What was written to it and got no answer ends by its timers; what is written next fails.
+            SipInput::ConnectionClosed(_) => {}
+        }
+        self.pump(now);
+    }
+
+    /// Fires what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.layer.handle_timeout(now);
+        while let Some(timer) = self.timers.pop_expired(now) {
+            match timer {
+                CoreTimer::C(forward) => self.timer_c_fired(now, forward),
+                CoreTimer::CancelUnanswered(forward) => self.cancel_unanswered(forward),
+                CoreTimer::Resolve(id) => self.resolved(now, id, &[]),
+            }
+        }
+        self.pump(now);
+    }
+
+    /// When [`Self::handle_timeout`] is wanted next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        earliest(self.layer.poll_timeout(), self.timers.next())
+    }
+
+    /// The next event for the node.
+    pub fn poll_event(&mut self) -> Option<CoreEvent> {
+        self.events.pop_front()
+    }
+
+    /// The next output for the shell.
+    pub fn poll_output(&mut self) -> Option<SipOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Sends a request on, edited by the node (Request-URI, Route, Record-Route, Path); Max-Forwards is
+    /// decremented and our Via added here. The outcome comes as [`CoreEvent::Response`] or
+    /// [`CoreEvent::Failed`]. Targets of one next hop are tried in turn on transport error, timeout and 503.
+    pub fn forward(
+        &mut self,
+        now: Instant,
+        request: Request,
+        hop: NextHop,
+        interface: Interface,
+    ) -> ForwardId {
+        let id = self.fresh_forward_id();
+        self.start_forward(now, id, None, &request, hop, interface);
+        self.pump(now);
+        id
+    }
+
+    /// Sends a request of our own, complete except for Via.
+    pub fn originate(
+        &mut self,
+        now: Instant,
+        request: Request,
+        hop: NextHop,
+        interface: Interface,
+    ) -> ForwardId {
+        let id = self.fresh_forward_id();
+        self.start_originated(now, id, request, hop, interface);
+        self.pump(now);
+        id
+    }
+
+    /// Sends a response upstream: built with [`Request::reply`], or come from downstream.
+    ///
+    /// A 408 to a non-INVITE request is not sent; the transaction is dropped instead (RFC 4320 4.2).
+    pub fn respond(&mut self, now: Instant, transaction: ServerTransactionId, response: Response) {
+        self.respond_inner(now, transaction, &response);
+        self.pump(now);
+    }
+
+    /// Answers with a status and nothing else.
+    pub fn reject(&mut self, now: Instant, transaction: ServerTransactionId, status: StatusCode) {
+        self.reject_with(now, transaction, status, |reply| reply);
+        self.pump(now);
+    }
+
+    /// Cancels a forwarded INVITE: at once if a provisional response came, else as soon as one comes
+    /// (RFC 3261 9.1). The Reason of the CANCEL that came from upstream goes along. The final response, 487 as a
+    /// rule, comes as an event. No effect on other requests.
+    pub fn cancel(&mut self, now: Instant, forward: ForwardId) {
+        self.cancel_forward(now, forward);
+        self.pump(now);
+    }
+
+    /// From now on refuses requests that start something new with 503.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether no transaction is alive.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.layer.is_idle() && self.forwards.is_empty() && self.resolving.is_empty()
+    }
+
+    /// Whether the transaction still owes its final response.
+    #[must_use]
+    pub fn awaits_final(&self, transaction: ServerTransactionId) -> bool {
+        self.layer.awaits_final(transaction)
+    }
+
+    /// An unguessable token with this core's shard: tags, Call-IDs, ICIDs.
+    pub fn fresh_token(&mut self) -> String {
+        token::fresh(self.config.shard, &mut self.rng)
+    }
+
+    /// Adds counters and gauges.
+    pub fn export_metrics(&self, out: &mut Metrics) {
+        self.counters.export(out);
+        self.layer.counters.export(out);
+        for (method, count) in &self.requests {
+            out.counter("ims_sip_requests_total", &[("method", method)], *count);
+        }
+        let gauge = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        out.gauge(
+            "ims_sip_transactions",
+            &[("side", "server")],
+            gauge(self.layer.server_count()),
+        );
+        out.gauge(
+            "ims_sip_transactions",
+            &[("side", "client")],
+            gauge(self.layer.client_count()),
+        );
+        out.gauge("ims_sip_forwards", &[], gauge(self.forwards.len()));
+        out.gauge("ims_sip_response_contexts", &[], gauge(self.relays.len()));
+    }
+
+    /// Settles what the layer and the forwards have to say, then takes what is to be transmitted.
+    pub(super) fn pump(&mut self, now: Instant) {
+        loop {
+            if let Some(event) = self.layer.poll_event() {
+                match event {
+                    TransactionEvent::Response { client, response } => {
+                        self.on_response(now, client, &response)
+                    }
+                    TransactionEvent::ClientFailed { client, failure } => {
+                        self.on_client_failed(now, client, failure)
+                    }
+                    TransactionEvent::ClientTerminated { client } => self.on_client_terminated(client),
+                }
+            } else if let Some((forward, outcome)) = self.outcomes.pop_front() {
+                self.deliver(now, forward, outcome);
+            } else {
+                break;
+            }
+        }
+        while let Some(transmit) = self.layer.poll_transmit() {
+            self.outputs.push_back(SipOutput::Transmit(transmit));
+        }
+    }
+
+    pub(super) fn respond_inner(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        response: &Response,
+    ) {
+        let status = response.status();
+        let Some(server) = self.layer.server(transaction) else {
+            self.counters
+                .count("ims_sip_responses_dropped_total", "transaction_gone");
+            return;
+        };
+        if status == StatusCode::REQUEST_TIMEOUT && server.request.method() != Method::Invite {
+            // RFC 4320 4.2: "MUST NOT send a response with Status-Code of 408 to a non-INVITE request"
+            self.counters
+                .count("ims_sip_responses_dropped_total", "408_to_non_invite");
+            self.layer.abandon(transaction);
+            return;
+        }
+        if self.layer.respond(now, transaction, response) {
+            self.counters
+                .count("ims_sip_responses_total", class_label(status));
+        } else {
+            self.counters
+                .count("ims_sip_responses_dropped_total", "final_already_sent");
+        }
+    }
+
+    /// Answers with a reply that `finish` may add to.
+    pub(super) fn reject_with(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        status: StatusCode,
+        finish: impl for<'a> FnOnce(Reply<'a>) -> Reply<'a>,
+    ) {
+        let tag = self.fresh_token();
+        let Some(server) = self.layer.server(transaction) else {
+            self.counters
+                .count("ims_sip_responses_dropped_total", "transaction_gone");
+            return;
+        };
+        let mut reply = server.request.reply(status).to_tag(&tag);
+        if !self.config.server_header.is_empty() {
+            reply = reply.header(HeaderName::Server, &self.config.server_header);
+        }
+        let response = finish(reply).finish();
+        self.respond_inner(now, transaction, &response);
+    }
+
+    pub(super) fn interface(&self, interface: Interface) -> Option<&InterfaceConfig> {
+        self.config
+            .interfaces
+            .iter()
+            .find(|config| config.interface == interface)
+    }
+
+    pub(super) fn wire(&self, interface: Interface, reliable: bool) -> Wire {
+        let timers = self
+            .interface(interface)
+            .map_or(SipTimers::mw(), |config| config.timers);
+        Wire { timers, reliable }
+    }
+
+    pub(super) fn fresh_forward_id(&mut self) -> ForwardId {
+        ForwardId(self.next_number())
+    }
+
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+fn class_label(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        0..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "6xx",
+    }
+}

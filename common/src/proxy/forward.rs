@@ -1,0 +1,593 @@
+//! Machine: one request towards one next hop, over several targets (RFC 3261 16.6 to 16.9, RFC 3263 4.3).
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::net::{Destination, Interface, ResolveId, ResolvedTarget, SipOutput, Transmit, Transport};
+use crate::sip::{HeaderName, Method, Request, Response, StatusCode};
+use crate::transaction::key::ServerKey;
+use crate::transaction::layer::{ClientRequest, TAG_STATELESS};
+use crate::transaction::{ClientTransactionId, Failure, ServerTransactionId, TimerName};
+
+use super::core::{CoreTimer, ProxyCore, RESOLVE_WAIT, Resolving};
+use super::next_hop::{Attempt, Resolution, attempts};
+use super::{CoreEvent, ForwardFailure, ForwardId, NextHop, route, via};
+
+/// RFC 3261 16.6 step 3: "If the copy does not contain a Max-Forwards header field, add one with 70".
+const MAX_FORWARDS: u8 = 70;
+/// What our Via adds to a request, at most, besides the sent-by.
+const VIA_OVERHEAD: usize = 100;
+
+/// A request on its way.
+#[derive(Debug)]
+pub(super) struct Forward {
+    /// The response context it is a branch of; `None`: the node's own.
+    pub(super) relay: Option<ServerTransactionId>,
+    /// The server transaction it descends from.
+    parent: Option<ServerTransactionId>,
+    /// Ready but for our Via.
+    request: Request,
+    interface: Interface,
+    loop_hash: u64,
+    /// What is still untried.
+    attempts: VecDeque<Attempt>,
+    stage: Stage,
+    cancel: Cancel,
+    /// What to report when nothing is left to try.
+    failure: ForwardFailure,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Resolving(ResolveId),
+    Trying {
+        client: ClientTransactionId,
+        attempt: Attempt,
+    },
+    /// An INVITE was answered 2xx; further 2xx may come until timer M.
+    Accepted,
+    /// Nothing is under way.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Cancel {
+    No,
+    /// Waits for a provisional response (RFC 3261 9.1).
+    Wanted,
+    Sent,
+}
+
+/// What became of a forwarded request.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Our Via is off.
+    Response(Response),
+    Failed(ForwardFailure),
+}
+
+impl ProxyCore {
+    /// RFC 3261 16.6 steps 3, 6, then 7 to 10.
+    pub(super) fn start_forward(
+        &mut self,
+        now: Instant,
+        id: ForwardId,
+        relay: Option<ServerTransactionId>,
+        request: &Request,
+        hop: NextHop,
+        interface: Interface,
+    ) {
+        let parent = ServerKey::of(request).and_then(|key| self.layer.find(&key, &request.method()));
+        let left = request
+            .max_forwards()
+            .map_or(Some(MAX_FORWARDS), |hops| hops.checked_sub(1));
+        let Some(left) = left else {
+            let forward = Forward::new(relay, parent, request.clone(), interface);
+            self.forwards.insert(id, forward);
+            self.answer_locally(id, StatusCode::TOO_MANY_HOPS);
+            return;
+        };
+        let request = request.edit().set(HeaderName::MaxForwards, left).finish_request();
+        let mut forward = Forward::new(relay, parent, route::postprocess(request), interface);
+        if let Some(server) = parent.and_then(|parent| self.layer.server(parent)) {
+            forward.loop_hash = server.loop_hash;
+        }
+        self.forwards.insert(id, forward);
+        self.resolve(now, id, &hop);
+    }
+
+    pub(super) fn start_originated(
+        &mut self,
+        now: Instant,
+        id: ForwardId,
+        request: Request,
+        hop: NextHop,
+        interface: Interface,
+    ) {
+        self.forwards.insert(
+            id,
+            Forward::new(None, None, route::postprocess(request), interface),
+        );
+        self.resolve(now, id, &hop);
+    }
+
+    fn resolve(&mut self, now: Instant, id: ForwardId, hop: &NextHop) {
+        match Resolution::of(hop, &self.config.hosts) {
+            Resolution::Targets(targets) => self.begin(now, id, &targets),
+            Resolution::Path(attempt) => {
+                if let Some(forward) = self.forwards.get_mut(&id) {
+                    forward.attempts.push_back(attempt);
+                }
+                self.try_next(now, id);
+            }
+            Resolution::Ask {
+                host,
+                port,
+                transport,
+            } => {
+                let question = ResolveId(self.next_number());
+                if let Some(forward) = self.forwards.get_mut(&id) {
+                    forward.stage = Stage::Resolving(question);
+                }
+                self.resolving.insert(question, Resolving::Forward(id));
+                self.ask(now, question, host, port, transport);
+            }
+            Resolution::Impossible => self.fail(id, ForwardFailure::Unresolvable),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        now: Instant,
+        id: ResolveId,
+        host: String,
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) {
+        self.timers.set(CoreTimer::Resolve(id), now + RESOLVE_WAIT);
+        self.outputs.push_back(SipOutput::Resolve(Resolution::question(
+            id, host, port, transport,
+        )));
+    }
+
+    /// The answer of DNS, or its silence.
+    pub(super) fn resolved(&mut self, now: Instant, id: ResolveId, targets: &[ResolvedTarget]) {
+        self.timers.cancel(&CoreTimer::Resolve(id));
+        match self.resolving.remove(&id) {
+            None => {}
+            Some(Resolving::Ack { request, interface }) => match targets.first() {
+                Some(target) => self.transmit_ack(&request, interface, &Attempt::to(interface, target)),
+                None => self.counters.count("ims_sip_acks_dropped_total", "unresolvable"),
+            },
+            Some(Resolving::Forward(forward)) if targets.is_empty() => {
+                self.counters.count("ims_sip_resolve_failures_total", "no_target");
+                self.fail(forward, ForwardFailure::Unresolvable);
+            }
+            Some(Resolving::Forward(forward)) => self.begin(now, forward, targets),
+        }
+    }
+
+    fn begin(&mut self, now: Instant, id: ForwardId, targets: &[ResolvedTarget]) {
+        let Some(forward) = self.forwards.get(&id) else {
+            return;
+        };
+        let too_long = self.interface(forward.interface).is_some_and(|config| {
+            forward.request.bytes().len() + config.sent_by.len() + VIA_OVERHEAD > config.tcp_above_bytes
+        });
+        let attempts = attempts(now, forward.interface, targets, too_long, &self.blacklist);
+        if let Some(forward) = self.forwards.get_mut(&id) {
+            forward.attempts = attempts;
+        }
+        self.try_next(now, id);
+    }
+
+    /// RFC 3261 16.6 steps 8 and 10: our Via with a new branch, then a client transaction.
+    fn try_next(&mut self, now: Instant, id: ForwardId) {
+        let branch_token = self.fresh_token();
+        let Some(forward) = self.forwards.get_mut(&id) else {
+            return;
+        };
+        let failure = forward.failure;
+        let Some(attempt) = forward.attempts.pop_front() else {
+            self.fail(id, failure);
+            return;
+        };
+        let interface = forward.interface;
+        let Some(sent_by) = self.interface(interface).map(|config| config.sent_by.clone()) else {
+            self.fail(id, ForwardFailure::Unresolvable);
+            return;
+        };
+        if self.layer.client_count() >= self.config.limits.transactions_max {
+            self.counters
+                .count("ims_sip_refusals_total", "client_transactions_max");
+            self.fail(id, ForwardFailure::Unreachable);
+            return;
+        }
+        let wire = self.wire(interface, attempt.transport == Transport::Tcp);
+        let Some(forward) = self.forwards.get_mut(&id) else {
+            return;
+        };
+        let branch = via::branch(&branch_token, forward.loop_hash);
+        let value = via::value(attempt.transport, &sent_by, &branch);
+        let request = forward
+            .request
+            .edit()
+            .push_front(HeaderName::Via, value)
+            .finish_request();
+        let method = request.method();
+        let is_invite = method == Method::Invite;
+        let client = self.layer.send_request(
+            now,
+            ClientRequest {
+                bytes: request.bytes().clone(),
+                branch,
+                method,
+                invite: is_invite.then_some(request),
+                destination: attempt.destination,
+                wire,
+            },
+        );
+        forward.stage = Stage::Trying { client, attempt };
+        self.by_client.insert(client, id);
+        if is_invite {
+            // RFC 3261 16.6 step 11
+            self.timers.set(CoreTimer::C(id), now + wire.first(TimerName::C));
+        }
+    }
+
+    pub(super) fn on_response(&mut self, now: Instant, client: ClientTransactionId, response: &Response) {
+        let Some(id) = self.by_client.get(&client).copied() else {
+            return;
+        };
+        let status = response.status();
+        let Some(forward) = self.forwards.get_mut(&id) else {
+            return;
+        };
+        if let Stage::Trying { attempt, .. } = forward.stage {
+            self.blacklist.remove(attempt.transport, attempt.remote);
+        }
+        if status.is_provisional() {
+            self.on_provisional(now, id, client, response);
+            return;
+        }
+        let is_invite = forward.request.method() == Method::Invite;
+        self.timers.cancel(&CoreTimer::C(id));
+        self.timers.cancel(&CoreTimer::CancelUnanswered(id));
+        // RFC 3263 4.3: a 503 is a failure of the target, not of the next hop.
+        if status == StatusCode::SERVICE_UNAVAILABLE
+            && forward.cancel == Cancel::No
+            && let Stage::Trying { attempt, .. } = forward.stage
+            && forward.attempts.iter().any(|next| next.remote != attempt.remote)
+        {
+            self.counters.count("ims_sip_failovers_total", "503");
+            self.blacklist.add(now, attempt.transport, attempt.remote);
+            self.by_client.remove(&client);
+            forward.skip_twins_of(&attempt);
+            self.try_next(now, id);
+            return;
+        }
+        if is_invite && status.is_success() {
+            forward.stage = Stage::Accepted;
+        } else if matches!(forward.stage, Stage::Accepted) {
+            return;
+        } else {
+            forward.stage = Stage::Over;
+            self.by_client.remove(&client);
+        }
+        self.outcomes
+            .push_back((id, Outcome::Response(without_our_via(response))));
+    }
+
+    fn on_provisional(
+        &mut self,
+        now: Instant,
+        id: ForwardId,
+        client: ClientTransactionId,
+        response: &Response,
+    ) {
+        let Some(forward) = self.forwards.get_mut(&id) else {
+            return;
+        };
+        if forward.request.method() != Method::Invite || !matches!(forward.stage, Stage::Trying { .. }) {
+            // RFC 4320 4.1: no provisional response to a non-INVITE request travels.
+            return;
+        }
+        if forward.cancel == Cancel::Wanted {
+            self.send_cancel(now, id, client);
+        }
+        if response.status() == StatusCode::TRYING {
+            return;
+        }
+        // RFC 3261 16.7 step 2: "if the response is a provisional response with status codes 101 to 199 inclusive,
+        // the proxy MUST reset timer C"
+        if self.timers.get(&CoreTimer::C(id)).is_some()
+            && let Some(forward) = self.forwards.get(&id)
+        {
+            let timer_c = self.wire(forward.interface, true).first(TimerName::C);
+            self.timers.set(CoreTimer::C(id), now + timer_c);
+        }
+        self.outcomes
+            .push_back((id, Outcome::Response(without_our_via(response))));
+    }
+
+    pub(super) fn on_client_failed(&mut self, now: Instant, client: ClientTransactionId, failure: Failure) {
+        let Some(id) = self.by_client.remove(&client) else {
+            return;
+        };
+        let Some(forward) = self.forwards.get_mut(&id) else {
+            return;
+        };
+        let Stage::Trying { attempt, .. } = forward.stage else {
+            return;
+        };
+        self.blacklist.add(now, attempt.transport, attempt.remote);
+        match failure {
+            Failure::Timeout => {
+                self.counters.count("ims_sip_timeouts_total", "B_or_F");
+                forward.failure = ForwardFailure::Timeout;
+                forward.skip_twins_of(&attempt);
+            }
+            Failure::Transport => {
+                self.counters.count("ims_sip_send_failures_total", "request");
+                forward.failure = ForwardFailure::Unreachable;
+            }
+        }
+        self.timers.cancel(&CoreTimer::C(id));
+        if forward.cancel != Cancel::No {
+            self.answer_locally(id, StatusCode::REQUEST_TERMINATED);
+            return;
+        }
+        if !forward.attempts.is_empty() {
+            self.counters.count("ims_sip_failovers_total", "next_target");
+        }
+        self.try_next(now, id);
+    }
+
+    pub(super) fn on_client_terminated(&mut self, client: ClientTransactionId) {
+        let Some(id) = self.by_client.remove(&client) else {
+            return;
+        };
+        let is_accepted = self
+            .forwards
+            .get(&id)
+            .is_some_and(|forward| matches!(forward.stage, Stage::Accepted));
+        if is_accepted {
+            self.release(id);
+        }
+    }
+
+    /// RFC 3261 16.8: "If the client transaction has received a provisional response, the proxy MUST generate a
+    /// CANCEL request matching that transaction. If not, the proxy MUST behave as if the transaction received a
+    /// 408".
+    pub(super) fn timer_c_fired(&mut self, now: Instant, id: ForwardId) {
+        self.counters.count("ims_sip_timeouts_total", "C");
+        let Some(forward) = self.forwards.get(&id) else {
+            return;
+        };
+        let Stage::Trying { client, .. } = forward.stage else {
+            return;
+        };
+        if !self.layer.is_proceeding(client) {
+            self.give_up(id, client);
+        } else if forward.cancel != Cancel::Sent {
+            self.send_cancel(now, id, client);
+        }
+    }
+
+    /// RFC 3261 9.1: without a final response 64*T1 after the CANCEL, the request is "considered cancelled".
+    pub(super) fn cancel_unanswered(&mut self, id: ForwardId) {
+        let Some(Forward {
+            stage: Stage::Trying { client, .. },
+            ..
+        }) = self.forwards.get(&id)
+        else {
+            return;
+        };
+        let client = *client;
+        self.counters.count("ims_sip_timeouts_total", "cancel");
+        self.give_up(id, client);
+    }
+
+    fn give_up(&mut self, id: ForwardId, client: ClientTransactionId) {
+        self.layer.drop_client(client);
+        self.by_client.remove(&client);
+        self.fail(id, ForwardFailure::Timeout);
+    }
+
+    pub(super) fn cancel_forward(&mut self, now: Instant, id: ForwardId) {
+        let Some(forward) = self.forwards.get_mut(&id) else {
+            return;
+        };
+        if forward.request.method() != Method::Invite || forward.cancel != Cancel::No {
+            return;
+        }
+        match forward.stage {
+            Stage::Resolving(question) => {
+                self.resolving.remove(&question);
+                self.timers.cancel(&CoreTimer::Resolve(question));
+                self.answer_locally(id, StatusCode::REQUEST_TERMINATED);
+            }
+            Stage::Trying { client, .. } if self.layer.is_proceeding(client) => {
+                self.send_cancel(now, id, client)
+            }
+            Stage::Trying { .. } => forward.cancel = Cancel::Wanted,
+            Stage::Accepted | Stage::Over => {}
+        }
+    }
+
+    fn send_cancel(&mut self, now: Instant, id: ForwardId, client: ClientTransactionId) {
+        let Some(forward) = self.forwards.get_mut(&id) else {
+            return;
+        };
+        forward.cancel = Cancel::Sent;
+        let (parent, interface) = (forward.parent, forward.interface);
+        let reasons = parent
+            .map(|parent| self.layer.cancel_reasons(parent))
+            .unwrap_or_default();
+        let wait = self.wire(interface, true).timers.t1_times_64();
+        self.timers.set(CoreTimer::CancelUnanswered(id), now + wait);
+        self.timers.cancel(&CoreTimer::C(id));
+        self.layer.send_cancel(now, client, &reasons);
+    }
+
+    /// A final response that stands for one that cannot come.
+    fn answer_locally(&mut self, id: ForwardId, status: StatusCode) {
+        let tag = self.fresh_token();
+        let Some(forward) = self.forwards.get_mut(&id) else {
+            return;
+        };
+        forward.stage = Stage::Over;
+        let response = forward.request.reply(status).to_tag(&tag).finish();
+        self.outcomes.push_back((id, Outcome::Response(response)));
+    }
+
+    fn fail(&mut self, id: ForwardId, failure: ForwardFailure) {
+        if let Some(forward) = self.forwards.get_mut(&id) {
+            forward.stage = Stage::Over;
+            self.outcomes.push_back((id, Outcome::Failed(failure)));
+        }
+    }
+
+    /// Gives an outcome to whoever asked for the forward, and forgets the forward with its last one.
+    pub(super) fn deliver(&mut self, now: Instant, id: ForwardId, outcome: Outcome) {
+        let Some(forward) = self.forwards.get(&id) else {
+            return;
+        };
+        let relay = forward.relay;
+        if matches!(forward.stage, Stage::Over) && is_last(&outcome) {
+            self.release(id);
+        }
+        match (relay, outcome) {
+            (Some(transaction), outcome) => self.relay_outcome(now, transaction, id, outcome),
+            (None, Outcome::Response(response)) => {
+                self.events.push_back(CoreEvent::Response {
+                    forward: id,
+                    response,
+                });
+            }
+            (None, Outcome::Failed(cause)) => self.events.push_back(CoreEvent::Failed { forward: id, cause }),
+        }
+    }
+
+    fn release(&mut self, id: ForwardId) {
+        self.timers.cancel(&CoreTimer::C(id));
+        self.timers.cancel(&CoreTimer::CancelUnanswered(id));
+        if let Some(transaction) = self.forwards.remove(&id).and_then(|forward| forward.relay) {
+            self.relay_released(transaction, id);
+        }
+    }
+
+    /// Sends an ACK to a 2xx on, without a transaction (RFC 3261 16.11): Max-Forwards and Via as for any request.
+    pub fn forward_ack(&mut self, now: Instant, request: Request, hop: NextHop, interface: Interface) {
+        let Some(left) = request
+            .max_forwards()
+            .map_or(Some(MAX_FORWARDS), |hops| hops.checked_sub(1))
+        else {
+            self.counters.count("ims_sip_acks_dropped_total", "max_forwards");
+            return;
+        };
+        let request = request.edit().set(HeaderName::MaxForwards, left).finish_request();
+        let request = route::postprocess(request);
+        match Resolution::of(&hop, &self.config.hosts) {
+            Resolution::Path(attempt) => self.transmit_ack(&request, interface, &attempt),
+            Resolution::Targets(targets) => {
+                let good = attempts(now, interface, &targets, false, &self.blacklist).pop_front();
+                match good {
+                    Some(attempt) => self.transmit_ack(&request, interface, &attempt),
+                    None => self.counters.count("ims_sip_acks_dropped_total", "unresolvable"),
+                }
+            }
+            Resolution::Ask {
+                host,
+                port,
+                transport,
+            } => {
+                let question = ResolveId(self.next_number());
+                self.resolving.insert(
+                    question,
+                    Resolving::Ack {
+                        request: Box::new(request),
+                        interface,
+                    },
+                );
+                self.ask(now, question, host, port, transport);
+            }
+            Resolution::Impossible => self.counters.count("ims_sip_acks_dropped_total", "unresolvable"),
+        }
+        self.pump(now);
+    }
+
+    fn transmit_ack(&mut self, request: &Request, interface: Interface, attempt: &Attempt) {
+        let branch_token = self.fresh_token();
+        let Some(config) = self.interface(interface) else {
+            return;
+        };
+        let branch = via::branch(&branch_token, via::loop_hash(request));
+        let value = via::value(attempt.transport, &config.sent_by, &branch);
+        let bytes = request
+            .edit()
+            .push_front(HeaderName::Via, value)
+            .finish_request()
+            .bytes()
+            .clone();
+        self.outputs.push_back(SipOutput::Transmit(Transmit {
+            bytes,
+            destination: attempt.destination,
+            tag: TAG_STATELESS,
+        }));
+    }
+}
+
+impl Forward {
+    fn new(
+        relay: Option<ServerTransactionId>,
+        parent: Option<ServerTransactionId>,
+        request: Request,
+        interface: Interface,
+    ) -> Self {
+        Self {
+            relay,
+            parent,
+            loop_hash: via::loop_hash(&request),
+            request,
+            interface,
+            attempts: VecDeque::new(),
+            stage: Stage::Over,
+            cancel: Cancel::No,
+            failure: ForwardFailure::Unreachable,
+        }
+    }
+
+    /// UDP after TCP is for peers that refuse TCP, not for peers that are silent or overloaded.
+    fn skip_twins_of(&mut self, tried: &Attempt) {
+        self.attempts
+            .retain(|next| !(next.after_refused_tcp && next.remote == tried.remote));
+    }
+}
+
+impl Attempt {
+    fn to(interface: Interface, target: &ResolvedTarget) -> Self {
+        Self {
+            destination: Destination::Address {
+                interface,
+                transport: target.transport,
+                remote: target.remote,
+            },
+            transport: target.transport,
+            remote: target.remote,
+            after_refused_tcp: false,
+        }
+    }
+}
+
+fn is_last(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Response(response) => response.status().is_final(),
+        Outcome::Failed(_) => true,
+    }
+}
+
+/// RFC 3261 16.7 step 3.
+fn without_our_via(response: &Response) -> Response {
+    response.edit().pop_first_value(HeaderName::Via).finish_response()
+}

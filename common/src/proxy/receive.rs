@@ -1,0 +1,274 @@
+//! Machine: what comes in, and what is refused on sight (RFC 3261 16.3, 9.2; RFC 5393).
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
+
+use crate::net::{Destination, Flow, Malformed, SipOutput, Transmit, Transport};
+use crate::sip::{HeaderName, Message, Method, Request, Response, SipMessage, StatusCode};
+use crate::transaction::key::ServerKey;
+use crate::transaction::layer::{Incoming, TAG_STATELESS};
+use crate::transaction::response_route::ResponseRoute;
+use crate::transaction::{to_tag, wire};
+
+use super::core::{ProxyCore, RETRY_AFTER_SECS};
+use super::{CoreEvent, malformed, via};
+
+impl ProxyCore {
+    pub(super) fn receive(&mut self, now: Instant, message: Message, flow: Flow) {
+        match message.into_parts() {
+            SipMessage::Request(request) => self.receive_request(now, &request, flow),
+            SipMessage::Response(response) => self.receive_response(now, response, &flow),
+        }
+    }
+
+    pub(super) fn receive_malformed(&mut self, now: Instant, malformed: &Malformed) {
+        self.counters.count("ims_sip_malformed_total", malformed.reason);
+        let tag = self.fresh_token();
+        if let Some(transmit) = malformed::answer(malformed, &tag) {
+            if self.answer_budget.take(now) {
+                self.outputs.push_back(SipOutput::Transmit(transmit));
+            } else {
+                self.counters.count("ims_sip_refusals_total", "malformed_rate");
+            }
+        }
+    }
+
+    fn receive_response(&mut self, now: Instant, response: Response, flow: &Flow) {
+        let readable = response.top_via().is_ok() && response.cseq().is_ok();
+        if !readable {
+            self.counters.count("ims_sip_malformed_total", "response");
+        } else if !self.layer.receive_response(now, response, flow) {
+            // RFC 6026 8.2: a response that matches no transaction is not forwarded.
+            self.counters
+                .count("ims_sip_responses_unmatched_total", "no_transaction");
+        }
+    }
+
+    fn receive_request(&mut self, now: Instant, request: &Request, flow: Flow) {
+        self.count_request(&request.method());
+        match self.layer.receive_request(now, request) {
+            Incoming::Absorbed => {}
+            Incoming::Unusable => self.counters.count("ims_sip_malformed_total", "via"),
+            Incoming::Ack => self.receive_ack(request, flow),
+            Incoming::New(key) if request.method() == Method::Cancel => {
+                self.receive_cancel(now, key, request, flow)
+            }
+            Incoming::New(key) => self.receive_new(now, key, request, flow),
+        }
+    }
+
+    fn receive_new(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow) {
+        if self.layer.server_count() >= self.config.limits.transactions_max {
+            self.counters.count("ims_sip_refusals_total", "transactions_max");
+            self.refuse_stateless(request, &flow);
+            return;
+        }
+        let marked = wire::mark_received(request, &flow);
+        let loop_hash = via::loop_hash(request);
+        let wire = self.wire(flow.interface, flow.transport == Transport::Tcp);
+        let transaction = self
+            .layer
+            .open_server(now, key, marked.clone(), flow, wire, loop_hash);
+        match self.check(request, loop_hash) {
+            Ok(()) => self.events.push_back(CoreEvent::Request {
+                transaction,
+                request: marked,
+                flow,
+            }),
+            Err(refusal) => {
+                self.counters.count("ims_sip_refusals_total", refusal.reason);
+                self.reject_with(now, transaction, refusal.status, |mut reply| {
+                    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+                        reply = reply.header(HeaderName::RetryAfter, RETRY_AFTER_SECS);
+                    }
+                    if !refusal.unsupported.is_empty() {
+                        reply = reply.header(HeaderName::Unsupported, refusal.unsupported.join(", "));
+                    }
+                    reply
+                });
+            }
+        }
+    }
+
+    /// RFC 3261 16.3, in its order.
+    fn check(&self, request: &Request, loop_hash: u64) -> Result<(), Refusal> {
+        // Step 1: reasonable syntax.
+        if let Err(bad) = request.validate() {
+            return Err(Refusal::new(bad.status(), bad.reason));
+        }
+        let in_dialog = to_tag(request).is_some_and(|tag| !tag.is_empty());
+        if self.draining && !in_dialog {
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "draining"));
+        }
+        // Step 3: Max-Forwards. An OPTIONS may be answered instead.
+        if request.max_forwards() == Some(0) && request.method() != Method::Options {
+            return Err(Refusal::new(StatusCode::TOO_MANY_HOPS, "max_forwards"));
+        }
+        // RFC 5393 5.3.3: no breadth is left.
+        if max_breadth(request) == Some(0) {
+            return Err(Refusal::new(StatusCode::MAX_BREADTH_EXCEEDED, "max_breadth"));
+        }
+        // Step 4: loops.
+        if via::is_loop(request, loop_hash, |sent_by| self.is_own_sent_by(sent_by)) {
+            return Err(Refusal::new(StatusCode::LOOP_DETECTED, "loop"));
+        }
+        // Step 5: Proxy-Require.
+        let unsupported: Vec<String> = request
+            .tokens(HeaderName::ProxyRequire)
+            .filter(|tag| {
+                !self
+                    .supported
+                    .iter()
+                    .any(|known| tag.eq_ignore_ascii_case(known.as_bytes()))
+            })
+            .map(|tag| String::from_utf8_lossy(tag).into_owned())
+            .collect();
+        if !unsupported.is_empty() {
+            return Err(Refusal {
+                status: StatusCode::BAD_EXTENSION,
+                reason: "proxy_require",
+                unsupported,
+            });
+        }
+        Ok(())
+    }
+
+    fn receive_ack(&mut self, request: &Request, flow: Flow) {
+        if to_tag(request).is_some_and(|tag| tag == self.stateless_tag(request).as_bytes()) {
+            return;
+        }
+        // An ACK is never answered: what is wrong with it ends it.
+        if request.validate().is_err() || request.max_forwards() == Some(0) {
+            self.counters.count("ims_sip_malformed_total", "ack");
+            return;
+        }
+        let request = wire::mark_received(request, &flow);
+        self.events.push_back(CoreEvent::Ack { request, flow });
+    }
+
+    /// RFC 3261 9.2 and 16.10: the CANCEL is answered here, and the INVITE it means is ended.
+    fn receive_cancel(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow) {
+        let meant = self.layer.find_cancellable(&key).filter(|id| {
+            self.layer
+                .server(*id)
+                .is_some_and(|server| is_same_flow(&server.flow, &flow))
+        });
+        if self.layer.server_count() >= self.config.limits.transactions_max {
+            self.counters.count("ims_sip_refusals_total", "transactions_max");
+            self.refuse_stateless(request, &flow);
+        } else {
+            let marked = wire::mark_received(request, &flow);
+            let wire = self.wire(flow.interface, flow.transport == Transport::Tcp);
+            let own = self.layer.open_server(now, key, marked, flow, wire, 0);
+            let status = match meant {
+                Some(_) => StatusCode::OK,
+                None => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+            };
+            self.reject_with(now, own, status, |reply| reply);
+        }
+        if let Some(transaction) = meant {
+            self.cancelled(now, transaction, request);
+        }
+    }
+
+    fn cancelled(
+        &mut self,
+        now: Instant,
+        transaction: crate::transaction::ServerTransactionId,
+        cancel: &Request,
+    ) {
+        // "CANCEL requests that match a transaction of another method than INVITE have no effect"
+        let is_invite = self
+            .layer
+            .server(transaction)
+            .is_some_and(|s| s.request.method() == Method::Invite);
+        if !is_invite || !self.layer.awaits_final(transaction) {
+            return;
+        }
+        self.layer.set_cancel_reasons(transaction, wire::reasons(cancel));
+        if self.relays.contains_key(&transaction) {
+            self.cancel_relay(now, transaction);
+        } else {
+            self.events.push_back(CoreEvent::Cancelled { transaction });
+        }
+    }
+
+    /// 503 without a transaction, for when there is no room for one.
+    fn refuse_stateless(&mut self, request: &Request, flow: &Flow) {
+        let tag = self.stateless_tag(request);
+        let marked = wire::mark_received(request, flow);
+        let response = marked
+            .reply(StatusCode::SERVICE_UNAVAILABLE)
+            .to_tag(&tag)
+            .header(HeaderName::RetryAfter, RETRY_AFTER_SECS)
+            .finish();
+        let destination: Destination = ResponseRoute::of(&marked, flow).first;
+        let bytes = response.bytes().clone();
+        self.outputs.push_back(SipOutput::Transmit(Transmit {
+            bytes,
+            destination,
+            tag: TAG_STATELESS,
+        }));
+    }
+
+    /// RFC 3261 8.2.7: a stateless UAS gives the same To tag to every retransmission, and so knows the ACK.
+    fn stateless_tag(&self, request: &Request) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.salt.hash(&mut hasher);
+        request.call_id().hash(&mut hasher);
+        request.cseq().map_or(0, |cseq| cseq.number).hash(&mut hasher);
+        crate::transaction::from_tag(request).hash(&mut hasher);
+        format!("{:02x}0{:016x}", self.config.shard.0, hasher.finish())
+    }
+
+    pub(super) fn is_own_sent_by(&self, sent_by: &[u8]) -> bool {
+        self.config
+            .interfaces
+            .iter()
+            .any(|own| own.sent_by.as_bytes().eq_ignore_ascii_case(sent_by))
+    }
+
+    /// Methods by name; what is not of an RFC shares one label, so that nobody can fill the table.
+    fn count_request(&mut self, method: &Method) {
+        let label = match method {
+            Method::Other(_) => "other",
+            known => known.as_str(),
+        };
+        if let Some(count) = self.requests.get_mut(label) {
+            *count = count.saturating_add(1);
+        } else {
+            self.requests.insert(label.to_owned(), 1);
+        }
+    }
+}
+
+/// Why a request is refused on sight.
+struct Refusal {
+    status: StatusCode,
+    reason: &'static str,
+    unsupported: Vec<String>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, reason: &'static str) -> Self {
+        Self {
+            status,
+            reason,
+            unsupported: Vec::new(),
+        }
+    }
+}
+
+/// RFC 5393 5.3.3: how many branches may still be made.
+pub(super) fn max_breadth(request: &Request) -> Option<u32> {
+    let text = request.header(HeaderName::MaxBreadth)?;
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
+}
+
+/// A CANCEL of somebody else is none: same side, transport and host. (The port may differ: a stream may have been
+/// opened anew.)
+fn is_same_flow(of_invite: &Flow, of_cancel: &Flow) -> bool {
+    of_invite.interface == of_cancel.interface
+        && of_invite.transport == of_cancel.transport
+        && of_invite.remote.ip() == of_cancel.remote.ip()
+}

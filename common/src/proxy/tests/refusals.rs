@@ -1,0 +1,209 @@
+//! Testkit: what is refused on sight (SC-08, SC-09, SC-10, SC-21, SC-22), and malformed input.
+
+use super::*;
+use crate::net::Malformed;
+
+/// The one response to a request that the node never sees.
+fn refused(bench: &mut Bench, text: &str) -> Sent {
+    bench.receive(udp(UPSTREAM), text);
+    assert!(bench.events().is_empty());
+    bench.sent_one()
+}
+
+#[test]
+fn max_forwards_0_gets_483() {
+    let text = request("MESSAGE", "1", &[]).replace("Max-Forwards: 70", "Max-Forwards: 0");
+    let sent = refused(&mut Bench::new(), &text);
+    assert_eq!(sent.status(), 483);
+    assert!(sent.response().to().expect("To").tag().is_some());
+}
+
+#[test]
+fn options_with_max_forwards_0_is_for_the_node_but_travels_no_further() {
+    let mut bench = Bench::new();
+    let text = request("OPTIONS", "1", &[]).replace("Max-Forwards: 70", "Max-Forwards: 0");
+    let (_, received) = bench.receive_new(&text);
+    bench.forward_to(&received, "192.0.2.2:5060");
+    assert!(bench.sent().is_empty());
+    let events = bench.events();
+    let [CoreEvent::Response { response, .. }] = events.as_slice() else {
+        panic!("no 483: {events:?}")
+    };
+    assert_eq!(response.status(), StatusCode::TOO_MANY_HOPS);
+}
+
+#[test]
+fn unknown_proxy_require_gets_420_with_unsupported() {
+    let text = request(
+        "MESSAGE",
+        "1",
+        &["Proxy-Require: sec-agree, x-what", "Require: x-else"],
+    );
+    let sent = refused(&mut Bench::new(), &text);
+    assert_eq!(sent.status(), 420);
+    assert_eq!(
+        sent.response().header(HeaderName::Unsupported),
+        Some(&b"x-what"[..])
+    );
+}
+
+#[test]
+fn supported_proxy_require_and_unknown_require_pass() {
+    let mut bench = Bench::new();
+    bench.core.support("privacy");
+    bench.receive_new(&request(
+        "MESSAGE",
+        "1",
+        &["Proxy-Require: sec-agree, Privacy", "Require: x-else"],
+    ));
+}
+
+#[test]
+fn request_with_broken_mandatory_headers_gets_400() {
+    let text = request("MESSAGE", "1", &[]).replace("CSeq: 1 MESSAGE", "CSeq: 1 INVITE");
+    let mut bench = Bench::new();
+    assert_eq!(refused(&mut bench, &text).status(), 400);
+    assert_eq!(bench.count("ims_sip_refusals_total", "cseq_method"), 1);
+}
+
+#[test]
+fn request_that_comes_back_unchanged_gets_482_and_a_spiral_passes() {
+    let mut bench = Bench::new();
+    let (_, received) = bench.receive_new(&request("MESSAGE", "1", &[]));
+    bench.forward_to(&received, "192.0.2.2:5060");
+    let out = bench.sent_one().text();
+    let beyond = |text: &str| {
+        text.replacen(
+            "Via:",
+            "Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKbeyond\r\nVia:",
+            1,
+        )
+    };
+    assert_eq!(refused(&mut bench, &beyond(&out)).status(), 482);
+    // RFC 3261 16.3: the same request with another Request-URI is a spiral.
+    let spiral = beyond(&out)
+        .replace("sip:bob@home.example SIP", "sip:carol@home.example SIP")
+        .replace("beyond", "other");
+    bench.receive_new(&spiral);
+}
+
+#[test]
+fn max_breadth_0_gets_440() {
+    assert_eq!(
+        refused(&mut Bench::new(), &request("INVITE", "1", &["Max-Breadth: 0"])).status(),
+        440
+    );
+}
+
+#[test]
+fn full_table_gets_503_with_retry_after_without_a_transaction() {
+    let mut bench = Bench::with(|config| config.limits.transactions_max = 1);
+    bench.receive_new(&request("INVITE", "1", &[]));
+    let second = request("INVITE", "2", &[]).replace("call-1", "call-2");
+    let refusal = refused(&mut bench, &second);
+    assert_eq!(refusal.status(), 503);
+    assert!(refusal.response().header(HeaderName::RetryAfter).is_some());
+    assert_eq!(
+        refused(&mut bench, &second).transmit.bytes,
+        refusal.transmit.bytes
+    );
+    // Its ACK is recognised by the To tag and goes no further.
+    let to = String::from_utf8_lossy(refusal.response().header(HeaderName::To).expect("To")).into_owned();
+    let ack = request("ACK", "2", &[])
+        .replace("call-1", "call-2")
+        .replace("To: <sip:bob@home.example>", &format!("To: {to}"));
+    bench.receive(udp(UPSTREAM), &ack);
+    assert!(bench.events().is_empty() && bench.sent().is_empty());
+    assert_eq!(bench.count("ims_sip_refusals_total", "transactions_max"), 2);
+}
+
+#[test]
+fn client_transactions_are_limited_too() {
+    let mut bench = Bench::with(|config| config.limits.transactions_max = 1);
+    let (_, received) = bench.receive_new(&request("MESSAGE", "1", &[]));
+    bench.forward_to(&received, "192.0.2.2:5060");
+    bench.forward_to(&received, "192.0.2.3:5060");
+    assert_eq!(bench.sent().len(), 1);
+    let events = bench.events();
+    assert!(matches!(
+        events.as_slice(),
+        [CoreEvent::Failed {
+            cause: ForwardFailure::Unreachable,
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn draining_core_finishes_what_is_in_progress_and_refuses_what_is_new() {
+    let mut bench = Bench::new();
+    let (transaction, received) = bench.receive_new(&request("INVITE", "1", &[]));
+    bench.relay_to(transaction, &received, &["192.0.2.2:5060"]);
+    let invite = bench.sent_one();
+    bench.core.drain();
+    let refusal = refused(&mut bench, &request("MESSAGE", "2", &[]));
+    assert_eq!(refusal.status(), 503);
+    assert!(refusal.response().header(HeaderName::RetryAfter).is_some());
+    // A PRACK belongs to the INVITE that is in progress.
+    let prack =
+        request("PRACK", "3", &[]).replace("To: <sip:bob@home.example>", "To: <sip:bob@home.example>;tag=b1");
+    let (prack, _) = bench.receive_new(&prack);
+    bench.core.reject(bench.now, prack, StatusCode::OK);
+    bench.answer(&invite, 200);
+    assert_eq!(statuses(&bench.sent()), [200, 200]);
+    assert!(!bench.core.is_idle());
+    bench.advance(secs(40));
+    assert!(bench.core.is_idle());
+}
+
+fn malformed(bytes: &str, reason: &'static str) -> SipInput {
+    SipInput::Malformed(Malformed {
+        flow: udp(UPSTREAM),
+        reason,
+        bytes: Bytes::copy_from_slice(bytes.as_bytes()),
+    })
+}
+
+#[test]
+fn malformed_request_with_a_usable_via_gets_400() {
+    let mut bench = Bench::new();
+    let text = request("MESSAGE", "1", &["no colon here"]);
+    bench.core.handle(bench.now, malformed(&text, "header_name"));
+    let sent = bench.sent_one();
+    assert_eq!((sent.status(), sent.remote()), (400, address(UPSTREAM)));
+    assert_eq!(sent.response().header(HeaderName::CSeq), Some(&b"1 MESSAGE"[..]));
+    assert_eq!(bench.count("ims_sip_malformed_total", "header_name"), 1);
+}
+
+#[test]
+fn malformed_messages_that_cannot_be_answered_are_dropped() {
+    let without_via = request("MESSAGE", "1", &["no colon here"]).replace("Via", "Not-Via");
+    let ack = request("ACK", "1", &["no colon here"]);
+    for text in [
+        "",
+        "\r\n\r\n",
+        "\u{0}\u{1}\u{2}",
+        "SIP/2.0 200 OK\r\nVia: x\r\n\r\n",
+        &without_via,
+        &ack,
+    ] {
+        let mut bench = Bench::new();
+        bench.core.handle(bench.now, malformed(text, "start_line"));
+        assert!(bench.sent().is_empty() && bench.events().is_empty(), "{text:?}");
+        assert_eq!(bench.count("ims_sip_malformed_total", "start_line"), 1);
+    }
+}
+
+#[test]
+fn answers_to_malformed_requests_are_limited_per_second() {
+    let mut bench = Bench::new();
+    let text = request("MESSAGE", "1", &["no colon here"]);
+    for _ in 0..100 {
+        bench.core.handle(bench.now, malformed(&text, "header_name"));
+    }
+    assert_eq!(bench.sent().len(), 20);
+    assert_eq!(bench.count("ims_sip_refusals_total", "malformed_rate"), 80);
+    bench.advance(secs(1));
+    bench.core.handle(bench.now, malformed(&text, "header_name"));
+    assert_eq!(bench.sent().len(), 1);
+}

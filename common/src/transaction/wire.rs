@@ -1,0 +1,179 @@
+//! Codec: the octets that transactions touch: Via values, the hop-by-hop ACK, the CANCEL.
+
+use bytes::Bytes;
+
+use crate::net::{Flow, Transport};
+use crate::sip::{HeaderName, Message, Request, Response, Via};
+
+/// Splits a header value at its first `;` outside quotes: head, and the parameters with their `;`.
+pub(crate) fn split_params(value: &[u8]) -> (&[u8], &[u8]) {
+    let at = unquoted(value)
+        .find(|(_, byte)| *byte == b';')
+        .map_or(value.len(), |(at, _)| at);
+    value.split_at_checked(at).unwrap_or((value, b""))
+}
+
+/// Positions of the octets that are not inside a quoted string.
+fn unquoted(value: &[u8]) -> impl Iterator<Item = (usize, u8)> {
+    let mut quoted = false;
+    let mut escaped = false;
+    value.iter().copied().enumerate().filter(move |(_, byte)| {
+        let was_quoted = quoted;
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+        !was_quoted && !quoted
+    })
+}
+
+/// The parameters of a `;name=value;name` list, values as they stand (empty for none).
+pub(crate) fn params(list: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    segments(list).map(|segment| {
+        let at = segment.iter().position(|b| *b == b'=').unwrap_or(segment.len());
+        let (name, value) = segment.split_at_checked(at).unwrap_or((segment, b""));
+        (name.trim_ascii(), value.get(1..).unwrap_or(b"").trim_ascii())
+    })
+}
+
+/// The texts between the `;` of a parameter list, trimmed, empty ones left out.
+fn segments(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let (head, tail) = split_params(rest);
+            rest = tail.get(1..).unwrap_or(b"");
+            let head = head.trim_ascii();
+            if !head.is_empty() {
+                return Some(head);
+            }
+        }
+        None
+    })
+}
+
+/// The request with the source of the packet in its top Via, see [`marked_via`].
+pub(crate) fn mark_received(request: &Request, flow: &Flow) -> Request {
+    match marked_via(request, flow) {
+        Some(value) => request
+            .edit()
+            .replace_line(HeaderName::Via, 0, value)
+            .finish_request(),
+        None => request.clone(),
+    }
+}
+
+/// The first Via line with the source of the packet in its first value (RFC 3261 18.2.1, RFC 3581 4); `None` when
+/// it may stay as it is.
+///
+/// `received` is written when the sent-by is not the source address, and always with `rport`; whatever the
+/// sender claimed in `received` is removed.
+pub(crate) fn marked_via(message: &Message, flow: &Flow) -> Option<String> {
+    let line = message.headers(HeaderName::Via).next()?;
+    let via = Via::parse(message.values(HeaderName::Via).next()?).ok()?;
+    let (head, list) = split_params(via.raw());
+    let mut value = head.trim_ascii_end().to_vec();
+    let asks_rport = via.rport().is_some();
+    let claimed = via.param("received").is_some();
+    for segment in segments(list) {
+        let (name, _) = params(segment).next().unwrap_or((segment, b""));
+        if name.eq_ignore_ascii_case(b"received") {
+            continue;
+        }
+        value.push(b';');
+        if name.eq_ignore_ascii_case(b"rport") {
+            value.extend_from_slice(format!("rport={}", flow.remote.port()).as_bytes());
+        } else {
+            value.extend_from_slice(segment);
+        }
+    }
+    let is_source = via.host().ip() == Some(flow.remote.ip());
+    if is_source && !asks_rport && !claimed {
+        return None;
+    }
+    if !is_source || asks_rport {
+        value.extend_from_slice(format!(";received={}", flow.remote.ip()).as_bytes());
+    }
+    value.extend_from_slice(rest_of_line(line, via.raw()));
+    Some(String::from_utf8_lossy(&value).into_owned())
+}
+
+/// What follows the first value of a Via line, with its comma.
+fn rest_of_line<'a>(line: &'a [u8], first: &[u8]) -> &'a [u8] {
+    if line.starts_with(first) {
+        line.get(first.len()..).unwrap_or(b"")
+    } else {
+        b""
+    }
+}
+
+/// `UDP` or `TCP`, as the Via has it.
+pub(crate) fn transport_token(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "UDP",
+        Transport::Tcp => "TCP",
+    }
+}
+
+/// The ACK to a final response of 300 to 699 (RFC 3261 17.1.1.3): Request-URI, Call-ID, From, Route and the
+/// top Via of the INVITE as it was sent, To of the response.
+pub(crate) fn ack(invite: &Request, response: &Response) -> Bytes {
+    let mut out = start(invite, b"ACK");
+    line(&mut out, "To", response.header(HeaderName::To).unwrap_or(b""));
+    finish(out)
+}
+
+/// The CANCEL of an INVITE as it was sent (RFC 3261 9.1), with the Reason lines given (RFC 3326).
+pub(crate) fn cancel(invite: &Request, reasons: &[Bytes]) -> Bytes {
+    let mut out = start(invite, b"CANCEL");
+    line(&mut out, "To", invite.header(HeaderName::To).unwrap_or(b""));
+    for reason in reasons {
+        line(&mut out, "Reason", reason);
+    }
+    finish(out)
+}
+
+fn start(invite: &Request, method: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(method);
+    out.push(b' ');
+    out.extend_from_slice(invite.request_uri_bytes());
+    out.extend_from_slice(b" SIP/2.0\r\n");
+    line(
+        &mut out,
+        "Via",
+        invite.values(HeaderName::Via).next().unwrap_or(b""),
+    );
+    for route in invite.headers(HeaderName::Route) {
+        line(&mut out, "Route", route);
+    }
+    line(&mut out, "Max-Forwards", b"70");
+    line(&mut out, "From", invite.header(HeaderName::From).unwrap_or(b""));
+    line(&mut out, "Call-ID", invite.call_id().unwrap_or(b""));
+    let number = invite.cseq().map_or(1, |cseq| cseq.number);
+    let cseq = [number.to_string().as_bytes(), b" ", method].concat();
+    line(&mut out, "CSeq", &cseq);
+    out
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn finish(mut out: Vec<u8>) -> Bytes {
+    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    Bytes::from(out)
+}
+
+/// The values of all Reason lines, to be copied from one CANCEL to the next.
+pub(crate) fn reasons(message: &Message) -> Vec<Bytes> {
+    message
+        .headers(HeaderName::Reason)
+        .map(Bytes::copy_from_slice)
+        .collect()
+}
