@@ -1,6 +1,7 @@
 //! The testkit (simulated UE, embedded HSS, virtual world), the lab, and all suites
 
 pub mod daemons;
+pub mod hss;
 pub mod ladder;
 pub mod milenage;
 pub mod site;

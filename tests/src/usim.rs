@@ -65,10 +65,14 @@ impl Usim {
         }
     }
 
-    /// A USIM that has accepted this sequence number, and nothing before it at other indices.
+    /// A USIM that has accepted this sequence number, and before it its predecessors at the other indices.
     #[must_use]
     pub fn with_sqn(mut self, sqn: Sqn) -> Self {
-        self.accept(sqn);
+        for (index, seq) in (0_u64..).zip(&mut self.seq_by_ind) {
+            let age = (u64::from(sqn.ind()) + 32 - index) % 32;
+            *seq = sqn.seq().saturating_sub(age);
+        }
+        self.sqn_ms = sqn;
         self
     }
 
@@ -190,10 +194,20 @@ mod tests {
 
     #[test]
     fn a_seq_older_than_the_age_limit_is_refused() {
-        let mut usim = Usim::new(&K, &OPC).with_age_max(32).with_sqn(Sqn::of(100, 4));
+        let mut usim = Usim::new(&K, &OPC).with_age_max(32);
+        usim.authenticate(&RAND, &challenge(Sqn::of(100, 4))).unwrap();
         assert!(usim.authenticate(&RAND, &challenge(Sqn::of(68, 5))).is_ok());
         let old = usim.authenticate(&RAND, &challenge(Sqn::of(67, 6)));
         assert_eq!(sqn_of_failure(old), Some(Sqn::of(100, 4)));
+    }
+
+    #[test]
+    fn a_usim_with_a_history_refuses_what_lies_before_it_at_any_index() {
+        let mut usim = Usim::new(&K, &OPC).with_sqn(Sqn::of(1000, 31));
+        for ind in 0..32 {
+            let old = usim.authenticate(&RAND, &challenge(Sqn::of(969, ind)));
+            assert_eq!(sqn_of_failure(old), Some(Sqn::of(1000, 31)), "{ind}");
+        }
     }
 
     #[test]
