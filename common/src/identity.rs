@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::sip::Uri;
 use crate::telemetry::redact::Redacted;
 
 /// Longest identity that is accepted, in octets.
@@ -105,6 +106,14 @@ impl Impu {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, IdentityError> {
         let text = std::str::from_utf8(bytes).map_err(|_| IdentityError::BadCharacter)?;
         Self::parse(text)
+    }
+
+    /// The canonical identity of a URI.
+    ///
+    /// # Errors
+    /// When it is no SIP or tel URI, or no UTF-8.
+    pub fn from_uri(uri: &Uri<'_>) -> Result<Self, IdentityError> {
+        Self::from_bytes(uri.as_bytes())
     }
 
     /// The full canonical text, for the wire only.
@@ -370,6 +379,13 @@ mod tests {
             impu("sip:alice@[2001:DB8::1]:5070"),
             "sip:alice@[2001:db8::1]:5070"
         );
+    }
+
+    #[test]
+    fn a_parsed_uri_and_its_text_are_the_same_identity() {
+        let text = "sip:Alice@Home.Example:5060;user=phone";
+        let uri = Uri::parse(text.as_bytes()).unwrap();
+        assert_eq!(Impu::from_uri(&uri), Impu::parse(text));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 
 use super::Secret;
 use super::hex::to_hex;
+use crate::sip::Credentials;
 
 /// The hash function of a digest algorithm.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -149,6 +150,36 @@ pub struct DigestInput<'a> {
     pub method: Cow<'a, [u8]>,
     /// The body of the request.
     pub body: Cow<'a, [u8]>,
+}
+
+impl<'a> DigestInput<'a> {
+    /// The input that credentials are, in a request of this method and body.
+    #[must_use]
+    pub fn of(credentials: &Credentials<'a>, method: &'a [u8], body: &'a [u8]) -> Self {
+        Self {
+            method: method.into(),
+            body: body.into(),
+            ..Self::from(credentials)
+        }
+    }
+}
+
+impl<'a> From<&Credentials<'a>> for DigestInput<'a> {
+    /// Everything but method and body, which credentials do not have.
+    fn from(credentials: &Credentials<'a>) -> Self {
+        Self {
+            username: credentials.username().unwrap_or_default(),
+            realm: credentials.realm().unwrap_or_default(),
+            nonce: credentials.nonce().unwrap_or_default(),
+            uri: credentials.uri().unwrap_or_default(),
+            qop: credentials.qop(),
+            nc: credentials.nc().unwrap_or_default(),
+            cnonce: credentials.cnonce().unwrap_or_default(),
+            algorithm: credentials.algorithm(),
+            response: credentials.response().unwrap_or_default(),
+            ..Self::default()
+        }
+    }
 }
 
 impl DigestInput<'_> {

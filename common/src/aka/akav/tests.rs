@@ -227,3 +227,23 @@ fn a_nonce_gives_back_rand_and_autn() {
     assert_eq!(decode_nonce(b"AAAA"), None);
     assert_eq!(decode_nonce(b"\xff"), None);
 }
+
+#[test]
+fn the_authorization_header_of_example_a_is_accepted_as_it_comes_from_the_wire() {
+    let value = concat!(
+        "Digest username=\"001010000000001@ims.mnc001.mcc001.3gppnetwork.org\",",
+        "realm=\"ims.mnc001.mcc001.3gppnetwork.org\",",
+        "nonce=\"I1U8vpY3qJ0hiuZNrke/NVXzKLQ1d7m5Sp/6w1Tfr7M=\",",
+        "uri=\"sip:ims.mnc001.mcc001.3gppnetwork.org\",",
+        "response=\"1affab8730666a619c19fbcaa1aed411\",",
+        "algorithm=AKAv1-MD5,qop=auth,cnonce=\"0a4f113b5d2c7e91\",nc=00000001"
+    );
+    let credentials = crate::sip::Credentials::parse(value.as_bytes()).unwrap();
+    let input = DigestInput::of(&credentials, b"REGISTER", b"");
+    assert!(verify_aka(&input, &vector_a(), AkaVersion::V1Md5).is_ok());
+    let other = DigestInput::of(&credentials, b"INVITE", b"");
+    assert_eq!(
+        verify_aka(&other, &vector_a(), AkaVersion::V1Md5).err(),
+        Some(DigestReject::WrongResponse)
+    );
+}
