@@ -1,13 +1,21 @@
-//! Machine: the Cx client of a CSCF: peers, pending requests, pushes.
+//! Machine: the Cx client of a CSCF: peers, pending requests, pushes (RFC 6733 5.5.4, 6; TS 29.229).
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use ims_common::net::{DiameterInput, DiameterOutput};
-use ims_common::node::{Metrics, Node, Seed};
+use bytes::Bytes;
+use ims_common::diameter::base::DisconnectCause;
+use ims_common::diameter::grammar::{VENDOR_3GPP, VENDOR_ETSI};
+use ims_common::diameter::{
+    AcceptPolicy, Application, DiameterEvent, DiameterPeers, Header, LocalPeer, Message, PeersConfig,
+    Pending, PendingFull, PendingRequests,
+};
+use ims_common::net::{ConnectionId, DiameterInput, DiameterOutput};
+use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 
-use crate::cx::{CxError, CxInput, CxOutput};
+use crate::cx::{CxAnswer, CxError, CxInput, CxOutput, CxRequest, CxRequestId, CxResult, RequestHead};
+use crate::push::Pushes;
 
 /// What a Cx client is told once.
 #[derive(Clone, Debug)]
@@ -73,19 +81,268 @@ pub enum HssClientOutput {
     Stopped,
 }
 
+/// Connections at most, accepted ones included.
+const CONNECTIONS_MAX: usize = 64;
+const REQUESTS: &str = "ims_cx_requests_total";
+const ANSWERS: &str = "ims_cx_answers_total";
+
+/// A request of the CSCF on its way.
+#[derive(Clone, Debug)]
+struct Outstanding {
+    id: CxRequestId,
+    /// As printed, to be sent again.
+    bytes: Bytes,
+    /// Whether it was sent to another peer already.
+    is_retransmitted: bool,
+}
+
 /// The Cx client of a CSCF.
+///
+/// Each [`CxOutput::Request`] gets exactly one [`CxInput::Answer`]: from the preferred open peer, or from
+/// the next one when that fails, or a [`CxError`].
 #[derive(Debug)]
 pub struct HssClient {
+    config: HssClientConfig,
+    peers: DiameterPeers,
+    pending: PendingRequests<Outstanding>,
+    pushes: Pushes,
+    sessions: SessionIds,
     outputs: VecDeque<HssClientOutput>,
+    counters: Counters,
+}
+
+/// Session-Ids `<origin-host>;<high>;<low>` (RFC 6733 8.8): the second of the start, then a counter.
+#[derive(Debug)]
+struct SessionIds {
+    high: u64,
+    low: u32,
+}
+
+impl SessionIds {
+    fn next(&mut self, origin_host: &str) -> String {
+        let low = self.low;
+        self.low = self.low.wrapping_add(1);
+        format!("{origin_host};{};{low}", self.high & 0xFFFF_FFFF)
+    }
 }
 
 impl HssClient {
     /// A client that dials its peers as soon as its outputs are drained.
     #[must_use]
-    pub fn new(_config: HssClientConfig, _seed: &Seed) -> Self {
-        Self {
+    pub fn new(config: HssClientConfig, seed: &Seed) -> Self {
+        let peers = PeersConfig {
+            local: LocalPeer {
+                origin_host: config.origin_host.clone(),
+                origin_realm: config.origin_realm.clone(),
+                host_ip_addresses: config.host_ip_addresses.clone(),
+                product_name: config.product_name.clone(),
+                origin_state_id: u32::try_from(seed.boot_unix_secs & 0xFFFF_FFFF).unwrap_or(0),
+                applications: vec![Application::CX],
+                supported_vendors: vec![VENDOR_3GPP, VENDOR_ETSI],
+            },
+            peers: config.peers.clone(),
+            accept: AcceptPolicy::ConfiguredAddresses,
+            tw: config.watchdog,
+            tc: config.reconnect,
+            connections_max: CONNECTIONS_MAX,
+            shard: 0,
+        };
+        let mut client = Self {
+            peers: DiameterPeers::new(peers, seed),
+            pending: PendingRequests::new(config.outstanding_max),
+            pushes: Pushes::new(config.outstanding_max),
+            sessions: SessionIds {
+                high: seed.boot_unix_secs,
+                low: 0,
+            },
             outputs: VecDeque::new(),
+            counters: Counters::default(),
+            config,
+        };
+        client.collect_outputs();
+        client
+    }
+
+    /// Whether a request would find a peer.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.choose(None, None).is_some()
+    }
+
+    fn on_request(&mut self, now: Instant, id: CxRequestId, request: &CxRequest) {
+        self.counters.count(REQUESTS, request.name());
+        if let Err(error) = self.send_request(now, id, request) {
+            self.counters.count(ANSWERS, error_label(error));
+            tracing::warn!(command = request.name(), %error, "Cx request not sent");
+            self.answer(id, Err(error));
         }
+    }
+
+    fn send_request(&mut self, now: Instant, id: CxRequestId, request: &CxRequest) -> Result<(), CxError> {
+        self.pending.admit().map_err(|PendingFull| CxError::Overloaded)?;
+        let destination_host = request.destination_host();
+        let connection = self.choose(destination_host, None).ok_or(CxError::NoPeer)?;
+        let session_id = self.sessions.next(&self.config.origin_host);
+        let hop_by_hop = self.peers.identifiers().next_hop_by_hop();
+        let end_to_end = self.peers.identifiers().next_end_to_end();
+        let bytes = request.encode(&RequestHead {
+            local: self.peers.local(),
+            session_id: &session_id,
+            destination_host,
+            destination_realm: &self.config.destination_realm,
+            hop_by_hop,
+            end_to_end,
+        });
+        let context = Outstanding {
+            id,
+            bytes: bytes.clone(),
+            is_retransmitted: false,
+        };
+        self.enqueue(now, connection, hop_by_hop, request.code(), context, bytes);
+        Ok(())
+    }
+
+    fn enqueue(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        hop_by_hop: u32,
+        code: u32,
+        context: Outstanding,
+        bytes: Bytes,
+    ) {
+        let pending = Pending {
+            connection,
+            code,
+            expires_at: now + self.config.request_timeout,
+            context,
+        };
+        self.pending.insert(hop_by_hop, pending);
+        self.peers.send(connection, bytes);
+    }
+
+    /// The peer that Destination-Host names, if it is ours, else the preferred one: it may relay.
+    fn choose(&self, destination_host: Option<&str>, avoid: Option<ConnectionId>) -> Option<ConnectionId> {
+        let named = destination_host.and_then(|host| self.peers.connection_of(host));
+        let usable = |connection: &ConnectionId| Some(*connection) != avoid;
+        named.filter(usable).or_else(|| {
+            let mut open = self.peers.open_peers().map(|(_, connection, _)| connection);
+            open.find(usable)
+        })
+    }
+
+    /// RFC 6733 5.5.4: a request whose peer failed goes once to another one, with T and the same
+    /// End-to-End Identifier; when there is none the request fails.
+    fn fail_over(&mut self, now: Instant, pending: Pending<Outstanding>, error: CxError) {
+        let Pending {
+            connection,
+            code,
+            mut context,
+            ..
+        } = pending;
+        let alternate = self
+            .choose(None, Some(connection))
+            .filter(|_| !context.is_retransmitted);
+        let again = alternate.zip(Message::parse(context.bytes.clone()).ok());
+        let Some((alternate, message)) = again else {
+            self.counters.count(ANSWERS, error_label(error));
+            tracing::warn!(code, %error, "Cx request failed");
+            return self.answer(context.id, Err(error));
+        };
+        self.counters.count(REQUESTS, "failover");
+        let hop_by_hop = self.peers.identifiers().next_hop_by_hop();
+        context.is_retransmitted = true;
+        let bytes = message.retransmission(hop_by_hop);
+        self.enqueue(now, alternate, hop_by_hop, code, context, bytes);
+    }
+
+    fn on_event(&mut self, now: Instant, event: DiameterEvent) {
+        match event {
+            DiameterEvent::Up { .. } => {}
+            DiameterEvent::Down { connection, .. } => {
+                for pending in self.pending.take_on(connection) {
+                    self.fail_over(now, pending, CxError::NoPeer);
+                }
+            }
+            DiameterEvent::Answer { connection, message } => self.on_answer(now, connection, &message),
+            DiameterEvent::BadAnswer { connection, header } => self.on_bad_answer(connection, &header),
+            DiameterEvent::Request {
+                peer,
+                connection,
+                message,
+            } => {
+                let origin_host = self.peers.host(peer).unwrap_or_default().to_owned();
+                let expires_at = now + self.config.request_timeout;
+                match self
+                    .pushes
+                    .accept(expires_at, self.peers.local(), connection, message, origin_host)
+                {
+                    Ok(input) => self.outputs.push_back(HssClientOutput::Cx(input)),
+                    Err(bytes) => {
+                        self.counters.count("ims_cx_pushes_total", "refused");
+                        self.peers.send(connection, bytes);
+                    }
+                }
+            }
+            DiameterEvent::Stopped => self.outputs.push_back(HssClientOutput::Stopped),
+        }
+    }
+
+    fn on_answer(&mut self, now: Instant, connection: ConnectionId, message: &Message) {
+        let Some(pending) = self.pending.take(connection, message.header()) else {
+            return self.counters.count(ANSWERS, "unexpected");
+        };
+        let answer = CxAnswer::decode(message);
+        // RFC 6733 7.1.3: 3002 and 3004 are answered by trying another peer.
+        let result = answer.as_ref().map_or(CxResult::Missing, CxAnswer::result);
+        let is_elsewhere = matches!(result, CxResult::UNABLE_TO_DELIVER | CxResult::TOO_BUSY);
+        if is_elsewhere && !pending.context.is_retransmitted && self.choose(None, Some(connection)).is_some()
+        {
+            return self.fail_over(now, pending, CxError::NoPeer);
+        }
+        let label = match &answer {
+            Ok(_) if result.is_success() => "success",
+            Ok(_) => "failure",
+            Err(error) => error_label(*error),
+        };
+        self.counters.count(ANSWERS, label);
+        tracing::debug!(code = pending.code, ?result, "Cx answer");
+        self.answer(pending.context.id, answer);
+    }
+
+    fn on_bad_answer(&mut self, connection: ConnectionId, header: &Header) {
+        if let Some(pending) = self.pending.take(connection, header) {
+            let error = CxError::Malformed("an AVP does not fit into the answer");
+            self.counters.count(ANSWERS, error_label(error));
+            self.answer(pending.context.id, Err(error));
+        }
+    }
+
+    fn answer(&mut self, id: CxRequestId, answer: Result<CxAnswer, CxError>) {
+        self.outputs
+            .push_back(HssClientOutput::Cx(CxInput::Answer { id, answer }));
+    }
+
+    fn collect(&mut self, now: Instant) {
+        while let Some(event) = self.peers.poll_event() {
+            self.on_event(now, event);
+        }
+        self.collect_outputs();
+    }
+
+    fn collect_outputs(&mut self) {
+        while let Some(output) = self.peers.poll_output() {
+            self.outputs.push_back(HssClientOutput::Diameter(output));
+        }
+    }
+}
+
+fn error_label(error: CxError) -> &'static str {
+    match error {
+        CxError::Timeout => "timeout",
+        CxError::NoPeer => "no_peer",
+        CxError::Overloaded => "overloaded",
+        CxError::Malformed(_) => "malformed",
     }
 }
 
@@ -93,27 +350,47 @@ impl Node for HssClient {
     type Input = HssClientInput;
     type Output = HssClientOutput;
 
-    fn handle(&mut self, _now: Instant, input: Self::Input) {
+    fn handle(&mut self, now: Instant, input: Self::Input) {
         match input {
-            HssClientInput::Cx(CxOutput::Request { id, .. }) => {
-                let answer = Err(CxError::NoPeer);
-                self.outputs
-                    .push_back(HssClientOutput::Cx(CxInput::Answer { id, answer }));
+            HssClientInput::Diameter(input) => self.peers.handle(now, input),
+            HssClientInput::Cx(CxOutput::Request { id, request }) => self.on_request(now, id, &request),
+            HssClientInput::Cx(CxOutput::PushAnswer { id, answer }) => {
+                if let Some((connection, bytes)) = self.pushes.answer(self.peers.local(), id, &answer) {
+                    self.counters.count("ims_cx_pushes_total", "answered");
+                    self.peers.send(connection, bytes);
+                }
             }
-            HssClientInput::Stop => self.outputs.push_back(HssClientOutput::Stopped),
-            HssClientInput::Cx(CxOutput::PushAnswer { .. }) | HssClientInput::Diameter(_) => {}
+            HssClientInput::Stop => self.peers.stop(now, DisconnectCause::Rebooting),
         }
+        self.collect(now);
     }
 
-    fn handle_timeout(&mut self, _now: Instant) {}
+    fn handle_timeout(&mut self, now: Instant) {
+        self.peers.handle_timeout(now);
+        self.collect(now);
+        while let Some(pending) = self.pending.pop_expired(now) {
+            self.fail_over(now, pending, CxError::Timeout);
+        }
+        self.pushes.handle_timeout(now);
+        self.collect(now);
+    }
 
     fn poll_output(&mut self) -> Option<Self::Output> {
         self.outputs.pop_front()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let requests = earliest(self.pending.poll_timeout(), self.pushes.poll_timeout());
+        earliest(self.peers.poll_timeout(), requests)
     }
 
-    fn metrics(&self, _out: &mut Metrics) {}
+    fn metrics(&self, out: &mut Metrics) {
+        self.counters.export(out);
+        self.peers.export_metrics(out);
+        let pending = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
+        out.gauge("ims_cx_requests_pending", &[], pending);
+    }
 }
+
+#[cfg(test)]
+mod tests;

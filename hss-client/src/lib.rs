@@ -8,5 +8,6 @@
 
 pub mod client;
 pub mod cx;
+mod push;
 pub mod user_data;
 pub mod with_hss;

@@ -75,6 +75,17 @@ impl CxRequest {
         }
     }
 
+    /// The command's name, a metric label.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Uar(_) => "uar",
+            Self::Sar(_) => "sar",
+            Self::Lir(_) => "lir",
+            Self::Mar(_) => "mar",
+        }
+    }
+
     /// Destination-Host, when an earlier answer taught it.
     #[must_use]
     pub fn destination_host(&self) -> Option<&str> {
