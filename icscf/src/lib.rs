@@ -1,1 +1,19 @@
-//! I-CSCF: finds the S-CSCF (TS 24.229 5.3)
+//! I-CSCF: finds the S-CSCF (TS 24.229 5.3).
+//!
+//! * [`config`]: the file and what it becomes
+//! * [`node`]: [`Icscf`], the one node
+//! * `register`: REGISTER; `terminating`: other initial requests
+//! * `selection`: which S-CSCF; `reject`: refusals and their status codes
+
+pub mod config;
+pub mod node;
+mod register;
+mod reject;
+mod selection;
+mod terminating;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::IcscfConfig;
+pub use node::Icscf;

@@ -1,1 +1,25 @@
-//! P-CSCF: the UE's entry point (TS 24.229 5.2)
+//! P-CSCF: the UE's entry point (TS 24.229 5.2).
+//!
+//! * [`config`]: the file and what it becomes
+//! * [`node`]: [`Pcscf`], the one node
+//! * `register`: REGISTER; `originating`, `terminating`: all else
+//! * `trust_boundary`, `ue_challenge`: what a message loses and gains on the border
+//! * `contacts`: who is registered behind which flow; `entry_points`: the I-CSCFs to try
+//! * `reject`: refusals and their status codes
+
+pub mod config;
+mod contacts;
+mod entry_points;
+pub mod node;
+mod originating;
+mod register;
+mod reject;
+mod terminating;
+mod trust_boundary;
+mod ue_challenge;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::PcscfConfig;
+pub use node::Pcscf;

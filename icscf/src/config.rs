@@ -1,0 +1,278 @@
+//! Codec: the configuration of an I-CSCF, and what it becomes.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+
+use hss_client::client::{HssClient, HssClientConfig};
+use hss_client::with_hss::WithHss;
+use ims_common::config::{
+    Cidr, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig, LimitsConfig,
+    LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
+};
+use ims_common::net::Interface;
+use ims_common::node::Seed;
+use ims_common::proxy::{HostsTable, InterfaceConfig, ProxyCore, ProxyCoreConfig, ProxyLimits, SipTimers};
+use ims_common::sip::UriBuf;
+use ims_common::token::ShardId;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::node::{Icscf, Settings};
+use crate::selection::Scscf;
+
+/// Above this, a request goes over TCP (RFC 3261 18.1.1).
+const TCP_ABOVE_BYTES: usize = 1_300;
+
+/// The file's `icscf` section.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct IcscfConfig {
+    /// Domain of the home network.
+    pub home_realm: DomainName,
+    /// Where SIP is spoken.
+    pub mw: MwConfig,
+    /// The Diameter side.
+    pub hss: HssConfig,
+    /// S-CSCFs for users without one.
+    #[serde(default)]
+    pub scscfs: Vec<ScscfConfig>,
+    /// How long one S-CSCF may take to answer a REGISTER.
+    #[serde(default = "default_scscf_timeout")]
+    pub scscf_timeout: DurationText,
+    /// The trust domain.
+    #[serde(default)]
+    pub trusted_peers: TrustedPeers,
+    /// Host names that mean this I-CSCF.
+    #[serde(default)]
+    pub names: Vec<DomainName>,
+    /// Timers and limits of Cx.
+    #[serde(default)]
+    pub cx: CxConfig,
+    /// Names that are answered from here.
+    #[serde(default)]
+    pub hosts: HostsConfig,
+    /// Where the operator's HTTP is served.
+    #[serde(default)]
+    pub admin: Option<SocketAddr>,
+    /// How long a drain may take.
+    #[serde(default = "default_drain_timeout")]
+    pub drain_timeout: DurationText,
+    /// What is logged.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// Timers of SIP.
+    #[serde(default)]
+    pub sip_timers: SipTimersConfig,
+    /// Limits of messages, transactions and connections.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+}
+
+/// An S-CSCF that may be chosen.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScscfConfig {
+    /// Its name: a SIP URI.
+    pub uri: String,
+    /// What it can do, in the operator's own numbers.
+    #[serde(default)]
+    pub capabilities: BTreeSet<u32>,
+}
+
+/// Who is inside the trust domain (TS 24.229 4.4).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum TrustedPeers {
+    /// Whoever reaches our address.
+    #[default]
+    Any,
+    /// These blocks.
+    Blocks(Vec<Cidr>),
+}
+
+fn default_scscf_timeout() -> DurationText {
+    DurationText::secs(10)
+}
+
+impl DaemonConfig for IcscfConfig {
+    type Node = WithHss<Icscf>;
+    const NAME: &'static str = "icscf";
+    const DEFAULTS: &'static str = include_str!("defaults.yaml");
+
+    fn build(self, seed: Seed) -> Result<(WithHss<Icscf>, ShellConfig), ConfigError> {
+        let cscf = self.cscf(&seed)?;
+        let hss = HssClient::new(self.hss_client(), &seed);
+        let node = WithHss::new(cscf, hss);
+        let listener = SipListener::new(Interface::Mw, self.mw.address, "icscf.mw.address");
+        let mut shell = ShellConfig::new(Self::NAME, vec![listener]);
+        shell.diameter_listen = self.hss.listen;
+        shell.diameter_local = Some(self.mw.address.ip());
+        shell.admin = self.admin;
+        shell.log = self.log;
+        shell.limits = self.limits;
+        shell.drain_timeout = self.drain_timeout.get();
+        Ok((node, shell))
+    }
+}
+
+impl IcscfConfig {
+    /// The I-CSCF alone, without its HSS client.
+    ///
+    /// # Errors
+    /// As [`DaemonConfig::build`].
+    pub fn cscf(&self, seed: &Seed) -> Result<Icscf, ConfigError> {
+        let settings = self.settings()?;
+        Ok(Icscf::new(ProxyCore::new(self.core(), seed), settings))
+    }
+
+    fn settings(&self) -> Result<Settings, ConfigError> {
+        let names = self.names.iter().map(|name| name.as_str().to_owned());
+        let own = std::iter::once(self.mw.address.host_port()).chain(names);
+        let own_uris: Result<Vec<UriBuf>, _> = own
+            .map(|host| uri("icscf.names", &format!("sip:{host}")))
+            .collect();
+        let scscfs: Result<Vec<Scscf>, ConfigError> = self
+            .scscfs
+            .iter()
+            .map(|scscf| {
+                Ok(Scscf {
+                    uri: uri("icscf.scscfs", &scscf.uri)?,
+                    capabilities: scscf.capabilities.clone(),
+                })
+            })
+            .collect();
+        Ok(Settings {
+            home_realm: self.home_realm.as_str().to_owned(),
+            own_uris: own_uris?,
+            scscfs: scscfs?,
+            scscf_timeout: self.scscf_timeout.get(),
+            trusted_peers: match &self.trusted_peers {
+                TrustedPeers::Any => None,
+                TrustedPeers::Blocks(blocks) => Some(blocks.clone()),
+            },
+        })
+    }
+
+    fn hss_client(&self) -> HssClientConfig {
+        let realm = |name: &Option<DomainName>| name.as_ref().unwrap_or(&self.home_realm).as_str().to_owned();
+        HssClientConfig {
+            origin_host: self.hss.origin_host.as_str().to_owned(),
+            origin_realm: realm(&self.hss.origin_realm),
+            destination_realm: realm(&self.hss.destination_realm),
+            peers: self
+                .hss
+                .peers
+                .iter()
+                .map(|peer| peer.as_str().to_owned())
+                .collect(),
+            request_timeout: self.cx.request_timeout.get(),
+            watchdog: self.cx.watchdog.get(),
+            reconnect: self.cx.reconnect.get(),
+            outstanding_max: self.cx.outstanding,
+            ..HssClientConfig::default()
+        }
+    }
+
+    fn core(&self) -> ProxyCoreConfig {
+        let mw = &self.sip_timers.mw;
+        ProxyCoreConfig {
+            interfaces: vec![InterfaceConfig {
+                interface: Interface::Mw,
+                sent_by: self.mw.address.host_port(),
+                local_v: self.mw.address.socket(),
+                timers: SipTimers {
+                    t1: mw.t1.get(),
+                    t2: mw.t2.get(),
+                    t4: mw.t4.get(),
+                    timer_c: mw.timer_c.get(),
+                },
+                tcp_above_bytes: TCP_ABOVE_BYTES,
+            }],
+            hosts: HostsTable(self.hosts.targets()),
+            shard: ShardId::default(),
+            limits: ProxyLimits {
+                transactions_max: self.limits.transactions,
+            },
+            server_header: String::new(),
+        }
+    }
+}
+
+fn uri(key: &str, text: &str) -> Result<UriBuf, ConfigError> {
+    text.parse()
+        .map_err(|_| ConfigError::invalid(key, format!("`{text}` is not a SIP URI"), "sip:host or sip:host:port"))
+}
+
+impl Serialize for TrustedPeers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Any => serializer.serialize_str("any"),
+            Self::Blocks(blocks) => serializer.collect_seq(blocks),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TrustedPeers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TrustedPeersVisitor)
+    }
+}
+
+struct TrustedPeersVisitor;
+
+impl<'de> Visitor<'de> for TrustedPeersVisitor {
+    type Value = TrustedPeers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any, or a list of blocks of addresses")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TrustedPeers, E> {
+        match text {
+            "any" => Ok(TrustedPeers::Any),
+            block => Ok(TrustedPeers::Blocks(vec![block.parse().map_err(E::custom)?])),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TrustedPeers, A::Error> {
+        let mut blocks = Vec::new();
+        while let Some(text) = seq.next_element::<Cow<'_, str>>()? {
+            blocks.push(text.parse().map_err(serde::de::Error::custom)?);
+        }
+        Ok(TrustedPeers::Blocks(blocks))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ims_common::config::{check_documented, parse};
+
+    #[test]
+    fn the_documented_file_states_the_defaults_and_names_every_key() {
+        check_documented::<IcscfConfig>().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    #[test]
+    fn the_trust_domain_is_everybody_or_blocks() {
+        let with = |value: &str| {
+            let text = format!("icscf: {{home_realm: h.test, mw: {{address: 127.0.1.3}}, hss: {{origin_host: i.h.test}}, trusted_peers: {value}}}");
+            parse::<IcscfConfig>("icscf", &text).map(|config| config.trusted_peers)
+        };
+        assert_eq!(with("any").unwrap(), TrustedPeers::Any);
+        assert_eq!(
+            with("[127.0.1.0/24, \"2001:db8::/32\"]").unwrap(),
+            TrustedPeers::Blocks(vec!["127.0.1.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()])
+        );
+        assert!(with("[nobody]").is_err());
+    }
+
+    #[test]
+    fn an_scscf_that_is_no_uri_is_named_in_the_complaint() {
+        let text = "icscf: {home_realm: h.test, mw: {address: 127.0.1.3}, hss: {origin_host: i.h.test}, scscfs: [{uri: scscf1}]}";
+        let config: IcscfConfig = parse("icscf", text).unwrap();
+        let error = config.cscf(&Seed::from_number(1)).err().unwrap().to_string();
+        assert!(error.contains("icscf.scscfs"), "{error}");
+    }
+}

@@ -1,0 +1,333 @@
+//! Codec: the configuration of a P-CSCF, and what it becomes.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+
+use ims_common::config::{
+    Cidr, ConfigError, DaemonConfig, DomainName, DurationText, HostsConfig, LimitsConfig, ListenAddress,
+    LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
+};
+use ims_common::net::Interface;
+use ims_common::node::Seed;
+use ims_common::proxy::{HostsTable, InterfaceConfig, ProxyCore, ProxyCoreConfig, ProxyLimits, SipTimers};
+use ims_common::sip::UriBuf;
+use ims_common::token::ShardId;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::contacts::ContactTable;
+use crate::node::{Pcscf, Settings};
+
+/// Above this, a request to the home network goes over TCP (RFC 3261 18.1.1).
+const TCP_ABOVE_BYTES: usize = 1_300;
+
+/// The file's `pcscf` section.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PcscfConfig {
+    /// Domain of the home network.
+    pub home_realm: DomainName,
+    /// The side towards UEs.
+    pub gm: GmConfig,
+    /// The side towards the other CSCFs.
+    pub mw: MwConfig,
+    /// Entry points of the home network.
+    #[serde(default)]
+    pub icscf: EntryPointsConfig,
+    /// Text of P-Visited-Network-ID and orig-ioi; the home realm unless set.
+    #[serde(default)]
+    pub visited_network: Option<String>,
+    /// Host names that mean this P-CSCF.
+    #[serde(default)]
+    pub names: Vec<DomainName>,
+    /// Blocks of UE addresses.
+    #[serde(default)]
+    pub ue_pool: Vec<Cidr>,
+    /// UE contacts at a time.
+    #[serde(default = "default_contacts")]
+    pub contacts: usize,
+    /// Names that are answered from here.
+    #[serde(default)]
+    pub hosts: HostsConfig,
+    /// Where the operator's HTTP is served.
+    #[serde(default)]
+    pub admin: Option<SocketAddr>,
+    /// How long a drain may take.
+    #[serde(default = "default_drain_timeout")]
+    pub drain_timeout: DurationText,
+    /// What is logged.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// Timers of both sides.
+    #[serde(default)]
+    pub sip_timers: SipTimersConfig,
+    /// Limits of messages, transactions and connections.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+}
+
+/// The side towards UEs.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GmConfig {
+    /// Address of SIP, UDP and TCP; port 5060 unless said.
+    pub address: ListenAddress,
+    /// The security agreement with UEs.
+    #[serde(default)]
+    pub security: GmSecurity,
+    /// What a request of a UE without a registration gets.
+    #[serde(default)]
+    pub unregistered_requests: UnregisteredRequests,
+}
+
+/// The security agreement with UEs (TS 33.203 7).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GmSecurity {
+    /// None is made.
+    #[default]
+    None,
+}
+
+/// What a request of a UE without a registration gets (TS 24.229 5.2.1, 5.2.6.3.2A).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnregisteredRequests {
+    /// 403 (Forbidden).
+    #[default]
+    Reject,
+    /// Nothing at all.
+    Drop,
+}
+
+/// Entry points of the home network (TS 24.229 5.2.2.1).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum EntryPointsConfig {
+    /// What DNS says of the home realm (RFC 3263).
+    #[default]
+    Dns,
+    /// These SIP URIs, in the order in which to try.
+    Uris(Vec<String>),
+}
+
+fn default_contacts() -> usize {
+    200_000
+}
+
+impl DaemonConfig for PcscfConfig {
+    type Node = Pcscf;
+    const NAME: &'static str = "pcscf";
+    const DEFAULTS: &'static str = include_str!("defaults.yaml");
+
+    fn build(self, seed: Seed) -> Result<(Pcscf, ShellConfig), ConfigError> {
+        if self.gm.address == self.mw.address {
+            let problem = "is the address and port of `gm` too";
+            return Err(ConfigError::invalid(
+                "pcscf.mw.address",
+                problem,
+                "another address or port",
+            ));
+        }
+        let settings = self.settings()?;
+        let core = ProxyCore::new(self.core(), &seed);
+        let node = Pcscf::new(core, settings, ContactTable::new(self.contacts));
+        let listeners = vec![
+            SipListener::new(Interface::Gm, self.gm.address, "pcscf.gm.address"),
+            SipListener::new(Interface::Mw, self.mw.address, "pcscf.mw.address"),
+        ];
+        let mut shell = ShellConfig::new(Self::NAME, listeners);
+        shell.ue_pools = self.ue_pool;
+        shell.admin = self.admin;
+        shell.log = self.log;
+        shell.limits = self.limits;
+        shell.drain_timeout = self.drain_timeout.get();
+        Ok((node, shell))
+    }
+}
+
+impl PcscfConfig {
+    fn settings(&self) -> Result<Settings, ConfigError> {
+        let network = self
+            .visited_network
+            .as_deref()
+            .unwrap_or(self.home_realm.as_str());
+        if network.is_empty() || network.contains(|c: char| c.is_control() || c == '"' || c == '\\') {
+            return Err(ConfigError::invalid(
+                "pcscf.visited_network",
+                "cannot stand in a header",
+                "a domain name, or a text without quotes",
+            ));
+        }
+        let hosts = [self.gm.address.host_port(), self.mw.address.host_port()];
+        let names = self.names.iter().map(|name| name.as_str().to_owned());
+        let own_uris = hosts.into_iter().chain(names);
+        let own_uris: Result<Vec<UriBuf>, _> = own_uris
+            .map(|host| uri("pcscf.names", &format!("sip:{host}")))
+            .collect();
+        Ok(Settings {
+            visited_network: quoted_unless_token(network),
+            network: network.to_owned(),
+            gm_host: self.gm.address.host_port(),
+            mw_host: self.mw.address.host_port(),
+            mw_address: bracketed(self.mw.address),
+            own_uris: own_uris?,
+            entry_points: self.entry_points()?,
+            unregistered_requests: self.gm.unregistered_requests,
+        })
+    }
+
+    fn entry_points(&self) -> Result<Vec<UriBuf>, ConfigError> {
+        match &self.icscf {
+            EntryPointsConfig::Dns => Ok(vec![uri(
+                "pcscf.home_realm",
+                &format!("sip:{}", self.home_realm.as_str()),
+            )?]),
+            EntryPointsConfig::Uris(uris) => uris.iter().map(|text| uri("pcscf.icscf", text)).collect(),
+        }
+    }
+
+    fn core(&self) -> ProxyCoreConfig {
+        let (gm, mw) = (&self.sip_timers.gm, &self.sip_timers.mw);
+        ProxyCoreConfig {
+            interfaces: vec![
+                InterfaceConfig {
+                    interface: Interface::Gm,
+                    sent_by: self.gm.address.host_port(),
+                    local_v: self.gm.address.socket(),
+                    timers: SipTimers {
+                        t1: gm.t1.get(),
+                        t2: gm.t2.get(),
+                        t4: gm.t4.get(),
+                        timer_c: gm.timer_c.get(),
+                    },
+                    tcp_above_bytes: TCP_ABOVE_BYTES,
+                },
+                InterfaceConfig {
+                    interface: Interface::Mw,
+                    sent_by: self.mw.address.host_port(),
+                    local_v: self.mw.address.socket(),
+                    timers: SipTimers {
+                        t1: mw.t1.get(),
+                        t2: mw.t2.get(),
+                        t4: mw.t4.get(),
+                        timer_c: mw.timer_c.get(),
+                    },
+                    tcp_above_bytes: TCP_ABOVE_BYTES,
+                },
+            ],
+            hosts: HostsTable(self.hosts.targets()),
+            shard: ShardId::default(),
+            limits: ProxyLimits {
+                transactions_max: self.limits.transactions,
+            },
+            server_header: String::new(),
+        }
+    }
+}
+
+fn uri(key: &str, text: &str) -> Result<UriBuf, ConfigError> {
+    text.parse()
+        .map_err(|_| ConfigError::invalid(key, format!("`{text}` is not a SIP URI"), "sip:host or sip:host:port"))
+}
+
+/// `icid-generated-at` is a host without a port (RFC 7315 5.6).
+fn bracketed(address: ListenAddress) -> String {
+    match address.ip() {
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+/// RFC 7315 5.3: a token stands as it is, all else as quoted string.
+fn quoted_unless_token(text: &str) -> String {
+    let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
+    if text.chars().all(token) {
+        text.to_owned()
+    } else {
+        format!("\"{text}\"")
+    }
+}
+
+impl Serialize for EntryPointsConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Dns => serializer.serialize_str("dns"),
+            Self::Uris(uris) => serializer.collect_seq(uris),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EntryPointsConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EntryPointsVisitor)
+    }
+}
+
+struct EntryPointsVisitor;
+
+impl<'de> Visitor<'de> for EntryPointsVisitor {
+    type Value = EntryPointsConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("dns, a SIP URI, or a list of SIP URIs")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<EntryPointsConfig, E> {
+        match text {
+            "dns" => Ok(EntryPointsConfig::Dns),
+            uri => Ok(EntryPointsConfig::Uris(vec![uri.to_owned()])),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<EntryPointsConfig, A::Error> {
+        let mut uris = Vec::new();
+        while let Some(text) = seq.next_element::<Cow<'_, str>>()? {
+            uris.push(text.into_owned());
+        }
+        if uris.is_empty() {
+            return Err(A::Error::custom("has no entry point; expected a SIP URI or a list of them"));
+        }
+        Ok(EntryPointsConfig::Uris(uris))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ims_common::config::{check_documented, parse};
+
+    #[test]
+    fn the_documented_file_states_the_defaults_and_names_every_key() {
+        check_documented::<PcscfConfig>().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    #[test]
+    fn entry_points_are_dns_one_uri_or_a_list() {
+        let with = |line: &str| {
+            let text = format!("pcscf: {{home_realm: h.test, gm: {{address: 127.0.1.1}}, mw: {{address: 127.0.1.2}}, icscf: {line}}}");
+            let config: PcscfConfig = parse("pcscf", &text).map_err(|e| e.to_string())?;
+            let list = config.entry_points().map_err(|e| e.to_string())?;
+            Ok::<Vec<String>, String>(list.iter().map(ToString::to_string).collect())
+        };
+        assert_eq!(with("dns").unwrap(), ["sip:h.test"]);
+        assert_eq!(with("\"sip:127.0.1.3:5060\"").unwrap(), ["sip:127.0.1.3:5060"]);
+        assert_eq!(with("[\"sip:a.test\", \"sip:b.test\"]").unwrap(), ["sip:a.test", "sip:b.test"]);
+        assert!(with("[]").is_err());
+        assert!(with("\"mailto:a\"").is_err());
+    }
+
+    #[test]
+    fn both_sides_on_one_address_and_port_are_refused() {
+        let text = "pcscf: {home_realm: h.test, gm: {address: 127.0.1.1}, mw: {address: 127.0.1.1}}";
+        let config: PcscfConfig = parse("pcscf", text).unwrap();
+        let error = config.build(Seed::from_number(1)).err().unwrap().to_string();
+        assert!(error.contains("pcscf.mw.address"), "{error}");
+    }
+
+    #[test]
+    fn a_visited_network_is_quoted_only_when_it_is_no_token() {
+        assert_eq!(quoted_unless_token("ims.mnc001.mcc001.3gppnetwork.org"), "ims.mnc001.mcc001.3gppnetwork.org");
+        assert_eq!(quoted_unless_token("Visited network 1"), "\"Visited network 1\"");
+    }
+}

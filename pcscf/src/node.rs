@@ -1,0 +1,229 @@
+//! Machine: the P-CSCF as one node: what comes in, which procedure takes it, what goes out (TS 24.229 5.2).
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use ims_common::net::{Command, Flow, Interface, NetInput, NetOutput};
+use ims_common::node::{Counters, Metrics, Node, earliest};
+use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ServerTransactionId};
+use ims_common::sip::{HeaderName, Method, Request, StatusCode, UriBuf};
+use tracing::info;
+
+use crate::config::UnregisteredRequests;
+use crate::contacts::ContactTable;
+use crate::register::AwaitRegisterAnswer;
+use crate::reject::Reject;
+
+/// Seconds after which a UE may ask again when a table is full (RFC 3261 21.5.4).
+const RETRY_AFTER_SECS: u32 = 30;
+
+/// What the configuration means to the procedures.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Value of P-Visited-Network-ID, quoted where it must be.
+    pub(crate) visited_network: String,
+    /// The network of this P-CSCF in `orig-ioi`.
+    pub(crate) network: String,
+    /// Our `host[:port]` towards the UEs.
+    pub(crate) gm_host: String,
+    /// Our `host[:port]` towards the home network.
+    pub(crate) mw_host: String,
+    /// Our address towards the home network, as a host.
+    pub(crate) mw_address: String,
+    /// Our `host[:port]` forms, by which a Route or Request-URI is ours.
+    pub(crate) own_uris: Vec<UriBuf>,
+    /// I-CSCFs, in the order in which to try.
+    pub(crate) entry_points: Vec<UriBuf>,
+    /// Policy for UEs without a registration.
+    pub(crate) unregistered_requests: UnregisteredRequests,
+}
+
+impl Settings {
+    /// TS 24.229 5.2.2.1, RFC 3327 5.1: our URI with the flow token; `term` marks the terminating direction.
+    pub(crate) fn path_of(&self, token: &str) -> String {
+        format!("<sip:{token}@{};lr;term>", self.mw_host)
+    }
+
+    /// Whether a URI names this P-CSCF, whatever its user part and parameters.
+    pub(crate) fn is_own(&self, uri: &ims_common::sip::Uri<'_>) -> bool {
+        let port = |p: Option<u16>| p.unwrap_or(5060);
+        self.own_uris.iter().any(|own| {
+            let own = own.as_uri();
+            own.host() == uri.host() && port(own.port()) == port(uri.port())
+        })
+    }
+}
+
+/// Whether the operator asked to finish.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Serving,
+    Draining,
+    Drained,
+}
+
+/// A P-CSCF.
+#[derive(Debug)]
+pub struct Pcscf {
+    pub(crate) core: ProxyCore,
+    pub(crate) settings: Settings,
+    pub(crate) contacts: ContactTable,
+    pub(crate) registers: BTreeMap<ForwardId, AwaitRegisterAnswer>,
+    pub(crate) counters: Counters,
+    phase: Phase,
+}
+
+impl Pcscf {
+    pub(crate) fn new(core: ProxyCore, settings: Settings, contacts: ContactTable) -> Self {
+        Self {
+            core,
+            settings,
+            contacts,
+            registers: BTreeMap::new(),
+            counters: Counters::default(),
+            phase: Phase::Serving,
+        }
+    }
+
+    /// How many contacts are registered through this P-CSCF.
+    #[must_use]
+    pub fn contact_count(&self) -> usize {
+        self.contacts.len()
+    }
+
+    /// RFC 7315 4.6, TS 24.229 5.2.2.1: a fresh ICID and our network as type 1 originator.
+    pub(crate) fn charging_vector(&mut self) -> String {
+        let icid = self.core.fresh_token();
+        let Settings {
+            mw_address: host,
+            network,
+            ..
+        } = &self.settings;
+        format!("icid-value={icid};icid-generated-at={host};orig-ioi=\"Type 1{network}\"")
+    }
+
+    /// The one place where a request that is not served gets its answer.
+    pub(crate) fn refuse(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        request: &Request,
+        reject: Reject,
+    ) {
+        info!(method = %request.method(), reject = reject.label(), "request rejected");
+        self.counters.count("ims_pcscf_rejected_total", reject.label());
+        if reject.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let tag = self.core.fresh_token();
+            let reply = request
+                .reply(reject.status())
+                .to_tag(&tag)
+                .header(HeaderName::RetryAfter, RETRY_AFTER_SECS)
+                .finish();
+            self.core.respond(now, transaction, reply);
+        } else {
+            self.core.reject(now, transaction, reject.status());
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, event: CoreEvent) {
+        match event {
+            CoreEvent::Request {
+                transaction,
+                request,
+                flow,
+            } => self.on_request(now, transaction, request, flow),
+            CoreEvent::Ack { request, flow } => self.on_ack(now, &request, flow),
+            CoreEvent::Response { forward, response } => self.on_register_response(now, forward, response),
+            CoreEvent::Failed { forward, cause } => self.on_register_failed(now, forward, cause),
+            // Only REGISTERs are forwarded outside of the core's own relaying, and those have no CANCEL.
+            CoreEvent::Cancelled { .. } => {}
+        }
+    }
+
+    fn on_request(&mut self, now: Instant, transaction: ServerTransactionId, request: Request, flow: Flow) {
+        let to_us = request
+            .request_uri()
+            .is_ok_and(|uri| uri.user().is_none() && self.settings.is_own(&uri));
+        match (flow.interface, request.method()) {
+            (Interface::Gm, Method::Register) => self.on_register(now, transaction, &request, flow),
+            (Interface::Mw, Method::Register) => {
+                self.refuse(now, transaction, &request, Reject::RegisterOnMw);
+            }
+            // RFC 3261 11.2: a question about this P-CSCF itself.
+            (_, Method::Options) if to_us => self.on_options(now, transaction, &request),
+            (Interface::Gm, _) => self.on_originating(now, transaction, &request, flow),
+            (Interface::Mw, _) => self.on_terminating(now, transaction, &request),
+        }
+    }
+
+    fn on_options(&mut self, now: Instant, transaction: ServerTransactionId, request: &Request) {
+        self.counters.count("ims_pcscf_options_total", "answered");
+        let tag = self.core.fresh_token();
+        let reply = request
+            .reply(StatusCode::OK)
+            .to_tag(&tag)
+            .header(HeaderName::Supported, "path, sec-agree")
+            .finish();
+        self.core.respond(now, transaction, reply);
+    }
+
+    fn drain_events(&mut self, now: Instant) {
+        while let Some(event) = self.core.poll_event() {
+            self.on_event(now, event);
+        }
+    }
+}
+
+impl Node for Pcscf {
+    type Input = NetInput;
+    type Output = NetOutput;
+
+    fn handle(&mut self, now: Instant, input: NetInput) {
+        match input {
+            NetInput::Sip(input) => self.core.handle(now, input),
+            NetInput::Command(Command::Drain) => {
+                if self.phase == Phase::Serving {
+                    self.phase = Phase::Draining;
+                    self.core.drain();
+                }
+            }
+            // The P-CSCF has no Diameter peer.
+            NetInput::Diameter(_) => {}
+        }
+        self.drain_events(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let ended = self.contacts.expire(now);
+        if ended > 0 {
+            info!(ended, "registrations expired without a refresh");
+            for _ in 0..ended {
+                self.counters.count("ims_pcscf_register_total", "expired");
+            }
+        }
+        self.core.handle_timeout(now);
+        self.drain_events(now);
+    }
+
+    fn poll_output(&mut self) -> Option<NetOutput> {
+        if let Some(output) = self.core.poll_output() {
+            return Some(NetOutput::Sip(output));
+        }
+        if self.phase == Phase::Draining && self.core.is_idle() {
+            self.phase = Phase::Drained;
+            return Some(NetOutput::Drained);
+        }
+        None
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        earliest(self.core.poll_timeout(), self.contacts.poll_timeout())
+    }
+
+    fn metrics(&self, out: &mut Metrics) {
+        self.core.export_metrics(out);
+        self.counters.export(out);
+        out.gauge("ims_pcscf_contacts", &[], self.contacts.len() as u64);
+        out.gauge("ims_pcscf_registers_pending", &[], self.registers.len() as u64);
+    }
+}

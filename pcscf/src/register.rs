@@ -1,0 +1,269 @@
+//! Procedure: one REGISTER from a UE to the home network and its answer back (TS 24.229 5.2.2).
+//!
+//! Read first: TS 24.229 5.2.2.1 (all REGISTERs), 5.2.2.2 (IMS AKA), 5.2.2.3 (SIP Digest), 5.2.5.1
+//! (de-registration); RFC 3327 (Path).
+
+use std::time::{Duration, Instant};
+
+use ims_common::identity::{Impi, Impu};
+use ims_common::net::{Flow, Interface};
+use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId};
+use ims_common::sip::{Contacts, HeaderName, Request, Response, StatusCode, UriBuf};
+use tracing::info;
+
+use crate::contacts::{ContactKey, FlowToken, Registration};
+use crate::entry_points::{EntryPointSearch, Verdict};
+use crate::node::Pcscf;
+use crate::reject::Reject;
+use crate::trust_boundary::{IntegrityProtected, RegisterMarks, register_towards_home, response_towards_ue};
+
+/// A REGISTER that an entry point of the home network is asked to answer.
+#[derive(Debug)]
+pub(crate) struct AwaitRegisterAnswer {
+    transaction: ServerTransactionId,
+    forwarded: Request,
+    search: EntryPointSearch,
+    token: FlowToken,
+    key: ContactKey,
+    impu: Impu,
+    asked: Asked,
+}
+
+/// What a REGISTER is about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Asked {
+    /// No Contact: the UE asks what is registered.
+    Bindings,
+    /// Contact `*`: all contacts of the identity go.
+    RemoveAll,
+    /// One contact address.
+    Contact(UriBuf),
+}
+
+impl Pcscf {
+    /// TS 24.229 5.2.2.1: a REGISTER from a UE.
+    pub(crate) fn on_register(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        request: &Request,
+        flow: Flow,
+    ) {
+        match self.start_register(now, transaction, request, flow) {
+            Ok(procedure) => self.ask_entry_point(now, procedure),
+            Err(reject) => self.refuse(now, transaction, request, reject),
+        }
+    }
+
+    fn start_register(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        request: &Request,
+        flow: Flow,
+    ) -> Result<AwaitRegisterAnswer, Reject> {
+        let impu = public_identity(request)?;
+        let impi = private_identity(request, &impu)?;
+        let asked = asked(request)?;
+        let key = ContactKey { impi, flow };
+        let address = match &asked {
+            Asked::Contact(address) => Some(address),
+            Asked::Bindings | Asked::RemoveAll => None,
+        };
+        let known = self.contacts.token_of(&key, address).cloned();
+        if known.is_none() && self.contacts.is_full(self.registers.len()) {
+            return Err(Reject::ContactsFull);
+        }
+        let token = known.unwrap_or_else(|| self.core.fresh_token());
+        let marks = RegisterMarks {
+            path: self.settings.path_of(&token),
+            visited_network: self.settings.visited_network.clone(),
+            charging_vector: self.charging_vector(),
+            authorization: self.marked_authorization(request, &key)?,
+        };
+        Ok(AwaitRegisterAnswer {
+            transaction,
+            forwarded: register_towards_home(request, &marks),
+            search: EntryPointSearch::new(now, &self.settings.entry_points),
+            token,
+            key,
+            impu,
+            asked,
+        })
+    }
+
+    /// TS 24.229 5.2.2.2: whatever the UE wrote as `integrity-protected` is overwritten. A REGISTER without
+    /// Authorization stays without (5.2.2.6).
+    fn marked_authorization(&self, request: &Request, key: &ContactKey) -> Result<Option<String>, Reject> {
+        let credentials = request
+            .authorization()
+            .map_err(|_| Reject::MalformedAuthorization)?;
+        Ok(credentials.map(|credentials| {
+            let offers_security = request.header(HeaderName::SecurityClient).is_some();
+            let associated = self.contacts.vouches_for(key);
+            let mark = IntegrityProtected::of_unprotected(&credentials, offers_security, associated);
+            credentials.with_integrity_protected(mark.as_str())
+        }))
+    }
+
+    fn ask_entry_point(&mut self, now: Instant, mut procedure: AwaitRegisterAnswer) {
+        match procedure.search.next(now) {
+            Some(entry_point) => {
+                info!(procedure = "register", impu = %procedure.impu, "register forwarded to the home network");
+                self.counters.count("ims_pcscf_register_total", "forwarded");
+                let request = procedure.forwarded.clone();
+                let hop = NextHop::Uri(entry_point);
+                let forward = self.core.forward(now, request, hop, Interface::Mw);
+                self.registers.insert(forward, procedure);
+            }
+            None => self.no_entry_point(now, procedure),
+        }
+    }
+
+    fn no_entry_point(&mut self, now: Instant, procedure: AwaitRegisterAnswer) {
+        match procedure.search.into_last_word() {
+            Some(response) => {
+                info!(procedure = "register", impu = %procedure.impu, "no other entry point: 480 passed on");
+                self.counters.count("ims_pcscf_register_total", "unavailable");
+                let response = response_towards_ue(&response);
+                self.core.respond(now, procedure.transaction, response);
+            }
+            None => {
+                let reject = Reject::NoEntryPoint;
+                info!(procedure = "register", impu = %procedure.impu, reject = reject.label(), "register rejected");
+                self.counters.count("ims_pcscf_rejected_total", reject.label());
+                self.core.reject(now, procedure.transaction, reject.status());
+            }
+        }
+    }
+
+    /// An entry point is silent or out of reach.
+    pub(crate) fn on_register_failed(&mut self, now: Instant, forward: ForwardId, cause: ForwardFailure) {
+        if let Some(procedure) = self.registers.remove(&forward) {
+            info!(procedure = "register", ?cause, "entry point does not answer");
+            self.ask_entry_point(now, procedure);
+        }
+    }
+
+    /// An answer from the home network.
+    pub(crate) fn on_register_response(&mut self, now: Instant, forward: ForwardId, response: Response) {
+        let Some(mut procedure) = self.registers.remove(&forward) else {
+            return;
+        };
+        if response.status().is_provisional() {
+            let towards_ue = response_towards_ue(&response);
+            self.core.respond(now, procedure.transaction, towards_ue);
+            self.registers.insert(forward, procedure);
+            return;
+        }
+        match procedure.search.on_final(response) {
+            Verdict::Next => self.ask_entry_point(now, procedure),
+            Verdict::Answer(response) => self.on_register_answer(now, &procedure, &response),
+        }
+    }
+
+    fn on_register_answer(&mut self, now: Instant, procedure: &AwaitRegisterAnswer, response: &Response) {
+        let status = response.status();
+        let outcome = if status.is_success() {
+            self.on_ok(now, procedure, response)
+        } else if status == StatusCode::UNAUTHORIZED {
+            "challenged"
+        } else {
+            "refused-by-home"
+        };
+        let code = status.as_u16();
+        info!(procedure = "register", impu = %procedure.impu, impi = %procedure.key.impi, code, outcome, "register answered");
+        self.counters.count("ims_pcscf_register_total", outcome);
+        self.core
+            .respond(now, procedure.transaction, response_towards_ue(response));
+    }
+
+    /// TS 24.229 5.2.2.1, 5.2.5.1: what the 200 (OK) grants replaces all that was known; what it no longer lists
+    /// is gone.
+    fn on_ok(&mut self, now: Instant, procedure: &AwaitRegisterAnswer, response: &Response) -> &'static str {
+        let address = match &procedure.asked {
+            Asked::Bindings => return "bindings-listed",
+            Asked::RemoveAll => {
+                self.contacts.unbind_all(&procedure.key.impi, &procedure.impu);
+                return "deregistered";
+            }
+            Asked::Contact(address) => address,
+        };
+        match granted_secs(response, address) {
+            Some(secs) if secs > 0 => {
+                let registration = Registration {
+                    impu: procedure.impu.clone(),
+                    associated: associated_uris(response),
+                    service_route: service_route(response),
+                    expires_at: now + Duration::from_secs(u64::from(secs)),
+                };
+                self.contacts
+                    .bind(&procedure.token, procedure.key.clone(), address.clone(), registration);
+                "registered"
+            }
+            Some(_) | None => {
+                self.contacts.unbind(&procedure.token, &procedure.impu);
+                "deregistered"
+            }
+        }
+    }
+}
+
+fn public_identity(request: &Request) -> Result<Impu, Reject> {
+    let to = request.to().map_err(|_| Reject::MalformedContact)?;
+    Impu::from_bytes(to.uri.as_bytes()).map_err(|_| Reject::MalformedContact)
+}
+
+/// TS 24.229 5.2.2.2: the Authorization's username; without one, what the registrar will derive (5.4.1.2.1).
+fn private_identity(request: &Request, impu: &Impu) -> Result<Impi, Reject> {
+    // Two Authorizations could be marked differently by us and read differently by the S-CSCF.
+    if request.headers(HeaderName::Authorization).count() > 1 {
+        return Err(Reject::MalformedAuthorization);
+    }
+    let credentials = request
+        .authorization()
+        .map_err(|_| Reject::MalformedAuthorization)?;
+    match credentials.and_then(|c| c.username()) {
+        Some(username) => std::str::from_utf8(&username)
+            .ok()
+            .and_then(|text| Impi::parse(text).ok())
+            .ok_or(Reject::MalformedAuthorization),
+        None => Ok(impu.to_impi()),
+    }
+}
+
+fn asked(request: &Request) -> Result<Asked, Reject> {
+    match request.contacts().map_err(|_| Reject::MalformedContact)? {
+        Contacts::None => Ok(Asked::Bindings),
+        Contacts::Star => Ok(Asked::RemoveAll),
+        Contacts::List(list) => list
+            .first()
+            .map(|contact| Asked::Contact(UriBuf::from(contact.uri)))
+            .ok_or(Reject::MalformedContact),
+    }
+}
+
+/// TS 24.229 5.2.2.1: the `expires` of our contact in the answer, else the Expires header; `None` when the
+/// contact is no longer listed.
+fn granted_secs(response: &Response, address: &UriBuf) -> Option<u32> {
+    let Ok(Contacts::List(list)) = response.contacts() else {
+        return None;
+    };
+    list.iter()
+        .find(|contact| contact.uri.equivalent(&address.as_uri()))
+        .and_then(|contact| contact.expires().or_else(|| response.expires()))
+}
+
+fn associated_uris(response: &Response) -> Vec<UriBuf> {
+    response
+        .name_addrs(HeaderName::PAssociatedUri)
+        .map(|list| list.iter().map(|value| UriBuf::from(value.uri)).collect())
+        .unwrap_or_default()
+}
+
+fn service_route(response: &Response) -> Vec<String> {
+    response
+        .values(HeaderName::ServiceRoute)
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+        .collect()
+}

@@ -1,0 +1,53 @@
+//! Codec: why the P-CSCF refuses a request, and the one place with the status codes (TS 24.229 5.2).
+
+use ims_common::sip::StatusCode;
+
+/// A request that is not served, by the sender's fault or the world's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reject {
+    /// Authorization does not parse, or there are several: what integrity-protected marks must be one thing
+    /// (TS 24.229 5.2.2.2).
+    MalformedAuthorization,
+    /// Contact or To does not parse (RFC 3261 10.2).
+    MalformedContact,
+    /// The contact table has no place left. RFC 3261 21.5.4.
+    ContactsFull,
+    /// No entry point of the home network answers. TS 24.229 5.2.2.1.
+    NoEntryPoint,
+    /// A REGISTER that came from the home network: nobody registers through Mw. TS 24.229 5.2.1.
+    RegisterOnMw,
+    /// A request of a UE without a registration. TS 24.229 5.2.1, 5.2.6.3.2A.
+    NotRegistered,
+    /// A request towards a contact that is not, or no more, registered here. TS 24.229 5.2.6.4.
+    UnknownFlowToken,
+    /// A UE that would reach us through no Service-Route has nowhere to go. TS 24.229 5.2.6.3.
+    NoServiceRoute,
+}
+
+impl Reject {
+    /// The status code of the answer.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::MalformedAuthorization | Self::MalformedContact => StatusCode::BAD_REQUEST,
+            Self::ContactsFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoEntryPoint => StatusCode::SERVER_TIMEOUT,
+            Self::RegisterOnMw | Self::NotRegistered | Self::NoServiceRoute => StatusCode::FORBIDDEN,
+            // RFC 5626 5.3: the flow is gone; the S-CSCF may try another contact.
+            Self::UnknownFlowToken => StatusCode::FLOW_FAILED,
+        }
+    }
+
+    /// The label in metrics and logs.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::MalformedAuthorization => "malformed-authorization",
+            Self::MalformedContact => "malformed-contact",
+            Self::ContactsFull => "contacts-full",
+            Self::NoEntryPoint => "no-entry-point",
+            Self::RegisterOnMw => "register-on-mw",
+            Self::NotRegistered => "not-registered",
+            Self::UnknownFlowToken => "unknown-flow-token",
+            Self::NoServiceRoute => "no-service-route",
+        }
+    }
+}

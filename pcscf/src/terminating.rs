@@ -1,0 +1,57 @@
+//! Procedure: requests towards a UE, by the flow token of its Path (TS 24.229 5.2.6.4).
+
+use std::time::Instant;
+
+use ims_common::net::Interface;
+use ims_common::proxy::{NextHop, NextHopTarget, ServerTransactionId};
+use ims_common::sip::{HeaderName, Request};
+use tracing::info;
+
+use crate::node::Pcscf;
+use crate::originating::makes_a_dialog;
+use crate::reject::Reject;
+use crate::trust_boundary::{own_record_routes, request_towards_ue};
+
+impl Pcscf {
+    /// TS 24.229 5.2.6.4: a request from the home network.
+    pub(crate) fn on_terminating(&mut self, now: Instant, transaction: ServerTransactionId, request: &Request) {
+        match self.terminate(request) {
+            Ok((request, hop)) => {
+                self.counters.count("ims_pcscf_terminating_total", "forwarded");
+                info!(procedure = "terminating", method = %request.method(), "request forwarded to the UE");
+                let target = NextHopTarget::unchanged(hop);
+                self.core
+                    .relay(now, transaction, request, vec![target], Interface::Gm);
+            }
+            Err(reject) => self.refuse(now, transaction, request, reject),
+        }
+    }
+
+    /// The token of our topmost Route names the flow; all of our Route entries end here.
+    pub(crate) fn terminate(&self, request: &Request) -> Result<(Request, NextHop), Reject> {
+        let routes = request
+            .name_addrs(HeaderName::Route)
+            .map_err(|_| Reject::UnknownFlowToken)?;
+        let own = routes
+            .iter()
+            .take_while(|route| self.settings.is_own(&route.uri))
+            .count();
+        let (token, contact) = routes
+            .iter()
+            .take(own)
+            .filter_map(|route| std::str::from_utf8(route.uri.user()?).ok())
+            .find_map(|token| Some((token, self.contacts.get(token)?)))
+            .ok_or(Reject::UnknownFlowToken)?;
+        let mut edit = request_towards_ue(request);
+        for _ in 0..own {
+            edit = edit.pop_first_value(HeaderName::Route);
+        }
+        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
+        if makes_a_dialog(&request.method()) && !in_dialog {
+            for value in own_record_routes(&self.settings, token, Interface::Gm) {
+                edit = edit.push_front(HeaderName::RecordRoute, value);
+            }
+        }
+        Ok((edit.finish_request(), NextHop::Flow(contact.flow)))
+    }
+}
