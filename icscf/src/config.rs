@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    Cidr, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig, LimitsConfig,
-    LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
+    Cidr, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig,
+    LimitsConfig, LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
@@ -201,7 +201,12 @@ impl IcscfConfig {
 
 fn uri(key: &str, text: &str) -> Result<UriBuf, ConfigError> {
     text.parse()
-        .map_err(|_| ConfigError::invalid(key, format!("`{text}` is not a SIP URI"), "sip:host or sip:host:port"))
+        .ok()
+        .filter(|uri: &UriBuf| uri.as_uri().is_sip())
+        .ok_or_else(|| {
+            let problem = format!("`{text}` is not a SIP URI");
+            ConfigError::invalid(key, problem, "sip:host or sip:host:port")
+        })
 }
 
 impl Serialize for TrustedPeers {
@@ -257,13 +262,18 @@ mod tests {
     #[test]
     fn the_trust_domain_is_everybody_or_blocks() {
         let with = |value: &str| {
-            let text = format!("icscf: {{home_realm: h.test, mw: {{address: 127.0.1.3}}, hss: {{origin_host: i.h.test}}, trusted_peers: {value}}}");
+            let text = format!(
+                "icscf: {{home_realm: h.test, mw: {{address: 127.0.1.3}}, hss: {{origin_host: i.h.test}}, trusted_peers: {value}}}"
+            );
             parse::<IcscfConfig>("icscf", &text).map(|config| config.trusted_peers)
         };
         assert_eq!(with("any").unwrap(), TrustedPeers::Any);
         assert_eq!(
             with("[127.0.1.0/24, \"2001:db8::/32\"]").unwrap(),
-            TrustedPeers::Blocks(vec!["127.0.1.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()])
+            TrustedPeers::Blocks(vec![
+                "127.0.1.0/24".parse().unwrap(),
+                "2001:db8::/32".parse().unwrap()
+            ])
         );
         assert!(with("[nobody]").is_err());
     }

@@ -53,7 +53,10 @@ impl Settings {
 
 /// What an answer of the HSS is awaited for.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one per pending request, both sorts are common")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per pending request, both sorts are common"
+)]
 pub(crate) enum Query {
     /// A REGISTER.
     Uaa(AwaitUaa),
@@ -70,7 +73,6 @@ enum Phase {
 }
 
 /// An I-CSCF; needs an HSS client at its side ([`hss_client::with_hss::WithHss`]).
-#[derive(Debug)]
 pub struct Icscf {
     pub(crate) core: ProxyCore,
     pub(crate) settings: Settings,
@@ -148,13 +150,7 @@ impl Icscf {
         }
     }
 
-    fn on_request(
-        &mut self,
-        now: Instant,
-        transaction: ServerTransactionId,
-        request: &Request,
-        flow: &Flow,
-    ) {
+    fn on_request(&mut self, now: Instant, transaction: ServerTransactionId, request: &Request, flow: &Flow) {
         let to_us = request
             .request_uri()
             .is_ok_and(|uri| uri.user().is_none() && self.settings.is_own(&uri));

@@ -145,7 +145,9 @@ impl Icscf {
                 }
             }
             // An S-CSCF was asked and its silence or its refusal is the reason, not the HSS.
-            Err(Reject::HssRefused | Reject::HssUnavailable) if reselecting => self.no_more_scscf(now, register),
+            Err(Reject::HssRefused | Reject::HssUnavailable) if reselecting => {
+                self.no_more_scscf(now, register)
+            }
             Err(reject) => self.refuse_register(now, &register, reject),
         }
     }

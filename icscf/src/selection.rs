@@ -29,11 +29,7 @@ pub(crate) struct Assignment {
 /// every mandatory capability, those with more of the optional ones first, then in the configured order.
 /// Open5GS and PyHSS send no capabilities: then every configured S-CSCF will do.
 pub(crate) fn candidates(assignment: &Assignment, configured: &[Scscf], tried: &[UriBuf]) -> Vec<UriBuf> {
-    let untried = |uri: &UriBuf| {
-        !tried
-            .iter()
-            .any(|other| other.as_uri().equivalent(&uri.as_uri()))
-    };
+    let untried = |uri: &UriBuf| !tried.iter().any(|other| other.as_uri().equivalent(&uri.as_uri()));
     if let Some(uri) = assignment.server_name.as_deref().and_then(parsed)
         && untried(&uri)
     {
@@ -71,13 +67,17 @@ mod tests {
     }
 
     fn pool() -> Vec<Scscf> {
-        [("sip:s1.home.test", vec![1]), ("sip:s2.home.test", vec![1, 2, 9]), ("sip:s3.home.test", vec![2, 9])]
-            .into_iter()
-            .map(|(name, capabilities)| Scscf {
-                uri: uri(name),
-                capabilities: capabilities.into_iter().collect(),
-            })
-            .collect()
+        [
+            ("sip:s1.home.test", vec![1]),
+            ("sip:s2.home.test", vec![1, 2, 9]),
+            ("sip:s3.home.test", vec![2, 9]),
+        ]
+        .into_iter()
+        .map(|(name, capabilities)| Scscf {
+            uri: uri(name),
+            capabilities: capabilities.into_iter().collect(),
+        })
+        .collect()
     }
 
     fn wanting(mandatory: &[u32], optional: &[u32]) -> Assignment {
@@ -106,9 +106,18 @@ mod tests {
 
     #[test]
     fn all_mandatory_capabilities_are_needed_and_optional_ones_rank() {
-        assert_eq!(chosen(&wanting(&[1], &[]), &[]), ["sip:s1.home.test", "sip:s2.home.test"]);
-        assert_eq!(chosen(&wanting(&[1], &[2, 9]), &[]), ["sip:s2.home.test", "sip:s1.home.test"]);
-        assert_eq!(chosen(&wanting(&[], &[9]), &[]).first().unwrap(), "sip:s2.home.test");
+        assert_eq!(
+            chosen(&wanting(&[1], &[]), &[]),
+            ["sip:s1.home.test", "sip:s2.home.test"]
+        );
+        assert_eq!(
+            chosen(&wanting(&[1], &[2, 9]), &[]),
+            ["sip:s2.home.test", "sip:s1.home.test"]
+        );
+        assert_eq!(
+            chosen(&wanting(&[], &[9]), &[]).first().unwrap(),
+            "sip:s2.home.test"
+        );
         assert!(chosen(&wanting(&[1, 77], &[]), &[]).is_empty());
     }
 

@@ -195,7 +195,8 @@ impl Icscf {
             return;
         };
         let Some(next) = arrival.next else {
-            self.counters.count("ims_icscf_dropped_total", "ack-without-route");
+            self.counters
+                .count("ims_icscf_dropped_total", "ack-without-route");
             return;
         };
         let hop = NextHop::Uri(UriBuf::from(next.uri));
@@ -258,6 +259,10 @@ fn served_user(request: &Request) -> Result<Impu, Reject> {
 
 /// Server-Name as a Route value: loose routing whatever the HSS wrote (TS 24.229 5.3.2.1).
 fn route_to(scscf: &UriBuf, orig: &str) -> String {
-    let lr = if scscf.as_uri().param("lr").is_some() { "" } else { ";lr" };
+    let lr = if scscf.as_uri().param("lr").is_some() {
+        ""
+    } else {
+        ";lr"
+    };
     format!("<{scscf}{lr}{orig}>")
 }

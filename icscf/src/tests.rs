@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hss_client::cx::{
-    CxAnswer, CxError, CxInput, CxOutput, CxRequest, CxRequestId, CxResult, Lia, Lir, ServerCapabilities, Uaa, Uar,
+    CxAnswer, CxError, CxInput, CxOutput, CxRequest, CxRequestId, CxResult, Lia, Lir, ServerCapabilities,
+    Uaa, Uar,
 };
 use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::config::parse;
@@ -226,7 +227,13 @@ pub(crate) fn lines(message: &Message, name: HeaderName) -> Vec<String> {
 
 pub(crate) fn answer(request: &Request, code: u16, further: &str) -> String {
     let mut text = format!("SIP/2.0 {code} Answer\r\n");
-    for name in [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq] {
+    for name in [
+        HeaderName::Via,
+        HeaderName::From,
+        HeaderName::To,
+        HeaderName::CallId,
+        HeaderName::CSeq,
+    ] {
         for value in lines(request, name) {
             let tag = if name == HeaderName::To { ";tag=s" } else { "" };
             text.push_str(&format!("{}: {value}{tag}\r\n", name.as_str()));

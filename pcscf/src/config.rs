@@ -228,7 +228,12 @@ impl PcscfConfig {
 
 fn uri(key: &str, text: &str) -> Result<UriBuf, ConfigError> {
     text.parse()
-        .map_err(|_| ConfigError::invalid(key, format!("`{text}` is not a SIP URI"), "sip:host or sip:host:port"))
+        .ok()
+        .filter(|uri: &UriBuf| uri.as_uri().is_sip())
+        .ok_or_else(|| {
+            let problem = format!("`{text}` is not a SIP URI");
+            ConfigError::invalid(key, problem, "sip:host or sip:host:port")
+        })
 }
 
 /// `icid-generated-at` is a host without a port (RFC 7315 5.6).
@@ -286,7 +291,9 @@ impl<'de> Visitor<'de> for EntryPointsVisitor {
             uris.push(text.into_owned());
         }
         if uris.is_empty() {
-            return Err(A::Error::custom("has no entry point; expected a SIP URI or a list of them"));
+            return Err(A::Error::custom(
+                "has no entry point; expected a SIP URI or a list of them",
+            ));
         }
         Ok(EntryPointsConfig::Uris(uris))
     }
@@ -305,14 +312,19 @@ mod tests {
     #[test]
     fn entry_points_are_dns_one_uri_or_a_list() {
         let with = |line: &str| {
-            let text = format!("pcscf: {{home_realm: h.test, gm: {{address: 127.0.1.1}}, mw: {{address: 127.0.1.2}}, icscf: {line}}}");
+            let text = format!(
+                "pcscf: {{home_realm: h.test, gm: {{address: 127.0.1.1}}, mw: {{address: 127.0.1.2}}, icscf: {line}}}"
+            );
             let config: PcscfConfig = parse("pcscf", &text).map_err(|e| e.to_string())?;
             let list = config.entry_points().map_err(|e| e.to_string())?;
             Ok::<Vec<String>, String>(list.iter().map(ToString::to_string).collect())
         };
         assert_eq!(with("dns").unwrap(), ["sip:h.test"]);
         assert_eq!(with("\"sip:127.0.1.3:5060\"").unwrap(), ["sip:127.0.1.3:5060"]);
-        assert_eq!(with("[\"sip:a.test\", \"sip:b.test\"]").unwrap(), ["sip:a.test", "sip:b.test"]);
+        assert_eq!(
+            with("[\"sip:a.test\", \"sip:b.test\"]").unwrap(),
+            ["sip:a.test", "sip:b.test"]
+        );
         assert!(with("[]").is_err());
         assert!(with("\"mailto:a\"").is_err());
     }
@@ -327,7 +339,10 @@ mod tests {
 
     #[test]
     fn a_visited_network_is_quoted_only_when_it_is_no_token() {
-        assert_eq!(quoted_unless_token("ims.mnc001.mcc001.3gppnetwork.org"), "ims.mnc001.mcc001.3gppnetwork.org");
+        assert_eq!(
+            quoted_unless_token("ims.mnc001.mcc001.3gppnetwork.org"),
+            "ims.mnc001.mcc001.3gppnetwork.org"
+        );
         assert_eq!(quoted_unless_token("Visited network 1"), "\"Visited network 1\"");
     }
 }

@@ -139,7 +139,13 @@ impl ContactTable {
     }
 
     /// Keeps what a 200 (OK) granted; everything known of this identity before is replaced.
-    pub(crate) fn bind(&mut self, token: &FlowToken, key: ContactKey, address: UriBuf, registration: Registration) {
+    pub(crate) fn bind(
+        &mut self,
+        token: &FlowToken,
+        key: ContactKey,
+        address: UriBuf,
+        registration: Registration,
+    ) {
         let earlier = self.take(token);
         let stale: Vec<FlowToken> = self
             .by_impi
@@ -184,7 +190,11 @@ impl ContactTable {
             .registrations
             .iter()
             .filter(|r| r.impu == *impu)
-            .flat_map(|r| r.associated.iter().filter_map(|uri| Impu::from_bytes(uri.as_uri().as_bytes()).ok()))
+            .flat_map(|r| {
+                r.associated
+                    .iter()
+                    .filter_map(|uri| Impu::from_bytes(uri.as_uri().as_bytes()).ok())
+            })
             .collect();
         contact
             .registrations
@@ -251,7 +261,10 @@ impl ContactTable {
 
 /// The same transport between the same addresses: for a stream, also the same connection.
 fn same_way(a: &Flow, b: &Flow) -> bool {
-    a.interface == b.interface && a.transport == b.transport && a.remote == b.remote && a.connection == b.connection
+    a.interface == b.interface
+        && a.transport == b.transport
+        && a.remote == b.remote
+        && a.connection == b.connection
 }
 
 fn forget<K: Ord>(index: &mut BTreeMap<K, BTreeSet<FlowToken>>, key: &K, token: &str) {

@@ -1,5 +1,6 @@
 //! Engine: which entry point of the home network gets a REGISTER, and which one is next (TS 24.229 5.2.2.1).
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use ims_common::sip::{Response, StatusCode, UriBuf};
@@ -11,7 +12,7 @@ const BUDGET: Duration = Duration::from_secs(100);
 /// The journey of one REGISTER over the configured entry points.
 #[derive(Clone, Debug)]
 pub(crate) struct EntryPointSearch {
-    untried: std::vec::IntoIter<UriBuf>,
+    untried: VecDeque<UriBuf>,
     give_up_at: Instant,
     unavailable: Option<Response>,
 }
@@ -29,7 +30,7 @@ impl EntryPointSearch {
     /// Starts at the first of the list.
     pub(crate) fn new(now: Instant, entry_points: &[UriBuf]) -> Self {
         Self {
-            untried: entry_points.to_vec().into_iter(),
+            untried: entry_points.iter().cloned().collect(),
             give_up_at: now + BUDGET,
             unavailable: None,
         }
@@ -40,7 +41,7 @@ impl EntryPointSearch {
         if now >= self.give_up_at {
             return None;
         }
-        self.untried.next()
+        self.untried.pop_front()
     }
 
     /// TS 24.229 5.2.2.1: 3xx and 480 send the REGISTER to another entry point; all else is for the UE.

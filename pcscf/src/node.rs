@@ -63,7 +63,6 @@ enum Phase {
 }
 
 /// A P-CSCF.
-#[derive(Debug)]
 pub struct Pcscf {
     pub(crate) core: ProxyCore,
     pub(crate) settings: Settings,

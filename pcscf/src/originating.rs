@@ -42,7 +42,9 @@ impl Pcscf {
                 self.core
                     .relay(now, transaction, request, vec![target], Interface::Mw);
             }
-            Err(Reject::NotRegistered) if self.settings.unregistered_requests == UnregisteredRequests::Drop => {
+            Err(Reject::NotRegistered)
+                if self.settings.unregistered_requests == UnregisteredRequests::Drop =>
+            {
                 self.counters
                     .count("ims_pcscf_dropped_total", Reject::NotRegistered.label());
                 info!(method = %request.method(), "request of an unregistered UE dropped");
@@ -55,7 +57,9 @@ impl Pcscf {
     /// ACK to a 2xx: along its Route like every request in a dialog, without an answer.
     pub(crate) fn on_ack(&mut self, now: Instant, request: &Request, flow: Flow) {
         let onward = match flow.interface {
-            Interface::Gm => self.originate(request, &flow).map(|(r, hop)| (r, hop, Interface::Mw)),
+            Interface::Gm => self
+                .originate(request, &flow)
+                .map(|(r, hop)| (r, hop, Interface::Mw)),
             Interface::Mw => self.terminate(request).map(|(r, hop)| (r, hop, Interface::Gm)),
         };
         match onward {

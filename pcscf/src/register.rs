@@ -197,8 +197,12 @@ impl Pcscf {
                     service_route: service_route(response),
                     expires_at: now + Duration::from_secs(u64::from(secs)),
                 };
-                self.contacts
-                    .bind(&procedure.token, procedure.key.clone(), address.clone(), registration);
+                self.contacts.bind(
+                    &procedure.token,
+                    procedure.key.clone(),
+                    address.clone(),
+                    registration,
+                );
                 "registered"
             }
             Some(_) | None => {

@@ -14,7 +14,12 @@ use crate::trust_boundary::{own_record_routes, request_towards_ue};
 
 impl Pcscf {
     /// TS 24.229 5.2.6.4: a request from the home network.
-    pub(crate) fn on_terminating(&mut self, now: Instant, transaction: ServerTransactionId, request: &Request) {
+    pub(crate) fn on_terminating(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        request: &Request,
+    ) {
         match self.terminate(request) {
             Ok((request, hop)) => {
                 self.counters.count("ims_pcscf_terminating_total", "forwarded");

@@ -132,6 +132,12 @@ impl Bench {
             .collect()
     }
 
+    /// Forgets requests that were sent, keeps responses.
+    pub(crate) fn flush_requests(&mut self) {
+        self.sent
+            .retain(|transmit| transmit.bytes.starts_with(b"SIP/2.0"));
+    }
+
     /// The whole of a registration that is granted at once.
     pub(crate) fn register(&mut self, register: &Register, granted: &str) -> Response {
         self.receive(register.flow(), &register.text());
@@ -188,9 +194,19 @@ pub(crate) fn lines(message: &Message, name: HeaderName) -> Vec<String> {
 /// An answer to a request that was sent, with further header lines, each ending in CR LF.
 pub(crate) fn answer(request: &Request, code: u16, further: &str) -> String {
     let mut text = format!("SIP/2.0 {code} Answer\r\n");
-    for name in [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq] {
+    for name in [
+        HeaderName::Via,
+        HeaderName::From,
+        HeaderName::To,
+        HeaderName::CallId,
+        HeaderName::CSeq,
+    ] {
         for value in lines(request, name) {
-            let tag = if name == HeaderName::To && code > 100 { ";tag=home" } else { "" };
+            let tag = if name == HeaderName::To && code > 100 {
+                ";tag=home"
+            } else {
+                ""
+            };
             text.push_str(&format!("{}: {value}{tag}\r\n", name.as_str()));
         }
     }

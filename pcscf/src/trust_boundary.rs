@@ -68,11 +68,18 @@ impl IntegrityProtected {
     ///
     /// The `ip-assoc` values are for SIP Digest alone: a security offer or an AKA algorithm means IMS AKA,
     /// and a REGISTER without a challenge response answers nothing; both are `no`.
-    pub(crate) fn of_unprotected(credentials: &Credentials<'_>, offers_security: bool, associated: bool) -> Self {
-        let answers = credentials.response().is_some_and(|response| !response.is_empty());
-        let aka = credentials
-            .algorithm()
-            .is_some_and(|name| name.get(..3).is_some_and(|head| head.eq_ignore_ascii_case(b"AKA")));
+    pub(crate) fn of_unprotected(
+        credentials: &Credentials<'_>,
+        offers_security: bool,
+        associated: bool,
+    ) -> Self {
+        let answers = credentials
+            .response()
+            .is_some_and(|response| !response.is_empty());
+        let aka = credentials.algorithm().is_some_and(|name| {
+            name.get(..3)
+                .is_some_and(|head| head.eq_ignore_ascii_case(b"AKA"))
+        });
         let resynchronises = credentials.auts().is_some();
         if offers_security || aka || resynchronises || !answers {
             Self::No
@@ -112,7 +119,8 @@ pub(crate) fn register_towards_home(request: &Request, marks: &RegisterMarks) ->
         }
     }
     // RFC 3327 5.2: the registrar must not take the REGISTER without understanding Path.
-    if request.has_token(HeaderName::Require, "sec-agree") || !request.has_token(HeaderName::Require, "path") {
+    if request.has_token(HeaderName::Require, "sec-agree") || !request.has_token(HeaderName::Require, "path")
+    {
         let mut tags = tags_without_sec_agree(request, HeaderName::Require);
         if !tags.iter().any(|tag| tag.eq_ignore_ascii_case("path")) {
             tags.push("path".to_owned());

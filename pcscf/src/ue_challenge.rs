@@ -136,7 +136,10 @@ fn is_key(name: &str) -> bool {
 /// Whether `ck` or `ik` stands as a word of its own before an equals sign, anywhere.
 fn mentions_key(piece: &[u8]) -> bool {
     piece.windows(2).enumerate().any(|(at, word)| {
-        let starts = at == 0 || piece.get(at - 1).is_some_and(|byte| !byte.is_ascii_alphanumeric());
+        let starts = at == 0
+            || piece
+                .get(at - 1)
+                .is_some_and(|byte| !byte.is_ascii_alphanumeric());
         let after = piece.get(at + 2..).unwrap_or_default();
         let equals = after
             .iter()

@@ -6,7 +6,8 @@ use hss_client::cx::{CxError, CxResult, UserAuthorizationType};
 use ims_common::sip::HeaderName;
 
 use super::{
-    Bench, CONTACT, IMPI, PCSCF, REALM, S1, S2, authorization, first_register, lines, register_text, text, uaa, uaa_wanting,
+    Bench, CONTACT, IMPI, PCSCF, REALM, S1, S2, authorization, first_register, lines, register_text, text,
+    uaa, uaa_wanting,
 };
 
 #[test]
@@ -19,14 +20,25 @@ fn a_register_asks_the_hss_and_goes_to_the_named_scscf_under_its_name() {
     assert_eq!(uar.visited_network, REALM);
     assert_eq!(uar.authorization_type, UserAuthorizationType::Registration);
     assert!(!uar.emergency);
-    bench.hss_answers(id, uaa(CxResult::SUBSEQUENT_REGISTRATION, Some("sip:127.0.1.99:5070")));
+    bench.hss_answers(
+        id,
+        uaa(CxResult::SUBSEQUENT_REGISTRATION, Some("sip:127.0.1.99:5070")),
+    );
     let (remote, request) = bench.request();
     assert_eq!(remote.to_string(), "127.0.1.99:5070");
     assert_eq!(request.request_uri_bytes(), b"sip:127.0.1.99:5070");
-    assert_eq!(lines(&request, HeaderName::Path), ["<sip:token@127.0.1.2;lr;term>"]);
+    assert_eq!(
+        lines(&request, HeaderName::Path),
+        ["<sip:token@127.0.1.2;lr;term>"]
+    );
     assert!(request.header(HeaderName::Route).is_none());
     assert!(request.header(HeaderName::RecordRoute).is_none());
-    bench.reply(remote, &request, 401, "WWW-Authenticate: Digest realm=\"h\",nonce=\"n\",ck=\"00\",ik=\"11\"\r\n");
+    bench.reply(
+        remote,
+        &request,
+        401,
+        "WWW-Authenticate: Digest realm=\"h\",nonce=\"n\",ck=\"00\",ik=\"11\"\r\n",
+    );
     let response = bench.response();
     assert_eq!(response.status().as_u16(), 401);
     assert!(text(&response).contains("ck=\"00\""));
@@ -69,7 +81,11 @@ fn each_result_of_the_hss_has_its_answer() {
         assert_eq!(bench.final_status(), status, "{result:?}");
         assert!(bench.is_quiet());
     }
-    let successes = [CxResult::FIRST_REGISTRATION, CxResult::SUBSEQUENT_REGISTRATION, CxResult::SUCCESS];
+    let successes = [
+        CxResult::FIRST_REGISTRATION,
+        CxResult::SUBSEQUENT_REGISTRATION,
+        CxResult::SUCCESS,
+    ];
     for result in successes {
         let mut bench = Bench::new();
         bench.register(&first_register(), uaa(result, Some(S1)));
@@ -79,7 +95,12 @@ fn each_result_of_the_hss_has_its_answer() {
 
 #[test]
 fn an_hss_without_an_answer_is_480_at_once() {
-    for error in [CxError::Timeout, CxError::NoPeer, CxError::Overloaded, CxError::Malformed("avp")] {
+    for error in [
+        CxError::Timeout,
+        CxError::NoPeer,
+        CxError::Overloaded,
+        CxError::Malformed("avp"),
+    ] {
         let mut bench = Bench::new();
         bench.receive(PCSCF, &first_register());
         let (id, _) = bench.uar();
@@ -113,7 +134,10 @@ fn the_type_of_the_uar_follows_what_the_contacts_want() {
         (CONTACT.to_owned(), UserAuthorizationType::Registration),
         (String::new(), UserAuthorizationType::Registration),
         ("Expires: 0\r\n".to_owned(), UserAuthorizationType::Registration),
-        ("Contact: *\r\nExpires: 0\r\n".to_owned(), UserAuthorizationType::DeRegistration),
+        (
+            "Contact: *\r\nExpires: 0\r\n".to_owned(),
+            UserAuthorizationType::DeRegistration,
+        ),
         (
             "Contact: <sip:u@127.0.1.10>\r\nExpires: 0\r\n".to_owned(),
             UserAuthorizationType::DeRegistration,
@@ -137,7 +161,10 @@ fn the_type_of_the_uar_follows_what_the_contacts_want() {
 #[test]
 fn an_emergency_contact_raises_the_flag() {
     let mut bench = Bench::new();
-    bench.receive(PCSCF, &register_text("Contact: <sip:u@127.0.1.10;sos>;expires=3600\r\n"));
+    bench.receive(
+        PCSCF,
+        &register_text("Contact: <sip:u@127.0.1.10;sos>;expires=3600\r\n"),
+    );
     assert!(bench.uar().1.emergency);
 }
 
@@ -145,8 +172,14 @@ fn an_emergency_contact_raises_the_flag() {
 fn the_visited_network_is_asked_without_quotes_and_is_our_own_where_none_is_named() {
     let cases = [
         ("P-Visited-Network-ID: visited.test\r\n", "visited.test"),
-        ("P-Visited-Network-ID: \"Visited \\\"one\\\"\";x=y\r\n", "Visited \"one\""),
-        ("P-Visited-Network-ID: visited.test;x=y, other.test\r\n", "visited.test"),
+        (
+            "P-Visited-Network-ID: \"Visited \\\"one\\\"\";x=y\r\n",
+            "Visited \"one\"",
+        ),
+        (
+            "P-Visited-Network-ID: visited.test;x=y, other.test\r\n",
+            "visited.test",
+        ),
         ("", REALM),
     ];
     for (line, wanted) in cases {
@@ -176,8 +209,14 @@ fn a_register_from_outside_the_trust_domain_is_refused() {
 #[test]
 fn a_route_of_the_register_ends_here() {
     let mut bench = Bench::new();
-    let further = format!("{CONTACT}{}Route: <sip:127.0.1.3;lr>\r\nP-User-Database: <aaa://x>\r\n", authorization("no"));
-    bench.register(&register_text(&further), uaa(CxResult::FIRST_REGISTRATION, Some(S1)));
+    let further = format!(
+        "{CONTACT}{}Route: <sip:127.0.1.3;lr>\r\nP-User-Database: <aaa://x>\r\n",
+        authorization("no")
+    );
+    bench.register(
+        &register_text(&further),
+        uaa(CxResult::FIRST_REGISTRATION, Some(S1)),
+    );
     let (_, request) = bench.request();
     assert!(request.header(HeaderName::Route).is_none());
     assert!(request.header(HeaderName::PUserDatabase).is_none());

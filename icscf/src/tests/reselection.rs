@@ -23,7 +23,10 @@ fn a_refusing_scscf_makes_the_icscf_ask_for_capabilities_and_choose_another() {
         let (remote, request) = bench.request();
         bench.reply(remote, &request, code, "");
         let (id, uar) = bench.uar();
-        assert_eq!(uar.authorization_type, UserAuthorizationType::RegistrationAndCapabilities);
+        assert_eq!(
+            uar.authorization_type,
+            UserAuthorizationType::RegistrationAndCapabilities
+        );
         // PyHSS names the same S-CSCF again.
         bench.hss_answers(id, uaa(CxResult::SUCCESS, Some(S1)));
         let (remote, request) = bench.request();
@@ -126,6 +129,11 @@ fn a_late_answer_of_an_abandoned_scscf_finds_nobody() {
     let (id, _) = bench.uar();
     bench.hss_answers(id, uaa(CxResult::SUCCESS, None));
     bench.flush();
-    bench.reply(remote, &request, 200, &format!("Service-Route: <sip:{REALM};lr>\r\n"));
+    bench.reply(
+        remote,
+        &request,
+        200,
+        &format!("Service-Route: <sip:{REALM};lr>\r\n"),
+    );
     assert!(bench.is_quiet());
 }

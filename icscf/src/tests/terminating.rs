@@ -37,7 +37,10 @@ fn our_own_route_is_taken_off() {
     let further = "Route: <sip:127.0.1.3:5060;lr>\r\n";
     let (mut bench, id, _) = located(&request_text("MESSAGE", &callee(), further));
     bench.hss_answers(id, lia(CxResult::SUCCESS, Some(S1)));
-    assert_eq!(lines(&bench.request().1, HeaderName::Route), ["<sip:127.0.1.4:5060;lr>"]);
+    assert_eq!(
+        lines(&bench.request().1, HeaderName::Route),
+        ["<sip:127.0.1.4:5060;lr>"]
+    );
 }
 
 #[test]
@@ -85,7 +88,10 @@ fn a_telephone_number_in_a_sip_uri_is_asked_and_forwarded_as_tel() {
     assert_eq!(lir.public_identity.as_str(), "tel:+15550002");
     bench.hss_answers(id, lia(CxResult::SUCCESS, Some(S1)));
     assert_eq!(bench.request().1.request_uri_bytes(), b"tel:+15550002");
-    for uri in [format!("sip:alice@{REALM};user=phone"), format!("sip:1234@{REALM};user=phone")] {
+    for uri in [
+        format!("sip:alice@{REALM};user=phone"),
+        format!("sip:1234@{REALM};user=phone"),
+    ] {
         let (_, _, lir) = located(&request_text("MESSAGE", &uri, ""));
         assert!(lir.public_identity.as_str().starts_with("sip:"), "{uri}");
     }
@@ -95,7 +101,11 @@ fn a_telephone_number_in_a_sip_uri_is_asked_and_forwarded_as_tel() {
 fn presence_and_gruu_uris_are_asked_as_plain_sip_uris() {
     let (_, _, lir) = located(&request_text("MESSAGE", &format!("im:alice@{REALM}"), ""));
     assert_eq!(lir.public_identity.as_str(), format!("sip:alice@{REALM}"));
-    let (_, _, lir) = located(&request_text("MESSAGE", &format!("sip:alice@{REALM};gr=urn:uuid:1"), ""));
+    let (_, _, lir) = located(&request_text(
+        "MESSAGE",
+        &format!("sip:alice@{REALM};gr=urn:uuid:1"),
+        "",
+    ));
     assert_eq!(lir.public_identity.as_str(), format!("sip:alice@{REALM}"));
 }
 
@@ -111,8 +121,16 @@ fn schemes_that_nobody_serves_are_refused() {
 #[test]
 fn orig_in_our_route_asks_for_the_served_user_and_goes_on_to_its_scscf() {
     for (asserted, wanted) in [
-        (format!("P-Served-User: <sip:served@{REALM}>;sescase=orig\r\nP-Asserted-Identity: <sip:other@{REALM}>\r\n"), "served"),
-        (format!("P-Asserted-Identity: \"A\" <sip:other@{REALM}>, <tel:+15550009>\r\n"), "other"),
+        (
+            format!(
+                "P-Served-User: <sip:served@{REALM}>;sescase=orig\r\nP-Asserted-Identity: <sip:other@{REALM}>\r\n"
+            ),
+            "served",
+        ),
+        (
+            format!("P-Asserted-Identity: \"A\" <sip:other@{REALM}>, <tel:+15550009>\r\n"),
+            "other",
+        ),
     ] {
         let further = format!("Route: <sip:127.0.1.3;lr;orig>\r\n{asserted}");
         let (mut bench, id, lir) = located(&request_text("INVITE", "tel:+15550002", &further));
@@ -127,9 +145,7 @@ fn orig_in_our_route_asks_for_the_served_user_and_goes_on_to_its_scscf() {
 
 #[test]
 fn from_outside_the_trust_domain_orig_is_refused_and_assertions_are_removed() {
-    let further = format!(
-        "Route: <sip:127.0.1.3;lr;orig>\r\nP-Served-User: <sip:served@{REALM}>\r\n"
-    );
+    let further = format!("Route: <sip:127.0.1.3;lr;orig>\r\nP-Served-User: <sip:served@{REALM}>\r\n");
     let mut bench = Bench::with(", trusted_peers: [127.0.1.0/24]");
     bench.receive("192.0.2.66:5060", &request_text("INVITE", &callee(), &further));
     assert_eq!(bench.final_status(), 403);
@@ -164,7 +180,10 @@ fn a_request_with_a_further_route_follows_it_without_asking() {
 #[test]
 fn a_dialog_that_never_came_through_here_does_not_exist() {
     let mut bench = Bench::new();
-    let request = request_text("BYE", &callee(), "").replace(&format!("To: <{}>", callee()), &format!("To: <{}>;tag=x", callee()));
+    let request = request_text("BYE", &callee(), "").replace(
+        &format!("To: <{}>", callee()),
+        &format!("To: <{}>;tag=x", callee()),
+    );
     bench.receive(PCSCF, &request);
     assert_eq!(bench.final_status(), 481);
 }

@@ -84,5 +84,12 @@ fn a_ue_that_comes_back_on_another_port_leaves_no_second_contact() {
     bench.register(&register, &grant(CONTACT, 3600, "sip:s.home.test;lr"));
     assert_eq!(bench.node.contact_count(), 1);
     let flow = register.flow();
-    assert!(bench.node.contacts.behind(&flow).iter().any(|(_, c)| c.flow == flow));
+    assert!(
+        bench
+            .node
+            .contacts
+            .behind(&flow)
+            .iter()
+            .any(|(_, c)| c.flow == flow)
+    );
 }

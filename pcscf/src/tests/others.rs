@@ -1,6 +1,6 @@
 //! Testkit: requests other than REGISTER (checklist GM-44, and the way of a Path token, RG-06).
 
-use ims_common::sip::HeaderName;
+use ims_common::sip::{HeaderName, SipMessage};
 
 use super::{Bench, REALM, Register, UE, grant, header, lines, mw_flow, remote, text};
 
@@ -32,7 +32,7 @@ fn a_ue_without_a_registration_is_refused() {
         bench.from_ue(&message(method, "tel:+15550002", ""));
         let (destination, answer) = bench.next();
         assert_eq!(remote(&destination), UE.parse().unwrap());
-        let ims_common::sip::SipMessage::Response(answer) = answer else {
+        let SipMessage::Response(answer) = answer else {
             panic!("{method} was forwarded");
         };
         assert_eq!(answer.status().as_u16(), 403);
@@ -73,7 +73,7 @@ fn a_registered_ue_speaks_along_its_service_route_under_its_own_name() {
     bench.from_ue(&message("MESSAGE", "tel:+15550002", further));
     let (destination, sent) = bench.next();
     assert_eq!(remote(&destination), SCSCF.parse().unwrap());
-    let ims_common::sip::SipMessage::Request(sent) = sent else {
+    let SipMessage::Request(sent) = sent else {
         panic!("refused");
     };
     assert_eq!(lines(&sent, HeaderName::Route), ["<sip:orig@127.0.1.4:5060;lr>"]);
@@ -85,7 +85,11 @@ fn a_registered_ue_speaks_along_its_service_route_under_its_own_name() {
 #[test]
 fn an_identity_that_is_not_registered_becomes_the_default_one() {
     let (mut bench, _) = registered();
-    bench.from_ue(&message("MESSAGE", "tel:+15550002", "P-Preferred-Identity: <sip:forged@home.test>\r\n"));
+    bench.from_ue(&message(
+        "MESSAGE",
+        "tel:+15550002",
+        "P-Preferred-Identity: <sip:forged@home.test>\r\n",
+    ));
     let sent = bench.request();
     assert_eq!(
         lines(&sent, HeaderName::PAssertedIdentity),
@@ -97,10 +101,13 @@ fn an_identity_that_is_not_registered_becomes_the_default_one() {
 fn a_request_with_the_path_as_route_reaches_the_ue_over_its_flow() {
     let (mut bench, path) = registered();
     let further = format!("Route: {path}\r\nP-Charging-Vector: icid-value=secret\r\n");
-    bench.receive(mw_flow(SCSCF), &message("MESSAGE", CONTACT, &further).replace(UE, SCSCF));
+    bench.receive(
+        mw_flow(SCSCF),
+        &message("MESSAGE", CONTACT, &further).replace(&format!("UDP {UE}"), &format!("UDP {SCSCF}")),
+    );
     let (destination, sent) = bench.next();
     assert_eq!(remote(&destination), UE.parse().unwrap());
-    let ims_common::sip::SipMessage::Request(sent) = sent else {
+    let SipMessage::Request(sent) = sent else {
         panic!("refused");
     };
     assert_eq!(sent.request_uri_bytes(), CONTACT.as_bytes());
@@ -113,14 +120,21 @@ fn a_path_token_of_nobody_is_a_failed_flow() {
     let (mut bench, path) = registered();
     let other = path.replace("<sip:00", "<sip:00x");
     let further = format!("Route: {other}\r\n");
-    bench.receive(mw_flow(SCSCF), &message("MESSAGE", CONTACT, &further).replace(UE, SCSCF));
+    bench.receive(
+        mw_flow(SCSCF),
+        &message("MESSAGE", CONTACT, &further).replace(&format!("UDP {UE}"), &format!("UDP {SCSCF}")),
+    );
     assert_eq!(bench.response().status().as_u16(), 430);
 }
 
 #[test]
 fn a_dialog_comes_back_through_both_sides() {
     let (mut bench, path) = registered();
-    bench.from_ue(&message("SUBSCRIBE", &format!("sip:+15550001@{REALM}"), "Event: reg\r\nContact: <sip:u@127.0.1.10>\r\n"));
+    bench.from_ue(&message(
+        "SUBSCRIBE",
+        &format!("sip:+15550001@{REALM}"),
+        "Event: reg\r\nContact: <sip:u@127.0.1.10>\r\n",
+    ));
     let sent = bench.request();
     let token = path
         .strip_prefix("<sip:")
@@ -139,7 +153,7 @@ fn a_dialog_comes_back_through_both_sides() {
         "Route: <sip:{token}@127.0.1.2;lr>, <sip:{token}@127.0.1.1;lr>\r\nEvent: reg\r\nSubscription-State: active\r\nContact: <sip:s>\r\n"
     );
     let notify = message("NOTIFY", "sip:u@127.0.1.10", &further)
-        .replace(UE, SCSCF)
+        .replace(&format!("UDP {UE}"), &format!("UDP {SCSCF}"))
         .replace("To: <sip:u@127.0.1.10>", "To: <sip:u@127.0.1.10>;tag=b");
     bench.receive(mw_flow(SCSCF), &notify);
     let (destination, _) = bench.next();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ims_common::sip::HeaderName;
+use ims_common::sip::{HeaderName, SipMessage};
 
 use super::{Bench, IMPI, REALM, Register, UE, credentials, grant, header, lines, remote, text};
 
@@ -24,7 +24,10 @@ fn a_register_leaves_with_path_and_require_path() {
         .strip_prefix("<sip:")
         .and_then(|rest| rest.strip_suffix("@127.0.1.2;lr;term>"))
         .unwrap();
-    assert_eq!(ims_common::token::shard_of(token.as_bytes()), Some(Default::default()));
+    assert_eq!(
+        ims_common::token::shard_of(token.as_bytes()),
+        Some(Default::default())
+    );
     assert_eq!(lines(&request, HeaderName::Require), ["path"]);
     assert_eq!(request.request_uri_bytes(), format!("sip:{REALM}").as_bytes());
 }
@@ -52,7 +55,11 @@ fn other_required_tags_stay_beside_path() {
 
 #[test]
 fn an_unprotected_register_is_marked_so_whatever_the_ue_wrote() {
-    for forged in ["", ",integrity-protected=\"yes\"", ",integrity-protected=ip-assoc-yes,Integrity-Protected=yes"] {
+    for forged in [
+        "",
+        ",integrity-protected=\"yes\"",
+        ",integrity-protected=ip-assoc-yes,Integrity-Protected=yes",
+    ] {
         let request = forwarded(&Register {
             authorization: Some(credentials("", forged)),
             ..Register::default()
@@ -60,14 +67,22 @@ fn an_unprotected_register_is_marked_so_whatever_the_ue_wrote() {
         let seen = request.authorization().unwrap().unwrap();
         assert_eq!(seen.integrity_protected().unwrap().as_ref(), b"no", "{forged}");
         let line = header(&request, HeaderName::Authorization).unwrap();
-        assert_eq!(line.to_ascii_lowercase().matches("integrity-protected").count(), 1, "{line}");
+        assert_eq!(
+            line.to_ascii_lowercase().matches("integrity-protected").count(),
+            1,
+            "{line}"
+        );
         assert!(line.starts_with(&format!("Digest username=\"{IMPI}\"")), "{line}");
     }
 }
 
 #[test]
 fn an_aka_answer_without_a_security_association_is_marked_no() {
-    for further in [",algorithm=AKAv1-MD5", ",algorithm=\"AKAv1-MD5\"", ",auts=\"AAAA\""] {
+    for further in [
+        ",algorithm=AKAv1-MD5",
+        ",algorithm=\"AKAv1-MD5\"",
+        ",auts=\"AAAA\"",
+    ] {
         let request = forwarded(&Register {
             authorization: Some(credentials("00ff", further)),
             ..Register::default()
@@ -95,10 +110,18 @@ fn a_digest_answer_is_vouched_for_by_a_registration_of_this_user_from_this_addre
     assert_eq!(mark(&mut bench, &digest(1, UE)), "ip-assoc-pending");
     bench.register(&digest(2, UE), &grant(CONTACT, 3600, "sip:s.home.test;lr"));
     assert_eq!(mark(&mut bench, &digest(3, UE)), "ip-assoc-yes");
-    assert_eq!(mark(&mut bench, &digest(4, "127.0.1.10:5061")), "ip-assoc-pending");
-    assert_eq!(mark(&mut bench, &digest(5, "127.0.1.11:5060")), "ip-assoc-pending");
+    assert_eq!(
+        mark(&mut bench, &digest(4, "127.0.1.10:5061")),
+        "ip-assoc-pending"
+    );
+    assert_eq!(
+        mark(&mut bench, &digest(5, "127.0.1.11:5060")),
+        "ip-assoc-pending"
+    );
     let mut other = digest(6, UE);
-    other.authorization = other.authorization.map(|text| text.replace(IMPI, "someone@else.test"));
+    other.authorization = other
+        .authorization
+        .map(|text| text.replace(IMPI, "someone@else.test"));
     assert_eq!(mark(&mut bench, &other), "ip-assoc-pending");
 }
 
@@ -114,7 +137,10 @@ fn no_authorization_is_added_where_none_is() {
 #[test]
 fn two_authorizations_are_refused() {
     let mut bench = Bench::new();
-    let further = format!("Authorization: {}\r\n", credentials("", ",integrity-protected=yes"));
+    let further = format!(
+        "Authorization: {}\r\n",
+        credentials("", ",integrity-protected=yes")
+    );
     bench.from_ue(
         &Register {
             further,
@@ -140,7 +166,9 @@ fn the_visited_network_and_the_charging_vector_are_the_networks_own() {
     };
     assert!(vector.starts_with("icid-value="), "{vector}");
     assert!(
-        vector.ends_with(&format!(";icid-generated-at=127.0.1.2;orig-ioi=\"Type 1{REALM}\"")),
+        vector.ends_with(&format!(
+            ";icid-generated-at=127.0.1.2;orig-ioi=\"Type 1{REALM}\""
+        )),
         "{vector}"
     );
     assert!(!text(&request).contains("forged"));
@@ -215,17 +243,15 @@ fn keys_never_reach_the_ue_whatever_the_challenge_looks_like() {
              P-Charging-Vector: icid-value=x\r\nP-Charging-Function-Addresses: ccf=x\r\n"
         );
         bench.home_answers(&request, 401, &further);
-        let (destination, _) = {
-            let response = bench.next();
-            let ims_common::sip::SipMessage::Response(answer) = response.1 else {
-                panic!("a request went to the UE");
-            };
-            assert_eq!(answer.status().as_u16(), 401);
-            assert!(!text(&answer).contains("0badc0de"), "{}", text(&answer));
-            assert!(!text(&answer).contains("P-Charging"), "{}", text(&answer));
-            assert!(text(&answer).contains("realm=\"h"), "{}", text(&answer));
-            (response.0, ())
+        let (destination, answer) = bench.next();
+        let SipMessage::Response(answer) = answer else {
+            panic!("a request went to the UE");
         };
+        assert_eq!(answer.status().as_u16(), 401);
+        let seen = text(&answer);
+        assert!(!seen.contains("0badc0de"), "{seen}");
+        assert!(!seen.contains("P-Charging"), "{seen}");
+        assert!(seen.contains("Digest realm=\"first\",nonce=\"m\"\r\n"), "{seen}");
         assert_eq!(remote(&destination), UE.parse().unwrap());
     }
 }
@@ -233,7 +259,10 @@ fn keys_never_reach_the_ue_whatever_the_challenge_looks_like() {
 #[test]
 fn a_grant_is_kept_and_replaced_as_a_whole_by_the_next() {
     let mut bench = Bench::new();
-    let response = bench.register(&Register::nth(1), &grant(CONTACT, 3600, "sip:first@s.home.test;lr"));
+    let response = bench.register(
+        &Register::nth(1),
+        &grant(CONTACT, 3600, "sip:first@s.home.test;lr"),
+    );
     assert_eq!(response.status().as_u16(), 200);
     assert!(!text(&response).contains("P-Charging"));
     assert!(response.header(HeaderName::ServiceRoute).is_some());
@@ -268,7 +297,10 @@ fn a_re_registration_keeps_its_path_and_the_binding_ends_when_it_was_granted_to(
     bench.advance(Duration::from_secs(3000));
     bench.from_ue(&Register::nth(2).text());
     let second = bench.request();
-    assert_eq!(header(&first, HeaderName::Path), header(&second, HeaderName::Path));
+    assert_eq!(
+        header(&first, HeaderName::Path),
+        header(&second, HeaderName::Path)
+    );
     bench.home_answers(&second, 200, &grant(CONTACT, 1200, "sip:s.home.test;lr"));
     bench.advance(Duration::from_secs(1199));
     assert_eq!(bench.node.contact_count(), 1);
@@ -291,7 +323,11 @@ fn a_refusal_changes_nothing_of_what_is_registered() {
 
 #[test]
 fn tcp_and_ipv6_register_like_udp_and_ipv4() {
-    for (from, connection) in [(UE, Some(4)), ("[2001:db8::10]:5060", None), ("[2001:db8::10]:40001", Some(5))] {
+    for (from, connection) in [
+        (UE, Some(4)),
+        ("[2001:db8::10]:5060", None),
+        ("[2001:db8::10]:40001", Some(5)),
+    ] {
         let mut bench = Bench::new();
         let register = Register {
             from,
