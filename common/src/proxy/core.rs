@@ -192,6 +192,11 @@ impl ProxyCore {
         self.pump(now);
     }
 
+    /// Forgets a request without any answer: for policies that want silence (TS 24.229 5.2.1).
+    pub fn abandon(&mut self, transaction: ServerTransactionId) {
+        self.layer.abandon(transaction);
+    }
+
     /// Cancels a forwarded INVITE: at once if a provisional response came, else as soon as one comes
     /// (RFC 3261 9.1). The Reason of the CANCEL that came from upstream goes along. The final response, 487 as a
     /// rule, comes as an event. No effect on other requests.
