@@ -53,10 +53,6 @@ impl Settings {
 
 /// What an answer of the HSS is awaited for.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per pending request, both sorts are common"
-)]
 pub(crate) enum Query {
     /// A REGISTER.
     Uaa(AwaitUaa),

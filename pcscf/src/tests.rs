@@ -66,18 +66,18 @@ impl Bench {
     }
 
     /// From the usual UE over UDP.
-    pub(crate) fn from_ue(&mut self, text: &str) {
+    pub(crate) fn ue_says(&mut self, text: &str) {
         self.receive(gm_flow(UE), text);
     }
 
     /// From the home network.
-    pub(crate) fn from_home(&mut self, text: &str) {
+    pub(crate) fn home_says(&mut self, text: &str) {
         self.receive(mw_flow(ICSCF), text);
     }
 
     /// The home network answers what it was asked last.
     pub(crate) fn home_answers(&mut self, request: &Request, code: u16, further: &str) {
-        self.from_home(&answer(request, code, further));
+        self.home_says(&answer(request, code, further));
     }
 
     fn collect(&mut self) {

@@ -28,7 +28,7 @@ fn a_contact_that_is_no_longer_listed_is_gone_after_the_200() {
         leaving("*", "Expires: 0\r\n"),
     ] {
         let mut bench = registered();
-        bench.from_ue(&register.text());
+        bench.ue_says(&register.text());
         let request = bench.request();
         assert_eq!(bench.node.contact_count(), 1, "before the answer");
         bench.home_answers(&request, 200, "");
@@ -40,7 +40,7 @@ fn a_contact_that_is_no_longer_listed_is_gone_after_the_200() {
 #[test]
 fn a_contact_listed_with_expires_0_is_gone_too() {
     let mut bench = registered();
-    bench.from_ue(&leaving(&format!("<{CONTACT}>;expires=0"), "").text());
+    bench.ue_says(&leaving(&format!("<{CONTACT}>;expires=0"), "").text());
     let request = bench.request();
     bench.home_answers(&request, 200, &format!("Contact: <{CONTACT}>;expires=0\r\n"));
     assert_eq!(bench.node.contact_count(), 0);
@@ -49,7 +49,7 @@ fn a_contact_listed_with_expires_0_is_gone_too() {
 #[test]
 fn a_refused_deregistration_leaves_the_contact() {
     let mut bench = registered();
-    bench.from_ue(&leaving("*", "Expires: 0\r\n").text());
+    bench.ue_says(&leaving("*", "Expires: 0\r\n").text());
     let request = bench.request();
     bench.home_answers(&request, 403, "");
     assert_eq!(bench.response().status().as_u16(), 403);
@@ -59,7 +59,7 @@ fn a_refused_deregistration_leaves_the_contact() {
 #[test]
 fn a_query_for_bindings_changes_nothing() {
     let mut bench = registered();
-    bench.from_ue(
+    bench.ue_says(
         &Register {
             cseq: 2,
             contact: None,

@@ -18,7 +18,7 @@ fn asked(bench: &mut Bench) -> (String, Request) {
 fn a_redirecting_or_unavailable_entry_point_is_passed_over() {
     for code in [302, 480] {
         let mut bench = Bench::new();
-        bench.from_ue(&Register::default().text());
+        bench.ue_says(&Register::default().text());
         let (first, request) = asked(&mut bench);
         assert_eq!(first, ICSCF);
         bench.home_answers(&request, code, "");
@@ -36,7 +36,7 @@ fn a_redirecting_or_unavailable_entry_point_is_passed_over() {
 #[test]
 fn a_silent_entry_point_is_passed_over_and_504_ends_the_search() {
     let mut bench = Bench::new();
-    bench.from_ue(&Register::default().text());
+    bench.ue_says(&Register::default().text());
     let (first, _) = asked(&mut bench);
     assert_eq!(first, ICSCF);
     bench.advance(Duration::from_secs(33));
@@ -52,7 +52,7 @@ fn a_silent_entry_point_is_passed_over_and_504_ends_the_search() {
 #[test]
 fn redirections_alone_end_in_504() {
     let mut bench = Bench::new();
-    bench.from_ue(&Register::default().text());
+    bench.ue_says(&Register::default().text());
     for _ in 0..2 {
         let (_, request) = asked(&mut bench);
         bench.home_answers(&request, 302, "Contact: <sip:elsewhere.test>\r\n");
@@ -63,7 +63,7 @@ fn redirections_alone_end_in_504() {
 #[test]
 fn a_480_that_nobody_outdoes_is_the_answer() {
     let mut bench = Bench::new();
-    bench.from_ue(&Register::default().text());
+    bench.ue_says(&Register::default().text());
     for _ in 0..2 {
         let (_, request) = asked(&mut bench);
         bench.home_answers(&request, 480, "P-Charging-Vector: icid-value=x\r\n");

@@ -17,7 +17,7 @@ fn message(method: &str, uri: &str, further: &str) -> String {
 
 fn registered() -> (Bench, String) {
     let mut bench = Bench::new();
-    bench.from_ue(&Register::default().text());
+    bench.ue_says(&Register::default().text());
     let request = bench.request();
     let path = header(&request, HeaderName::Path).unwrap();
     bench.home_answers(&request, 200, &grant(CONTACT, 3600, "sip:orig@127.0.1.4:5060;lr"));
@@ -29,7 +29,7 @@ fn registered() -> (Bench, String) {
 fn a_ue_without_a_registration_is_refused() {
     let mut bench = Bench::new();
     for method in ["MESSAGE", "INVITE", "SUBSCRIBE"] {
-        bench.from_ue(&message(method, "tel:+15550002", ""));
+        bench.ue_says(&message(method, "tel:+15550002", ""));
         let (destination, answer) = bench.next();
         assert_eq!(remote(&destination), UE.parse().unwrap());
         let SipMessage::Response(answer) = answer else {
@@ -43,8 +43,8 @@ fn a_ue_without_a_registration_is_refused() {
 #[test]
 fn a_ue_without_a_registration_hears_nothing_where_the_operator_wants_so() {
     let mut bench = Bench::with(", unregistered_requests: drop", "");
-    bench.from_ue(&message("MESSAGE", "tel:+15550002", ""));
-    bench.from_ue(&message("INVITE", "tel:+15550002", ""));
+    bench.ue_says(&message("MESSAGE", "tel:+15550002", ""));
+    bench.ue_says(&message("INVITE", "tel:+15550002", ""));
     bench.advance(std::time::Duration::from_secs(200));
     assert!(bench.is_quiet());
 }
@@ -52,16 +52,16 @@ fn a_ue_without_a_registration_hears_nothing_where_the_operator_wants_so() {
 #[test]
 fn options_to_the_pcscf_itself_are_answered() {
     let mut bench = Bench::new();
-    bench.from_ue(&message("OPTIONS", "sip:127.0.1.1", ""));
+    bench.ue_says(&message("OPTIONS", "sip:127.0.1.1", ""));
     assert_eq!(bench.response().status().as_u16(), 200);
-    bench.from_home(&message("OPTIONS", "sip:127.0.1.2:5060", "").replace("m1@ue", "m2@ue"));
+    bench.home_says(&message("OPTIONS", "sip:127.0.1.2:5060", "").replace("m1@ue", "m2@ue"));
     assert_eq!(bench.response().status().as_u16(), 200);
 }
 
 #[test]
 fn nobody_registers_from_the_home_side() {
     let mut bench = Bench::new();
-    bench.from_home(&Register::default().text());
+    bench.home_says(&Register::default().text());
     assert_eq!(bench.response().status().as_u16(), 403);
 }
 
@@ -70,7 +70,7 @@ fn a_registered_ue_speaks_along_its_service_route_under_its_own_name() {
     let (mut bench, _) = registered();
     let further = "Route: <sip:127.0.1.1;lr>, <sip:forged.test;lr>\r\nP-Asserted-Identity: <sip:forged@home.test>\r\n\
          P-Preferred-Identity: <tel:+15550001>\r\nP-Charging-Vector: icid-value=forged\r\n";
-    bench.from_ue(&message("MESSAGE", "tel:+15550002", further));
+    bench.ue_says(&message("MESSAGE", "tel:+15550002", further));
     let (destination, sent) = bench.next();
     assert_eq!(remote(&destination), SCSCF.parse().unwrap());
     let SipMessage::Request(sent) = sent else {
@@ -85,7 +85,7 @@ fn a_registered_ue_speaks_along_its_service_route_under_its_own_name() {
 #[test]
 fn an_identity_that_is_not_registered_becomes_the_default_one() {
     let (mut bench, _) = registered();
-    bench.from_ue(&message(
+    bench.ue_says(&message(
         "MESSAGE",
         "tel:+15550002",
         "P-Preferred-Identity: <sip:forged@home.test>\r\n",
@@ -130,7 +130,7 @@ fn a_path_token_of_nobody_is_a_failed_flow() {
 #[test]
 fn a_dialog_comes_back_through_both_sides() {
     let (mut bench, path) = registered();
-    bench.from_ue(&message(
+    bench.ue_says(&message(
         "SUBSCRIBE",
         &format!("sip:+15550001@{REALM}"),
         "Event: reg\r\nContact: <sip:u@127.0.1.10>\r\n",

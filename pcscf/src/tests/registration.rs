@@ -141,7 +141,7 @@ fn two_authorizations_are_refused() {
         "Authorization: {}\r\n",
         credentials("", ",integrity-protected=yes")
     );
-    bench.from_ue(
+    bench.ue_says(
         &Register {
             further,
             ..Register::default()
@@ -179,7 +179,7 @@ fn each_register_has_a_charging_identity_of_its_own() {
     let mut bench = Bench::new();
     let mut vectors = Vec::new();
     for cseq in 1..=2 {
-        bench.from_ue(&Register::nth(cseq).text());
+        bench.ue_says(&Register::nth(cseq).text());
         vectors.push(header(&bench.request(), HeaderName::PChargingVector));
     }
     assert_ne!(vectors.first(), vectors.last());
@@ -236,7 +236,7 @@ fn keys_never_reach_the_ue_whatever_the_challenge_looks_like() {
     ];
     for challenge in challenges {
         let mut bench = Bench::new();
-        bench.from_ue(&Register::default().text());
+        bench.ue_says(&Register::default().text());
         let request = bench.request();
         let further = format!(
             "WWW-Authenticate: Digest realm=\"first\",nonce=\"m\",ck=\"0badc0de\"\r\nWWW-Authenticate: {challenge}\r\n\
@@ -290,12 +290,12 @@ fn a_grant_is_kept_and_replaced_as_a_whole_by_the_next() {
 #[test]
 fn a_re_registration_keeps_its_path_and_the_binding_ends_when_it_was_granted_to() {
     let mut bench = Bench::new();
-    bench.from_ue(&Register::nth(1).text());
+    bench.ue_says(&Register::nth(1).text());
     let first = bench.request();
     bench.home_answers(&first, 200, &grant(CONTACT, 3600, "sip:s.home.test;lr"));
     bench.flush();
     bench.advance(Duration::from_secs(3000));
-    bench.from_ue(&Register::nth(2).text());
+    bench.ue_says(&Register::nth(2).text());
     let second = bench.request();
     assert_eq!(
         header(&first, HeaderName::Path),
@@ -313,7 +313,7 @@ fn a_refusal_changes_nothing_of_what_is_registered() {
     let mut bench = Bench::new();
     bench.register(&Register::nth(1), &grant(CONTACT, 3600, "sip:s.home.test;lr"));
     for (cseq, code) in [(2, 401), (3, 403), (4, 500), (5, 423)] {
-        bench.from_ue(&Register::nth(cseq).text());
+        bench.ue_says(&Register::nth(cseq).text());
         let request = bench.request();
         bench.home_answers(&request, code, "");
         assert_eq!(bench.response().status().as_u16(), code);
@@ -357,6 +357,6 @@ fn a_full_table_sends_newcomers_away_and_serves_those_it_knows() {
     let refused = bench.response();
     assert_eq!(refused.status().as_u16(), 503);
     assert!(refused.header(HeaderName::RetryAfter).is_some());
-    bench.from_ue(&Register::nth(2).text());
+    bench.ue_says(&Register::nth(2).text());
     assert_eq!(bench.request().method().as_str(), "REGISTER");
 }
