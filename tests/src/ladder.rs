@@ -14,6 +14,7 @@ mod sip;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+pub use self::diameter::origin_host;
 pub use self::golden::assert_golden;
 
 use crate::world::record::{Entry, Record, What};

@@ -1,10 +1,13 @@
 //! The testkit (simulated UE, embedded HSS, virtual world), the lab, and all suites
 
 pub mod daemons;
+pub mod host;
 pub mod hss;
 pub mod ladder;
 pub mod milenage;
 pub mod site;
 pub mod text;
+pub mod ue;
 pub mod usim;
+pub mod watch;
 pub mod world;

@@ -28,6 +28,19 @@ pub(super) fn summary(bytes: &Bytes) -> Option<(String, String)> {
     ))
 }
 
+/// The Origin-Host of a message.
+#[must_use]
+pub fn origin_host(bytes: &Bytes) -> Option<String> {
+    let mut rest = bytes.get(20..)?;
+    while let Some((code, value, next)) = avp(rest) {
+        if code == 264 {
+            return String::from_utf8(value.to_vec()).ok();
+        }
+        rest = next;
+    }
+    None
+}
+
 fn avps(mut rest: &[u8], details: &mut Vec<String>) {
     while let Some((code, value, next)) = avp(rest) {
         rest = next;

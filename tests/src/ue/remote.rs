@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use ims_common::net::{NetInput, NetOutput};
+use ims_common::net::{Command, NetInput, NetOutput};
 use ims_common::node::{Metrics, Node, earliest};
 
 /// How often the node looks for something to do.
@@ -17,6 +17,7 @@ pub struct Remote<N> {
     acts: Receiver<Act<N>>,
     watch: Box<dyn FnMut(Instant, Seen<'_>) + Send>,
     next: Instant,
+    now: Instant,
 }
 
 /// What the watcher of a [`Remote`] is shown.
@@ -66,6 +67,7 @@ impl<N> Remote<N> {
             acts: receiver,
             watch: Box::new(watch),
             next: now,
+            now,
         };
         (remote, Handle { acts })
     }
@@ -85,11 +87,17 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Node for Remote<N> {
     type Output = NetOutput;
 
     fn handle(&mut self, now: Instant, input: NetInput) {
+        // The program decides when its nodes end, not the signal that the driver heard.
+        if matches!(input, NetInput::Command(Command::Drain)) {
+            return;
+        }
+        self.now = now;
         (self.watch)(now, Seen::Input(&input));
         self.node.handle(now, input);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         if self.next <= now {
             self.look(now);
         }
@@ -98,7 +106,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Node for Remote<N> {
 
     fn poll_output(&mut self) -> Option<NetOutput> {
         let output = self.node.poll_output()?;
-        (self.watch)(self.next, Seen::Output(&output));
+        (self.watch)(self.now, Seen::Output(&output));
         Some(output)
     }
 

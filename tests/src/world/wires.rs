@@ -71,7 +71,7 @@ impl Wires {
                 connection: Some(connection),
                 ..
             }) => self.over_stream(connection),
-            Destination::Flow(flow) => self.to_address(
+            Destination::Flow(flow) => self.route_to(
                 from,
                 (flow.interface, flow.local),
                 flow.transport,
@@ -86,7 +86,7 @@ impl Wires {
                 let socket = sockets
                     .iter()
                     .find(|s| s.interface == interface && s.address.is_ipv4() == remote.is_ipv4())?;
-                self.to_address(from, (interface, socket.address), transport, remote, alive)
+                self.route_to(from, (interface, socket.address), transport, remote, alive)
             }
         }
     }
@@ -101,7 +101,7 @@ impl Wires {
         })
     }
 
-    fn to_address(
+    fn route_to(
         &mut self,
         from: NodeId,
         (interface, local): (Interface, SocketAddr),

@@ -1,0 +1,117 @@
+//! Shell: a simulated phone on the command line.
+#![allow(clippy::disallowed_methods, reason = "shell")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, ValueEnum};
+use ims_common::net::Transport;
+use ims_tests::host::Phone;
+use ims_tests::ue::identity::{Secret, UeIdentity};
+use ims_tests::ue::remote::Seen;
+use ims_tests::ue::{UeCommand, UeConfig, UeEvent, shape};
+use ims_tests::usim::Usim;
+use ims_tests::watch::Watcher;
+
+/// Registers with a P-CSCF as a phone does, or leaves, and prints what was said.
+#[derive(Parser)]
+#[command(name = "ue", version)]
+struct Arguments {
+    /// Address of the P-CSCF; port 5060 unless said.
+    #[arg(long)]
+    pcscf: String,
+    /// Our own address; port 5060 unless said.
+    #[arg(long, default_value = "127.0.1.20")]
+    local: String,
+    /// IMSI.
+    #[arg(long)]
+    imsi: String,
+    /// Digits of the MNC in the IMSI.
+    #[arg(long, default_value_t = 2)]
+    mnc_digits: usize,
+    /// K, 32 hex digits.
+    #[arg(long)]
+    k: String,
+    /// OPc, 32 hex digits.
+    #[arg(long)]
+    opc: String,
+    /// Over TCP.
+    #[arg(long)]
+    tcp: bool,
+    /// The seconds to ask for.
+    #[arg(long, default_value_t = 600_000)]
+    expires: u32,
+    /// The phone family whose messages to send.
+    #[arg(long, default_value = "plain")]
+    shape: String,
+    /// What to do.
+    action: Action,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Action {
+    /// Register and end.
+    Register,
+    /// Register, then leave at once.
+    Deregister,
+}
+
+fn main() {
+    if let Err(error) = run(&Arguments::parse()) {
+        eprintln!("ue: {error:#}");
+        std::process::exit(1);
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let mut watcher = Watcher::new("UE", "P-CSCF", Instant::now());
+    let phone = Phone::start("UE", config(arguments)?, move |now, seen: Seen<'_>| {
+        if let Some(line) = watcher.line(now, &seen) {
+            println!("{line}");
+        }
+    })?;
+    let patience = Duration::from_secs(130);
+    let events = phone.tell_and_wait(UeCommand::Register, patience)?;
+    let Some(granted) = events.iter().find_map(|event| match event {
+        UeEvent::Registered(granted) => Some(granted),
+        _ => None,
+    }) else {
+        bail!("not registered: {events:?}");
+    };
+    println!("registered for {} s", granted.expires);
+    if matches!(arguments.action, Action::Deregister) {
+        let events = phone.tell_and_wait(UeCommand::Deregister, patience)?;
+        anyhow::ensure!(events.contains(&UeEvent::Deregistered), "not de-registered: {events:?}");
+        println!("de-registered");
+    }
+    Ok(())
+}
+
+fn config(arguments: &Arguments) -> Result<UeConfig> {
+    let usim = Usim::new(&key(&arguments.k, "--k")?, &key(&arguments.opc, "--opc")?);
+    let shape = shape::ALL
+        .into_iter()
+        .find(|shape| shape.name == arguments.shape)
+        .with_context(|| format!("no phone family is called {}", arguments.shape))?;
+    let identity = UeIdentity::from_imsi(&arguments.imsi, arguments.mnc_digits);
+    let transport = if arguments.tcp { Transport::Tcp } else { Transport::Udp };
+    let (local, pcscf) = (address(&arguments.local)?, address(&arguments.pcscf)?);
+    Ok(UeConfig::new(identity, Secret::Aka(usim), local, pcscf)
+        .shape(shape)
+        .transport(transport)
+        .expires(arguments.expires))
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    text.parse()
+        .or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 5060)))
+        .with_context(|| format!("{text} is not an address"))
+}
+
+fn key(text: &str, option: &str) -> Result<[u8; 16]> {
+    let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32);
+    Ok(number
+        .with_context(|| format!("{option}: a key has 32 hex digits"))?
+        .to_be_bytes())
+}

@@ -1,0 +1,131 @@
+//! Shell: a node of the testkit on real sockets, in a thread of its own.
+#![allow(clippy::disallowed_methods, reason = "shell")]
+
+use std::net::SocketAddr;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use ims_common::config::{ShellConfig, SipListener};
+use ims_common::net::{Interface, NetInput, NetOutput};
+use ims_common::node::Node;
+use ims_common::shell::Shell;
+
+use crate::ue::remote::{Handle, Remote, Seen};
+use crate::ue::{Ue, UeCommand, UeConfig, UeEvent};
+
+/// Sockets for one phone.
+#[must_use]
+pub fn phone_sockets(address: SocketAddr) -> ShellConfig {
+    let listener = SipListener {
+        interface: Interface::Gm,
+        address,
+        key: "ue.address",
+    };
+    ShellConfig::new("ue", vec![listener])
+}
+
+/// A Diameter listener for one HSS.
+#[must_use]
+pub fn hss_sockets(address: SocketAddr) -> ShellConfig {
+    let mut config = ShellConfig::new("hss", Vec::new());
+    config.diameter_listen = Some(address);
+    config
+}
+
+/// Runs a node until the program or the node ends; says no earlier that it runs than its sockets are bound.
+///
+/// # Errors
+/// When a socket cannot be had.
+pub fn host<N>(
+    node: N,
+    sockets: ShellConfig,
+    watch: impl FnMut(Instant, Seen<'_>) + Send + 'static,
+) -> Result<(Handle<N>, JoinHandle<()>)>
+where
+    N: Node<Input = NetInput, Output = NetOutput> + Send + 'static,
+{
+    let (remote, handle) = Remote::new(node, Instant::now(), watch);
+    let (bound, is_bound) = channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            match Shell::bind(&sockets).await {
+                Ok(shell) => {
+                    let _ = bound.send(Ok(()));
+                    let _ = shell.drive(remote).await;
+                }
+                Err(error) => {
+                    let _ = bound.send(Err(error.to_string()));
+                }
+            }
+        });
+    });
+    is_bound
+        .recv_timeout(Duration::from_secs(10))
+        .context("the sockets are not there after 10 s")?
+        .map_err(|error| anyhow!(error))?;
+    Ok((handle, thread))
+}
+
+/// A phone on real sockets.
+pub struct Phone {
+    name: String,
+    handle: Handle<Ue>,
+}
+
+impl Phone {
+    /// Switches a phone on.
+    ///
+    /// # Errors
+    /// When its sockets cannot be had.
+    pub fn start(
+        name: &str,
+        config: UeConfig,
+        watch: impl FnMut(Instant, Seen<'_>) + Send + 'static,
+    ) -> Result<Self> {
+        let seed = ims_common::shell::seed()?;
+        let sockets = phone_sockets(config.local);
+        let (handle, _) = host(Ue::new(config, &seed), sockets, watch)?;
+        Ok(Self {
+            name: name.to_owned(),
+            handle,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Tells it something and does not wait.
+    pub fn tell(&self, command: UeCommand) {
+        self.handle.act(move |now, ue| ue.command(now, command));
+    }
+
+    /// Tells it something and waits until it is done: what it saw.
+    ///
+    /// # Errors
+    /// When it is not done in time.
+    pub fn tell_and_wait(&self, command: UeCommand, patience: Duration) -> Result<Vec<UeEvent>> {
+        self.tell(command);
+        let end = Instant::now() + patience;
+        while Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+            let seen = self.handle.ask(|_, ue| ue.is_idle().then(|| ue.take_events()));
+            if let Some(events) = seen.context("the phone is gone")? {
+                return Ok(events);
+            }
+        }
+        Err(anyhow!("{} has not done {command:?} after {patience:?}", self.name))
+    }
+
+    /// What it saw since it was last asked.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<UeEvent> {
+        self.handle.ask(|_, ue| ue.take_events()).unwrap_or_default()
+    }
+}
