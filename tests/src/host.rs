@@ -120,7 +120,10 @@ impl Phone {
                 return Ok(events);
             }
         }
-        Err(anyhow!("{} has not done {command:?} after {patience:?}", self.name))
+        Err(anyhow!(
+            "{} has not done {command:?} after {patience:?}",
+            self.name
+        ))
     }
 
     /// What it saw since it was last asked.

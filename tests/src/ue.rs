@@ -16,7 +16,9 @@ use std::time::Instant;
 use ims_common::limits::SipLimits;
 use ims_common::net::{Command, Interface, NetInput, NetOutput, Transport};
 use ims_common::node::{Metrics, Node, Seed, earliest};
-use ims_common::proxy::{CoreEvent, HostsTable, InterfaceConfig, NextHop, ProxyCore, ProxyCoreConfig, ProxyLimits};
+use ims_common::proxy::{
+    CoreEvent, HostsTable, InterfaceConfig, NextHop, ProxyCore, ProxyCoreConfig, ProxyLimits,
+};
 use ims_common::sip::{Message, Method, Request, SipMessage, StatusCode};
 use ims_common::token::ShardId;
 use ims_common::transaction::{ServerTransactionId, SipTimers};
@@ -280,7 +282,9 @@ impl Ue {
         match event {
             CoreEvent::Response { forward, response } if self.registrant.awaits(forward) => {
                 if response.status().is_final() {
-                    let next = self.registrant.on_final(&response, &mut self.config, &mut self.events);
+                    let next = self
+                        .registrant
+                        .on_final(&response, &mut self.config, &mut self.events);
                     self.after(now, next);
                 }
             }

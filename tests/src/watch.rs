@@ -75,7 +75,9 @@ impl Watcher {
 fn flow_of(transmit: &Transmit) -> Option<Flow> {
     match transmit.destination {
         Destination::Flow(flow) => Some(flow),
-        Destination::Address { transport, remote, .. } => Some(Flow {
+        Destination::Address {
+            transport, remote, ..
+        } => Some(Flow {
             interface: Interface::Gm,
             transport,
             local: remote,

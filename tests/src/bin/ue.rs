@@ -82,7 +82,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("registered for {} s", granted.expires);
     if matches!(arguments.action, Action::Deregister) {
         let events = phone.tell_and_wait(UeCommand::Deregister, patience)?;
-        anyhow::ensure!(events.contains(&UeEvent::Deregistered), "not de-registered: {events:?}");
+        anyhow::ensure!(
+            events.contains(&UeEvent::Deregistered),
+            "not de-registered: {events:?}"
+        );
         println!("de-registered");
     }
     Ok(())
@@ -95,7 +98,11 @@ fn config(arguments: &Arguments) -> Result<UeConfig> {
         .find(|shape| shape.name == arguments.shape)
         .with_context(|| format!("no phone family is called {}", arguments.shape))?;
     let identity = UeIdentity::from_imsi(&arguments.imsi, arguments.mnc_digits);
-    let transport = if arguments.tcp { Transport::Tcp } else { Transport::Udp };
+    let transport = if arguments.tcp {
+        Transport::Tcp
+    } else {
+        Transport::Udp
+    };
     let (local, pcscf) = (address(&arguments.local)?, address(&arguments.pcscf)?);
     Ok(UeConfig::new(identity, Secret::Aka(usim), local, pcscf)
         .shape(shape)

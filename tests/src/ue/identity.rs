@@ -61,7 +61,10 @@ mod tests {
     fn a_two_digit_mnc_gets_a_leading_zero() {
         let identity = UeIdentity::from_imsi("001010000000001", 2);
         assert_eq!(identity.home, "ims.mnc001.mcc001.3gppnetwork.org");
-        assert_eq!(identity.impu, "sip:001010000000001@ims.mnc001.mcc001.3gppnetwork.org");
+        assert_eq!(
+            identity.impu,
+            "sip:001010000000001@ims.mnc001.mcc001.3gppnetwork.org"
+        );
         assert_eq!(identity.user(), "001010000000001");
     }
 }

@@ -21,7 +21,11 @@ use crate::usim::UsimError;
 #[must_use]
 pub const fn refresh_after(seconds: u32) -> Duration {
     let seconds = seconds as u64;
-    Duration::from_secs(if seconds > 1_200 { seconds - 600 } else { seconds / 2 })
+    Duration::from_secs(if seconds > 1_200 {
+        seconds - 600
+    } else {
+        seconds / 2
+    })
 }
 
 /// The last challenge, and what it takes to answer with it again.
@@ -93,7 +97,9 @@ impl Registrant {
     }
 
     pub(super) fn awaits(&self, forward: ForwardId) -> bool {
-        self.pending.as_ref().is_some_and(|pending| pending.forward == Some(forward))
+        self.pending
+            .as_ref()
+            .is_some_and(|pending| pending.forward == Some(forward))
     }
 
     pub(super) const fn sent(&mut self, forward: ForwardId) {
@@ -303,7 +309,8 @@ impl Registrant {
             Proof::Nothing | Proof::MacFailure => {}
             Proof::Resync(auts) => {
                 authorization.more += &format!(",auts=\"{}\"", STANDARD.encode(auts));
-                authorization.response = challenge.answer(&config.identity.impi, &uri, &[], &mut authorization.more);
+                authorization.response =
+                    challenge.answer(&config.identity.impi, &uri, &[], &mut authorization.more);
             }
             Proof::Answer => {
                 let password = challenge.password.clone();
@@ -359,7 +366,10 @@ fn array<const N: usize>(bytes: Option<&[u8]>) -> Option<[u8; N]> {
 }
 
 fn rejected(status: u16, text: SipText<'_>) -> UeEvent {
-    let number = |name| text.header(name).and_then(|value| value.split([';', ' ']).next()?.parse().ok());
+    let number = |name| {
+        text.header(name)
+            .and_then(|value| value.split([';', ' ']).next()?.parse().ok())
+    };
     UeEvent::Rejected {
         status,
         retry_after: number("Retry-After"),
@@ -368,7 +378,12 @@ fn rejected(status: u16, text: SipText<'_>) -> UeEvent {
 }
 
 fn granted(text: SipText<'_>, config: &UeConfig) -> Granted {
-    let list = |name| -> Vec<String> { text.headers(name).flat_map(split_list).map(ToOwned::to_owned).collect() };
+    let list = |name| -> Vec<String> {
+        text.headers(name)
+            .flat_map(split_list)
+            .map(ToOwned::to_owned)
+            .collect()
+    };
     let contacts = list("Contact");
     let own = config.local.to_string();
     let expires = contacts

@@ -41,7 +41,10 @@ impl<N> Handle<N> {
     }
 
     /// Asks the node; `None` when it is gone.
-    pub fn ask<T: Send + 'static>(&self, question: impl FnOnce(Instant, &mut N) -> T + Send + 'static) -> Option<T> {
+    pub fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(Instant, &mut N) -> T + Send + 'static,
+    ) -> Option<T> {
         let (answer, answered) = channel();
         self.act(move |now, node| {
             let _ = answer.send(question(now, node));
@@ -60,7 +63,11 @@ impl<N> Clone for Handle<N> {
 
 impl<N> Remote<N> {
     /// Ties a string to a node; `now` is the first instant at which it looks.
-    pub fn new(node: N, now: Instant, watch: impl FnMut(Instant, Seen<'_>) + Send + 'static) -> (Self, Handle<N>) {
+    pub fn new(
+        node: N,
+        now: Instant,
+        watch: impl FnMut(Instant, Seen<'_>) + Send + 'static,
+    ) -> (Self, Handle<N>) {
         let (acts, receiver) = channel();
         let remote = Self {
             node,

@@ -172,7 +172,9 @@ impl Fill<'_> {
             "contact" => match self.command {
                 UeCommand::Query => String::new(),
                 UeCommand::DeregisterAll => "*".to_owned(),
-                UeCommand::Register | UeCommand::Refresh | UeCommand::Deregister => self.text(shape.contact, shape),
+                UeCommand::Register | UeCommand::Refresh | UeCommand::Deregister => {
+                    self.text(shape.contact, shape)
+                }
             },
             _ => unreachable!("no shape has the place {place}"),
         }
