@@ -158,7 +158,7 @@ impl Printer {
         let end = message
             .spans()
             .first()
-            .map_or(message.headers_end(), |span| span.start as usize);
+            .map_or_else(|| message.headers_end(), |span| span.start as usize);
         out.extend_from_slice(text::cut(message.bytes(), 0, end));
         Self {
             out,

@@ -248,7 +248,10 @@ impl Message {
         name: HeaderName,
         parse: impl Fn(&'a [u8]) -> Result<T, HeaderError>,
     ) -> Result<T, HeaderError> {
-        let value = self.values(name).next().ok_or(HeaderError::missing(name))?;
+        let value = self
+            .values(name)
+            .next()
+            .ok_or_else(|| HeaderError::missing(name))?;
         parse(value).map_err(|error| error.of(name))
     }
 

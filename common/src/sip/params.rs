@@ -29,7 +29,7 @@ impl<'a> Params<'a> {
     /// Each parameter in the order written: name, and value as written.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         self.text
-            .map_or(Split::none(), |text| Split::new(text, b';'))
+            .map_or_else(Split::none, |text| Split::new(text, b';'))
             .filter(|param| !param.is_empty())
             .map(split_param)
     }

@@ -78,7 +78,10 @@ impl<'a> Reply<'a> {
     /// The response.
     #[must_use]
     pub fn finish(self) -> Response {
-        let reason = self.reason.as_deref().unwrap_or(self.status.default_reason());
+        let reason = self
+            .reason
+            .as_deref()
+            .unwrap_or_else(|| self.status.default_reason());
         let mut builder = Builder::response(self.status, reason);
         for name in [
             HeaderName::Via,

@@ -88,7 +88,7 @@ impl Request {
         self.check_vias()?;
         self.from().map_err(|error| in_header(error, "missing_from"))?;
         self.to().map_err(|error| in_header(error, "missing_to"))?;
-        let call_id = self.call_id().ok_or(bad("missing_call_id"))?;
+        let call_id = self.call_id().ok_or_else(|| bad("missing_call_id"))?;
         if call_id.is_empty() || call_id.iter().copied().any(text::is_lws) {
             return Err(bad("call_id"));
         }
@@ -130,7 +130,7 @@ impl Request {
             Via::parse(value).map_err(|error| in_header(error, "via"))?;
             vias += 1;
         }
-        (vias > 0).then_some(()).ok_or(bad("missing_via"))
+        (vias > 0).then_some(()).ok_or_else(|| bad("missing_via"))
     }
 
     fn check_addresses(&self, name: HeaderName) -> Result<(), BadRequest> {
@@ -140,7 +140,6 @@ impl Request {
     }
 
     /// Begins a changed copy.
-    #[must_use]
     pub fn edit(&self) -> Edit<'_> {
         Edit::new(&self.0)
     }
@@ -204,7 +203,6 @@ impl Response {
     }
 
     /// Begins a changed copy.
-    #[must_use]
     pub fn edit(&self) -> Edit<'_> {
         Edit::new(&self.0)
     }

@@ -292,7 +292,7 @@ fn is_clean(head: &[u8], crlf_lines: usize) -> bool {
         for byte in chunk {
             let control = (*byte < b' ') & (*byte != b'\t') & (*byte != b'\n') & (*byte != b'\r');
             bad |= u8::from(control | (*byte == 0x7f));
-            returns_here += u8::from(*byte == b'\r');
+            returns_here = returns_here.wrapping_add(u8::from(*byte == b'\r'));
         }
         returns += usize::from(returns_here);
     }

@@ -21,11 +21,14 @@ fn frames(pieces: &[&[u8]]) -> Result<Vec<Frame>, FramingError> {
 }
 
 fn messages(frames: &[Frame]) -> Vec<&[u8]> {
-    let message = |frame| match frame {
-        &Frame::Message(ref bytes) => Some(bytes.as_ref()),
-        Frame::KeepAlivePing | Frame::KeepAlivePong => None,
-    };
-    frames.iter().filter_map(message).collect()
+    let mut messages = Vec::new();
+    for frame in frames {
+        match frame {
+            Frame::Message(bytes) => messages.push(bytes.as_ref()),
+            Frame::KeepAlivePing | Frame::KeepAlivePong => {}
+        }
+    }
+    messages
 }
 
 #[test]
