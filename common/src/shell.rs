@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 mod admin;
+mod bound;
 pub mod cli;
 mod counters;
 mod diameter;
@@ -29,8 +30,8 @@ use rand::rngs::OsRng;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+pub use self::bound::{Shell, ShellError};
 use self::counters::Counters;
-pub use self::driver::{Shell, ShellError};
 use crate::config::LimitsConfig;
 pub use crate::config::{DaemonConfig, ShellConfig, SipListener};
 use crate::net::{ConnectionId, Interface, NetInput, SendTag};

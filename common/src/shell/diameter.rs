@@ -13,6 +13,7 @@ use super::dns::Dns;
 use super::stream::{Ended, Framed, Framing, Link, LinkEnd, NotTaken, Patience, Sink, Write, link, serve};
 use super::tcp::dial;
 use super::{Context, Event};
+use crate::diameter::framing::{FrameError, split};
 use crate::net::{ConnectionId, DiameterInput, NetInput};
 
 /// Connections that peers may hold with us.
@@ -25,7 +26,7 @@ pub(crate) struct DiameterLinks {
     context: Context,
     local: Option<IpAddr>,
     links: BTreeMap<ConnectionId, DiameterLink>,
-    closing: Vec<JoinHandle<()>>,
+    closing: Vec<(ConnectionId, JoinHandle<()>)>,
 }
 
 struct DiameterLink {
@@ -50,8 +51,7 @@ impl DiameterLinks {
     }
 
     /// Whether a close is still under way.
-    pub(crate) fn is_closing(&mut self) -> bool {
-        self.closing.retain(|task| !task.is_finished());
+    pub(crate) const fn is_closing(&self) -> bool {
         !self.closing.is_empty()
     }
 
@@ -61,7 +61,7 @@ impl DiameterLinks {
         let closing = std::mem::take(&mut self.closing);
         let (context, local) = (self.context.clone(), self.local);
         tokio::spawn(async move {
-            for task in closing {
+            for (_, task) in closing {
                 let _ = tokio::time::timeout(CLOSE_PATIENCE, task).await;
             }
             let event = match dial_name(&address, local, &dns, context.limits.connect.get()).await {
@@ -133,20 +133,21 @@ impl DiameterLinks {
     /// Closes after what is queued has been written.
     pub(crate) fn close(&mut self, connection: ConnectionId) {
         if let Some(link) = self.links.remove(&connection) {
-            self.closing.push(link.task);
+            self.closing.push((connection, link.task));
         }
     }
 
     /// Closes all.
     pub(crate) fn close_all(&mut self) {
-        for (_, link) in std::mem::take(&mut self.links) {
-            self.closing.push(link.task);
+        for (connection, link) in std::mem::take(&mut self.links) {
+            self.closing.push((connection, link.task));
         }
     }
 
     /// The connection's task has ended. `Closed` is told once, also of connections that the node closed.
     pub(crate) fn ended(&mut self, connection: ConnectionId) -> DiameterInput {
         self.links.remove(&connection);
+        self.closing.retain(|(closing, _)| *closing != connection);
         DiameterInput::Closed { connection }
     }
 }
@@ -237,25 +238,13 @@ impl Framing for DiameterFraming {
         match split(&mut self.buffer, self.bytes_max) {
             Ok(None) => Ok(None),
             Ok(Some(bytes)) => Ok(Some(Framed::Message(bytes))),
-            Err(_) => Err("no Diameter message"),
+            Err(FrameError::Version) => Err("version is not 1"),
+            Err(FrameError::Length) => Err("message length is impossible"),
+            Err(FrameError::TooLong) => Err("message is too long"),
         }
     }
 
     fn in_message(&self) -> bool {
         !self.buffer.is_empty()
     }
-}
-
-/// Takes the next whole message out of `buffer`, by the length field (RFC 6733 3).
-fn split(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, ()> {
-    let Some((head, _)) = buffer.split_first_chunk::<4>() else {
-        return Ok(None);
-    };
-    let [version, length @ ..] = *head;
-    let [a, b, c] = length;
-    let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).map_err(|_| ())?;
-    if version != 1 || length < 20 || !length.is_multiple_of(4) || length > bytes_max {
-        return Err(());
-    }
-    Ok((buffer.len() >= length).then(|| buffer.split_to(length).freeze()))
 }

@@ -237,10 +237,7 @@ impl<F: Framing, S: Sink> Reader<'_, F, S> {
             self.activity.touch();
             match self.take_frames().await {
                 Err(ended) => return ended,
-                Ok(completed) if !self.framing.in_message() => {
-                    debug_assert!(completed || started.is_none() || !self.framing.in_message());
-                    started = None;
-                }
+                Ok(_) if !self.framing.in_message() => started = None,
                 // What has begun now is a new message; its time begins now too.
                 Ok(true) => started = Some(Instant::now()),
                 Ok(false) => started = started.or_else(|| Some(Instant::now())),

@@ -145,3 +145,71 @@ fn an_address_that_is_not_here_refuses_to_start() {
             .starts_with("mw.address 192.0.2.5 is on no interface of this machine; add it (ip ")
     );
 }
+
+/// A whole daemon in a process of its own, for the test below: `child` prints `ready` and drains on SIGTERM.
+#[test]
+#[ignore = "runs as the child of sigterm_drains_a_daemon_which_then_ends_with_success"]
+fn child() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut config = config("127.0.0.1:0");
+    config.log.format = crate::config::LogFormat::Json;
+    crate::telemetry::log::init(&config.log);
+    runtime.block_on(async {
+        let shell = Shell::bind(&config).await.unwrap();
+        let probe = Probe {
+            heard: mpsc::unbounded_channel().0,
+            reaction: Box::new(|input| match input {
+                NetInput::Command(Command::Drain) => vec![NetOutput::Drained],
+                _ => Vec::new(),
+            }),
+            outputs: VecDeque::new(),
+        };
+        shell.drive(probe).await.unwrap();
+    });
+}
+
+#[test]
+fn sigterm_drains_a_daemon_which_then_ends_with_success() {
+    use std::io::BufRead as _;
+    use std::process::{Command as Process, Stdio};
+    let mut daemon = Process::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "--ignored",
+            "--nocapture",
+            "shell::tests::operator::child",
+        ])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut log = std::io::BufReader::new(daemon.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let ready = log.find(|line| line.contains("ready")).expect("never ready");
+    assert!(
+        ready.starts_with('{') && ready.contains("\"node\":\"probe\""),
+        "{ready}"
+    );
+    let pid = daemon.id().to_string();
+    assert!(
+        Process::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(daemon.wait().unwrap().success());
+    let rest: Vec<String> = log.collect();
+    assert!(
+        rest.iter().any(|l| l.contains("\"cause\":\"SIGTERM\"")),
+        "{rest:?}"
+    );
+    assert!(
+        rest.iter().any(|l| l.contains("\"message\":\"ended\"")),
+        "{rest:?}"
+    );
+}

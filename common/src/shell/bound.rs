@@ -1,0 +1,199 @@
+//! Shell: the sockets of a node, bound before it runs.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::mpsc;
+
+use super::admin::{self, AdminRequest};
+use super::counters::Counters;
+use super::diameter::DiameterLinks;
+use super::dns::{Dns, Families};
+use super::driver::Driver;
+use super::signals::Signals;
+use super::tcp::{self, SipStreams};
+use super::udp::UdpSide;
+use super::{Context, Event, preflight, seed};
+use crate::config::{ShellConfig, SipListener};
+use crate::net::{NetInput, NetOutput};
+use crate::node::Node;
+
+/// Why a daemon cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ShellError {
+    /// This machine lacks what the configuration needs.
+    #[error("{0}")]
+    Preflight(String),
+    /// A socket cannot be had.
+    #[error("{key} {address}: cannot listen ({error}); {remedy}")]
+    Bind {
+        /// The configuration key.
+        key: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+        /// What the operator may do.
+        remedy: &'static str,
+    },
+    /// No entropy.
+    #[error("the operating system gives no entropy: {0}")]
+    Entropy(String),
+    /// No runtime or no signals.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// Bound sockets, ready to run one node.
+pub struct Shell {
+    pub(super) name: &'static str,
+    pub(super) context: Context,
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) udp: Vec<UdpSide>,
+    pub(super) streams: SipStreams,
+    pub(super) diameter: DiameterLinks,
+    pub(super) diameter_address: Option<SocketAddr>,
+    pub(super) dns: Dns,
+    pub(super) rng: StdRng,
+    pub(super) admin: Option<mpsc::Receiver<AdminRequest>>,
+    pub(super) admin_address: Option<SocketAddr>,
+    pub(super) drain_timeout: Duration,
+}
+
+impl Shell {
+    /// Checks the machine and binds every socket. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// A missing address or route, or a socket that cannot be had.
+    pub async fn bind(config: &ShellConfig) -> Result<Self, ShellError> {
+        preflight::check(config).await.map_err(ShellError::Preflight)?;
+        let (sender, events) = mpsc::channel(config.limits.queue.max(1));
+        let context = Context {
+            events: sender,
+            counters: Arc::new(Counters::default()),
+            limits: Arc::new(config.limits.clone()),
+            connections: Arc::new(AtomicU64::new(1)),
+        };
+        let mut udp = Vec::new();
+        for listener in &config.sip {
+            udp.push(bind_sip(listener, &context)?);
+        }
+        let diameter_address = match config.diameter_listen {
+            Some(address) => Some(bind_diameter(config.name, address, &context)?),
+            None => None,
+        };
+        let (admin_address, admin) = match config.admin {
+            Some(address) => {
+                let key = format!("{}.admin", config.name);
+                let (bound, requests) = admin::serve(address)
+                    .await
+                    .map_err(|e| refused(&key, address, e))?;
+                (Some(bound), Some(requests))
+            }
+            None => (None, None),
+        };
+        let families = Families {
+            v4: udp.iter().any(|u| u.local().is_ipv4()),
+            v6: udp.iter().any(|u| u.local().is_ipv6()),
+        };
+        Ok(Self {
+            name: config.name,
+            events,
+            udp,
+            streams: SipStreams::new(context.clone()),
+            diameter: DiameterLinks::new(context.clone(), config.diameter_local),
+            diameter_address,
+            dns: Dns::new(&config.dns_servers, families, context.clone()),
+            rng: StdRng::from_seed(seed()?.entropy),
+            context,
+            admin,
+            admin_address,
+            drain_timeout: config.drain_timeout,
+        })
+    }
+
+    /// Where SIP is spoken, in the order of the configuration; with the real port where it said 0.
+    #[must_use]
+    pub fn sip_addresses(&self) -> Vec<SocketAddr> {
+        self.udp.iter().map(UdpSide::local).collect()
+    }
+
+    /// Where Diameter connections are accepted.
+    #[must_use]
+    pub const fn diameter_address(&self) -> Option<SocketAddr> {
+        self.diameter_address
+    }
+
+    /// Where the operator's HTTP is served.
+    #[must_use]
+    pub const fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Runs the node until it has drained after SIGTERM, SIGINT or POST /drain, or the drain timed out.
+    ///
+    /// # Errors
+    /// Signals cannot be listened for.
+    pub async fn drive<N>(self, node: N) -> Result<(), ShellError>
+    where
+        N: Node<Input = NetInput, Output = NetOutput>,
+    {
+        let signals = Signals::listen()?;
+        for side in &self.udp {
+            side.start(&self.context);
+        }
+        tracing::info!(
+            node = self.name,
+            version = env!("CARGO_PKG_VERSION"),
+            sip = ?self.sip_addresses(),
+            diameter = ?self.diameter_address,
+            admin = ?self.admin_address,
+            "ready"
+        );
+        Driver::new(node, self).run(signals).await;
+        Ok(())
+    }
+}
+
+/// UDP and TCP of one listener, on one port.
+fn bind_sip(listener: &SipListener, context: &Context) -> Result<UdpSide, ShellError> {
+    let refused = |error| refused(listener.key, listener.address, error);
+    let udp = UdpSide::bind(listener).map_err(refused)?;
+    let accepting = tcp::listen(udp.local()).map_err(refused)?;
+    let interface = listener.interface;
+    let event = move |stream| Event::SipAccepted { interface, stream };
+    tokio::spawn(tcp::accept(accepting, context.clone(), event));
+    Ok(udp)
+}
+
+fn bind_diameter(name: &str, address: SocketAddr, context: &Context) -> Result<SocketAddr, ShellError> {
+    let refused = |error| refused(&format!("{name}.hss.listen"), address, error);
+    let accepting = tcp::listen(address).map_err(refused)?;
+    let bound = accepting.local_addr().map_err(refused)?;
+    let event = |stream| Event::DiameterUp {
+        attempt: None,
+        stream,
+    };
+    tokio::spawn(tcp::accept(accepting, context.clone(), event));
+    Ok(bound)
+}
+
+fn refused(key: &str, address: SocketAddr, error: io::Error) -> ShellError {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => "stop what uses it (ss -lunpt) or choose another port",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "no interface has this address",
+        _ => "see the system's message",
+    };
+    ShellError::Bind {
+        key: key.to_owned(),
+        address,
+        error,
+        remedy,
+    }
+}
