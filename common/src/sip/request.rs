@@ -84,7 +84,11 @@ impl Request {
     /// With the label of the first thing that is wrong.
     pub fn validate(&self) -> Result<(), BadRequest> {
         self.check_repetitions()?;
-        self.request_uri().map_err(|error| bad(error.reason()))?;
+        let uri = self.request_uri().map_err(|error| bad(error.reason()))?;
+        // RFC 3261 19.1.1, table 1: a Request-URI has no headers.
+        if uri.has_headers() {
+            return Err(bad("request_uri_headers"));
+        }
         self.check_vias()?;
         self.from().map_err(|error| in_header(error, "missing_from"))?;
         self.to().map_err(|error| in_header(error, "missing_to"))?;

@@ -1,0 +1,306 @@
+//! Codec: the S-CSCF's configuration: a typed promise with its defaults in one place.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hss_client::client::{HssClient, HssClientConfig};
+use hss_client::with_hss::WithHss;
+use ims_common::config::{
+    ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig, LimitsConfig,
+    LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
+};
+use ims_common::net::Interface;
+use ims_common::node::Seed;
+use ims_common::proxy::{HostsTable, InterfaceConfig, ProxyCoreConfig, ProxyLimits, SipTimers};
+use ims_common::sip::UriBuf;
+use ims_common::token::ShardId;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::node::{Scscf, ScscfSettings};
+
+/// Configuration of one S-CSCF: the value below `scscf:`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScscfConfig {
+    /// The home network.
+    pub home_realm: DomainName,
+    /// Towards I-CSCF and P-CSCF.
+    pub mw: MwConfig,
+    /// SIP URI of this server, as the HSS stores it.
+    pub server_name: ServerName,
+    /// The HSS.
+    pub hss: HssConfig,
+    /// Timers and limits of Cx.
+    #[serde(default)]
+    pub cx: CxConfig,
+    /// Policy of the registrar.
+    #[serde(default)]
+    pub registration: RegistrationConfig,
+    /// Visited networks that count as home: their P-CSCFs learn the charging addresses.
+    #[serde(default)]
+    pub home_networks: Vec<DomainName>,
+    /// Names that are answered from here.
+    #[serde(default)]
+    pub hosts: HostsConfig,
+    /// Where the operator's HTTP is served.
+    #[serde(default)]
+    pub admin: Option<SocketAddr>,
+    /// How long a drain may take.
+    #[serde(default = "default_drain_timeout")]
+    pub drain_timeout: DurationText,
+    /// What is logged.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// Timers of SIP.
+    #[serde(default)]
+    pub sip_timers: SipTimersConfig,
+    /// Limits of messages, transactions and connections.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+}
+
+/// Policy of the registrar (TS 24.229 5.4.1).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistrationConfig {
+    /// Shortest lifetime; a shorter wish gets 423.
+    pub expires_min: DurationText,
+    /// Longest lifetime; a longer wish is shortened.
+    pub expires_max: DurationText,
+    /// Lifetime when the UE names none.
+    pub expires_default: DurationText,
+    /// How long a challenge waits for its answer (TS 24.229 7.8).
+    pub reg_await_auth: DurationText,
+    /// When a protected re-REGISTER is challenged.
+    pub reauthenticate: ReauthenticatePolicy,
+    /// What to do with a right AKA response that came without IPsec.
+    pub unprotected_response: UnprotectedResponse,
+    /// Whether AKAv2-SHA-256 is offered before AKAv1-MD5.
+    pub akav2: bool,
+    /// How long a SIP Digest nonce may be used.
+    pub digest_nonce_lifetime: DurationText,
+    /// Contacts of one identity; above: 403.
+    pub bindings_per_impu: usize,
+    /// Contacts in all; above: 503.
+    pub bindings: usize,
+    /// Challenges at a time; above: 503.
+    pub challenges: usize,
+    /// Filter criteria of one service profile; above, the profile is refused.
+    pub ifc_per_profile: usize,
+}
+
+impl Default for RegistrationConfig {
+    fn default() -> Self {
+        Self {
+            expires_min: DurationText::secs(60),
+            expires_max: DurationText::secs(600_000),
+            expires_default: DurationText::secs(3_600),
+            reg_await_auth: DurationText::secs(240),
+            reauthenticate: ReauthenticatePolicy::Never,
+            unprotected_response: UnprotectedResponse::Refuse,
+            akav2: false,
+            digest_nonce_lifetime: DurationText::secs(3_600),
+            bindings_per_impu: 8,
+            bindings: 400_000,
+            challenges: 200_000,
+            ifc_per_profile: 64,
+        }
+    }
+}
+
+/// When a protected re-REGISTER is challenged (TS 24.229 5.4.1.2.2): `never`, `always`, or a duration since
+/// the last right response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReauthenticatePolicy {
+    /// The SA is proof enough.
+    Never,
+    /// Each time.
+    Always,
+    /// When the last right response is this old.
+    Interval(Duration),
+}
+
+impl FromStr for ReauthenticatePolicy {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "never" => Ok(Self::Never),
+            "always" => Ok(Self::Always),
+            other => other
+                .parse::<DurationText>()
+                .map(|interval| Self::Interval(interval.get()))
+                .map_err(|_| format!("`{text}` is no policy; expected never, always or a duration as 12h")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ReauthenticatePolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for ReauthenticatePolicy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Never => serializer.serialize_str("never"),
+            Self::Always => serializer.serialize_str("always"),
+            Self::Interval(interval) => serializer.collect_str(&DurationText(*interval)),
+        }
+    }
+}
+
+/// What to do with a right AKA response that came without IPsec: it proves who the subscriber is, but not
+/// that the keys are in use (TS 24.229 5.4.1.2.1).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnprotectedResponse {
+    /// Challenge again.
+    #[default]
+    Refuse,
+    /// Let the subscriber in: for access networks without IPsec, and for laboratories.
+    Accept,
+}
+
+/// The SIP URI of this server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServerName(UriBuf);
+
+impl ServerName {
+    /// The URI.
+    #[must_use]
+    pub fn uri(&self) -> &UriBuf {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for ServerName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let is_sip = text.starts_with("sip:");
+        match text.parse::<UriBuf>() {
+            Ok(uri) if is_sip => Ok(Self(uri)),
+            _ => Err(serde::de::Error::custom(format!(
+                "`{text}` is not a SIP URI; expected one as sip:scscf1.example:5060"
+            ))),
+        }
+    }
+}
+
+impl Serialize for ServerName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl DaemonConfig for ScscfConfig {
+    type Node = WithHss<Scscf>;
+    const NAME: &'static str = "scscf";
+    const DEFAULTS: &'static str = include_str!("defaults.yaml");
+
+    fn build(self, seed: Seed) -> Result<(Self::Node, ShellConfig), ConfigError> {
+        self.check()?;
+        let hss = HssClient::new(self.hss_client(), &seed);
+        let shell = self.shell();
+        Ok((WithHss::new(Scscf::new(self.settings(), &seed), hss), shell))
+    }
+}
+
+impl ScscfConfig {
+    /// What one value alone cannot know.
+    fn check(&self) -> Result<(), ConfigError> {
+        let r = &self.registration;
+        if r.expires_min > r.expires_max {
+            return Err(ConfigError::invalid(
+                "scscf.registration.expires_min",
+                format!("{} is longer than expires_max, {}", r.expires_min, r.expires_max),
+                "at most expires_max",
+            ));
+        }
+        if r.expires_default < r.expires_min || r.expires_default > r.expires_max {
+            return Err(ConfigError::invalid(
+                "scscf.registration.expires_default",
+                format!("{} is outside expires_min and expires_max", r.expires_default),
+                format!("{} to {}", r.expires_min, r.expires_max),
+            ));
+        }
+        if r.expires_min.get() < Duration::from_secs(1) || r.reg_await_auth.get().is_zero() {
+            return Err(ConfigError::invalid(
+                "scscf.registration",
+                "expires_min and reg_await_auth cannot be 0",
+                "at least 1s",
+            ));
+        }
+        Ok(())
+    }
+
+    fn hss_client(&self) -> HssClientConfig {
+        let home = self.home_realm.as_str();
+        let realm = |given: &Option<DomainName>| given.as_ref().map_or(home, DomainName::as_str).to_owned();
+        HssClientConfig {
+            origin_host: self.hss.origin_host.as_str().to_owned(),
+            origin_realm: realm(&self.hss.origin_realm),
+            destination_realm: realm(&self.hss.destination_realm),
+            peers: self.hss.peers.iter().map(|p| p.as_str().to_owned()).collect(),
+            request_timeout: self.cx.request_timeout.get(),
+            watchdog: self.cx.watchdog.get(),
+            reconnect: self.cx.reconnect.get(),
+            outstanding_max: self.cx.outstanding,
+            host_ip_addresses: vec![self.mw.address.ip()],
+            ..HssClientConfig::default()
+        }
+    }
+
+    fn shell(&self) -> ShellConfig {
+        let listener = SipListener::new(Interface::Mw, self.mw.address, "scscf.mw.address");
+        ShellConfig {
+            diameter_listen: self.hss.listen,
+            diameter_local: Some(self.mw.address.ip()),
+            admin: self.admin,
+            log: self.log.clone(),
+            limits: self.limits.clone(),
+            drain_timeout: self.drain_timeout.get(),
+            ..ShellConfig::new(Self::NAME, vec![listener])
+        }
+    }
+
+    /// What the node alone needs.
+    #[must_use]
+    pub fn settings(&self) -> ScscfSettings {
+        let timers = &self.sip_timers.mw;
+        let mw = InterfaceConfig {
+            interface: Interface::Mw,
+            sent_by: self.mw.address.host_port(),
+            local_v: self.mw.address.socket(),
+            timers: SipTimers {
+                t1: timers.t1.get(),
+                t2: timers.t2.get(),
+                t4: timers.t4.get(),
+                timer_c: timers.timer_c.get(),
+            },
+            tcp_above_bytes: 1_300,
+        };
+        let core = ProxyCoreConfig {
+            interfaces: vec![mw],
+            hosts: HostsTable(self.hosts.targets()),
+            shard: ShardId::default(),
+            limits: ProxyLimits {
+                transactions_max: self.limits.transactions,
+            },
+            server_header: String::new(),
+        };
+        ScscfSettings {
+            core,
+            home_realm: self.home_realm.as_str().to_owned(),
+            home_networks: self.home_networks.iter().map(|n| n.as_str().to_owned()).collect(),
+            server_name: self.server_name.uri().clone(),
+            address: self.mw.address.socket(),
+            registration: self.registration.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Procedure: what the procedures of this node work on, lent to them for one event.
+
+use std::time::Instant;
+
+use hss_client::cx::{CxRequest, Sar, ServerAssignmentType};
+use ims_common::identity::{Impi, Impu};
+use ims_common::token::{self, ShardId};
+use rand::rngs::StdRng;
+
+use crate::challenges::Challenges;
+use crate::node::ScscfSettings;
+use crate::registrar::Registrar;
+use crate::registration_change::Outbox;
+use crate::service_route::ServiceRoute;
+
+/// The tables of the node and its settings, for one event at `now`.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) settings: &'a ScscfSettings,
+    pub(crate) service_route: &'a ServiceRoute,
+    pub(crate) registrar: &'a mut Registrar,
+    pub(crate) challenges: &'a mut Challenges,
+    pub(crate) changes: &'a mut Outbox,
+    pub(crate) notices: &'a mut Vec<Notice>,
+    pub(crate) rng: &'a mut StdRng,
+    pub(crate) shard: ShardId,
+}
+
+/// Something that the HSS is told and no SIP request waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct Notice {
+    pub(crate) impi: Impi,
+    pub(crate) impu: Impu,
+    pub(crate) assignment_type: ServerAssignmentType,
+    pub(crate) hss_host: Option<String>,
+}
+
+impl Context<'_> {
+    pub(crate) fn fresh_token(&mut self) -> String {
+        token::fresh(self.shard, self.rng)
+    }
+
+    /// A SAR for one identity of a set: the HSS extends it to the set (TS 29.228 6.1.2).
+    pub(crate) fn sar(&self, notice: Notice, user_data_already_available: bool) -> CxRequest {
+        CxRequest::Sar(Sar {
+            user_name: Some(notice.impi),
+            public_identities: vec![notice.impu],
+            server_name: self.settings.server_name.to_string(),
+            assignment_type: notice.assignment_type,
+            user_data_already_available,
+            destination_host: notice.hss_host,
+        })
+    }
+}

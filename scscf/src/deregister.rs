@@ -1,0 +1,80 @@
+//! Procedure: removal of contacts by the UE (TS 24.229 5.4.1.4; TS 29.228 6.1.2).
+
+use hss_client::cx::{CxAnswer, CxError, ServerAssignmentType};
+use ims_common::identity::Impu;
+
+use crate::context::{Context, Notice};
+use crate::register::{Await, ContactRequest, Outcome, Proof, Register, Step, ok};
+use crate::registrar::Binding;
+use crate::registration_change::{ContactEvent, RegistrationChange};
+use crate::reject::RegisterReject;
+
+/// A removal already made, which the HSS is being told.
+#[derive(Debug)]
+pub(crate) struct Removal {
+    proof: Proof,
+}
+
+/// Removes the contacts, or all of this private identity for `Contact: *`.
+pub(crate) fn start(
+    ctx: &mut Context<'_>,
+    register: &Register,
+    contacts: Option<&[ContactRequest]>,
+    proof: Proof,
+) -> Result<Step, RegisterReject> {
+    let set = ctx
+        .registrar
+        .set_of(&register.impu)
+        .ok_or(RegisterReject::NotBound)?;
+    let meant = |binding: &Binding| {
+        contacts.is_none_or(|contacts| contacts.iter().any(|c| c.contact.is_same_as(&binding.contact)))
+    };
+    let bound: Vec<&Binding> = set.bindings_of(&register.impi).filter(|b| meant(b)).collect();
+    if bound.is_empty() {
+        return Err(RegisterReject::NotBound);
+    }
+    // RFC 3261 10.3 steps 6 and 7: within one Call-ID only a higher CSeq removes.
+    let is_late = |b: &&Binding| b.call_id == register.call_id && register.cseq <= b.cseq;
+    if bound.iter().any(is_late) {
+        return Err(RegisterReject::OutOfOrder);
+    }
+    let id = set.id;
+    let identities: Vec<Impu> = set.associated_identities().cloned().collect();
+    let hss_host = set.profile().hss_host.clone();
+    let removed = ctx.registrar.unbind(id, &register.impi, meant);
+    ctx.changes.push(RegistrationChange {
+        impi: register.impi.clone(),
+        identities,
+        contacts: removed.iter().map(|b| b.contact.uri().clone()).collect(),
+        event: ContactEvent::Unregistered,
+    });
+    if ctx.registrar.is_registered(&register.impi, &register.impu) {
+        let response = ok(ctx, register, None, &proof);
+        return Ok(Step::Answer(Outcome::Deregistered, response));
+    }
+    // TS 29.228 6.1.2: one identity names its set.
+    let notice = Notice {
+        impi: register.impi.clone(),
+        impu: register.impu.clone(),
+        assignment_type: ServerAssignmentType::UserDeregistration,
+        hss_host,
+    };
+    let request = ctx.sar(notice, false);
+    Ok(Step::Ask(request, Await::DeregistrationSaa(Removal { proof })))
+}
+
+/// The UE is gone here whatever the HSS says; its next registration sets the HSS right.
+pub(crate) fn on_saa(
+    ctx: &mut Context<'_>,
+    register: &Register,
+    removal: &Removal,
+    answer: Result<CxAnswer, CxError>,
+) -> Step {
+    match answer.map(|answer| answer.result()) {
+        Ok(result) if result.is_success() => {}
+        Ok(result) => tracing::warn!(impi = ?register.impi, ?result, "HSS refused a de-registration"),
+        Err(error) => tracing::warn!(impi = ?register.impi, %error, "HSS was not told a de-registration"),
+    }
+    let response = ok(ctx, register, None, &removal.proof);
+    Step::Answer(Outcome::Deregistered, response)
+}

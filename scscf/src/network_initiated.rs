@@ -1,0 +1,168 @@
+//! Procedure: what the HSS starts: RTR and PPR (TS 24.229 5.4.1.5; TS 29.228 6.1.3, 6.2.2).
+
+use std::collections::BTreeSet;
+
+use hss_client::cx::{CxResult, Ppa, Ppr, ReasonCode, Rta, Rtr};
+use hss_client::user_data::ImsSubscription;
+use ims_common::identity::{Impi, Impu};
+
+use crate::context::Context;
+use crate::register::read_user_data;
+use crate::registrar::{Profile, SetId, members_of};
+use crate::registration_change::{ContactEvent, RegistrationChange};
+
+/// Removes what the HSS says; no SAR follows (TS 29.228 6.1.3).
+pub(crate) fn on_rtr(ctx: &mut Context<'_>, rtr: &Rtr) -> Rta {
+    let event = match rtr.reason.code {
+        ReasonCode::PermanentTermination => Some(ContactEvent::Rejected),
+        ReasonCode::ServerChange => Some(ContactEvent::Deactivated),
+        // TS 24.229 5.4.1.5: the UE is not told, it is registered elsewhere already.
+        ReasonCode::NewServerAssigned => None,
+        // Concerns profiles kept for unregistered services only; this server keeps none.
+        ReasonCode::RemoveScscf => {
+            return Rta {
+                result: CxResult::SUCCESS,
+            };
+        }
+    };
+    let impis: BTreeSet<&Impi> = std::iter::once(&rtr.user_name)
+        .chain(&rtr.associated_identities)
+        .collect();
+    let mut removed = 0;
+    for impi in impis {
+        for id in scope(ctx, impi, &rtr.public_identities) {
+            removed += remove(ctx, id, impi, event);
+        }
+        if !ctx.registrar.knows(impi) {
+            ctx.challenges.take(impi);
+        }
+    }
+    tracing::info!(
+        impi = ?rtr.user_name, reason = ?rtr.reason.code, removed, clause = "TS 29.228 6.1.3",
+        "registration terminated by the HSS"
+    );
+    // The wanted state is reached, also when there was nothing to remove.
+    Rta {
+        result: CxResult::SUCCESS,
+    }
+}
+
+/// No identities: all of this private identity. Else those named, each with its implicit set.
+fn scope(ctx: &Context<'_>, impi: &Impi, identities: &[Impu]) -> Vec<SetId> {
+    let all = ctx.registrar.sets_of_impi(impi);
+    if identities.is_empty() {
+        return all;
+    }
+    let is_meant = |id: &SetId| {
+        ctx.registrar
+            .set(*id)
+            .is_some_and(|set| identities.iter().any(|impu| set.has_member(impu)))
+    };
+    all.into_iter().filter(is_meant).collect()
+}
+
+fn remove(ctx: &mut Context<'_>, id: SetId, impi: &Impi, event: Option<ContactEvent>) -> usize {
+    let identities: Vec<Impu> = ctx
+        .registrar
+        .set(id)
+        .map(|set| set.associated_identities().cloned().collect())
+        .unwrap_or_default();
+    let removed = ctx.registrar.unbind(id, impi, |_| true);
+    if let Some(event) = event {
+        ctx.changes.push(RegistrationChange {
+            impi: impi.clone(),
+            identities,
+            contacts: removed.iter().map(|b| b.contact.uri().clone()).collect(),
+            event,
+        });
+    }
+    removed.len()
+}
+
+/// Replaces profile and charging addresses (TS 29.228 6.2.2).
+pub(crate) fn on_ppr(ctx: &mut Context<'_>, ppr: &Ppr) -> Ppa {
+    let result = push(ctx, ppr);
+    tracing::info!(impi = ?ppr.user_name, ?result, clause = "TS 29.228 6.2.2", "profile pushed by the HSS");
+    Ppa { result }
+}
+
+fn push(ctx: &mut Context<'_>, ppr: &Ppr) -> CxResult {
+    let sets = ctx.registrar.sets_of_impi(&ppr.user_name);
+    if sets.is_empty() {
+        return CxResult::USER_UNKNOWN;
+    }
+    let subscription = match &ppr.user_data {
+        None => None,
+        Some(xml) => match read_user_data(ctx, xml) {
+            Ok(subscription) if !members_of(&subscription).is_empty() => Some(subscription),
+            Ok(_) | Err(_) => return CxResult::NOT_SUPPORTED_USER_DATA,
+        },
+    };
+    let Some(parts) = share(ctx, &sets, subscription.as_ref()) else {
+        return CxResult::UNABLE_TO_COMPLY;
+    };
+    for (id, part) in parts {
+        replace(ctx, id, part, ppr);
+    }
+    if ppr.digest.is_some() {
+        // The old H(A1) is void: the next REGISTER is challenged with the new one.
+        ctx.challenges.take(&ppr.user_name);
+    }
+    CxResult::SUCCESS
+}
+
+/// Which set gets what. A push without profile concerns all sets; a profile concerns the sets that it has
+/// identities of, or the only set there is when it replaces all of its identities.
+fn share(
+    ctx: &Context<'_>,
+    sets: &[SetId],
+    subscription: Option<&ImsSubscription>,
+) -> Option<Vec<(SetId, Option<ImsSubscription>)>> {
+    let Some(subscription) = subscription else {
+        return Some(sets.iter().map(|id| (*id, None)).collect());
+    };
+    if let [only] = sets {
+        return Some(vec![(*only, Some(subscription.clone()))]);
+    }
+    let mut parts = Vec::new();
+    for id in sets {
+        let set = ctx.registrar.set(*id)?;
+        let mut part = subscription.clone();
+        part.profiles.retain(|profile| {
+            profile
+                .public_identities
+                .iter()
+                .any(|identity| set.has_member(&identity.impu))
+        });
+        if !part.profiles.is_empty() {
+            parts.push((*id, Some(part)));
+        }
+    }
+    (!parts.is_empty()).then_some(parts)
+}
+
+fn replace(ctx: &mut Context<'_>, id: SetId, part: Option<ImsSubscription>, ppr: &Ppr) {
+    let Some(set) = ctx.registrar.set_mut(id) else {
+        return;
+    };
+    if let Some(charging) = &ppr.charging {
+        set.profile_mut().charging = Some(charging.clone());
+    }
+    let Some(subscription) = part else { return };
+    let profile = Profile {
+        subscription,
+        ..set.profile().clone()
+    };
+    // TS 24.229 5.4.2.1.2: who joined is `created`, who left is `deactivated`.
+    let (joined, left) = ctx.registrar.replace_profile(id, profile);
+    for (identities, event) in [(joined, ContactEvent::Created), (left, ContactEvent::Deactivated)] {
+        if !identities.is_empty() {
+            ctx.changes.push(RegistrationChange {
+                impi: ppr.user_name.clone(),
+                identities,
+                contacts: Vec::new(),
+                event,
+            });
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Testkit: requests other than REGISTER (RG-06, RG-21).
+
+use super::*;
+
+fn request(method: &str, uri: &str, more: &str) -> String {
+    format!(
+        "{method} {uri} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 192.0.2.6:5060;branch=z9hG4bKr{method}\r\n\
+         Max-Forwards: 70\r\n\
+         From: <sip:bob@home.example>;tag=f2\r\nTo: <{uri}>\r\nCall-ID: r1\r\nCSeq: 1 {method}\r\n\
+         {more}Content-Length: 0\r\n\r\n"
+    )
+}
+
+fn answered(rig: &mut Rig, text: String) -> u16 {
+    rig.receive(text);
+    status(&rig.responses.pop_front().expect("the request was answered"))
+}
+
+#[test]
+fn terminating_request_goes_to_the_contact_along_the_path() {
+    let mut rig = Rig::new();
+    let challenge = rig.register(&Reg::new(1));
+    let two_hops = format!("{PATH}, <sip:edge@192.0.2.30;lr>");
+    let answer = Reg {
+        authorization: Some(aka_authorization(&nonce_of(&challenge), true, "yes")),
+        path: Some(two_hops),
+        ..Reg::new(2)
+    };
+    rig.register(&answer);
+    rig.receive(request("MESSAGE", IMPU, ""));
+    let sent = rig.requests.pop_front().unwrap();
+    assert_eq!(sent.request_uri_bytes(), b"sip:001010000000001@192.0.2.10:5060");
+    let routes: Vec<_> = sent.values(HeaderName::Route).collect();
+    assert_eq!(routes, [PATH.as_bytes(), b"<sip:edge@192.0.2.30;lr>"]);
+    assert_eq!(
+        sent.header(HeaderName::PCalledPartyId),
+        Some(format!("<{IMPU}>").as_bytes())
+    );
+}
+
+#[test]
+fn number_is_found_with_and_without_its_plus() {
+    let mut rig = Rig::registered();
+    rig.receive(request("MESSAGE", "tel:15550001", ""));
+    assert_eq!(rig.requests.len(), 1);
+}
+
+#[test]
+fn unregistered_identity_gets_480_and_a_barred_one_404() {
+    let mut rig = Rig::registered();
+    assert_eq!(
+        answered(&mut rig, request("MESSAGE", "sip:carol@home.example", "")),
+        480
+    );
+    assert_eq!(answered(&mut rig, request("OPTIONS", TEMPORARY_IMPU, "")), 404);
+}
+
+#[test]
+fn options_to_the_server_itself_are_answered() {
+    let mut rig = Rig::new();
+    let uri = format!("sip:scscf1.{HOME}");
+    rig.receive(request("OPTIONS", &uri, ""));
+    let response = rig.responses.pop_front().unwrap();
+    assert_eq!(status(&response), 200);
+    assert!(header(&response, HeaderName::Allow).contains("REGISTER"));
+}
+
+#[test]
+fn originating_request_is_refused_honestly_and_a_strange_token_more_so() {
+    let mut rig = Rig::registered();
+    let response = rig.register(&Reg::protected(3));
+    let route = header(&response, HeaderName::ServiceRoute);
+    let text = request("MESSAGE", "sip:bob@home.example", &format!("Route: {route}\r\n"));
+    assert_eq!(answered(&mut rig, text), 501);
+    let strange = format!("Route: <sip:orig-00strange@scscf1.{HOME};lr>\r\n");
+    let text = request("INFO", "sip:bob@home.example", &strange);
+    assert_eq!(answered(&mut rig, text), 403);
+}
+
+#[test]
+fn request_within_a_dialog_follows_its_route() {
+    let mut rig = Rig::new();
+    let routes = format!("Route: <sip:scscf1.{HOME};lr>, <sip:next@192.0.2.40;lr>\r\n");
+    let text = request("BYE", "sip:bob@192.0.2.50", &routes).replace("\r\nCall-ID", ";tag=t\r\nCall-ID");
+    rig.receive(text);
+    let sent = rig.requests.pop_front().unwrap();
+    let left: Vec<_> = sent.values(HeaderName::Route).collect();
+    assert_eq!(left, [b"<sip:next@192.0.2.40;lr>"]);
+}

@@ -1,0 +1,117 @@
+//! Codec: one contact address of one private identity, with all that a terminating request needs.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ims_common::identity::{Impi, Impu};
+use ims_common::sip::{NameAddr, UriBuf};
+use ims_common::telemetry::redact::Redacted;
+
+/// Number of a binding, unique in one registrar.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct BindingId(pub(crate) u64);
+
+/// A Contact value as the UE sent it, without its `expires` (RFC 3261 20.10).
+#[derive(Clone, Eq, PartialEq)]
+pub struct ContactAddress {
+    uri: UriBuf,
+    /// `;name=value` for every header parameter but `expires`, byte for byte (TS 24.229 5.4.1.2.2F).
+    parameters: String,
+    instance: Option<Vec<u8>>,
+}
+
+impl ContactAddress {
+    /// Takes the address out of a Contact value.
+    pub(crate) fn from_contact(contact: &NameAddr<'_>) -> Self {
+        let mut parameters = String::new();
+        for (name, value) in contact.params.iter() {
+            let name = String::from_utf8_lossy(name);
+            if name.eq_ignore_ascii_case("expires") {
+                continue;
+            }
+            parameters.push(';');
+            parameters.push_str(&name);
+            if let Some(value) = value {
+                parameters.push('=');
+                parameters.push_str(&String::from_utf8_lossy(value));
+            }
+        }
+        Self {
+            uri: UriBuf::from(contact.uri),
+            parameters,
+            instance: contact.params.unquoted("+sip.instance").map(|i| i.into_owned()),
+        }
+    }
+
+    /// The contact URI.
+    #[must_use]
+    pub fn uri(&self) -> &UriBuf {
+        &self.uri
+    }
+
+    /// Whether both are the same UE's address: by `+sip.instance`, or by equivalent URIs
+    /// (RFC 3261 10.3 step 7, 19.1.4).
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let same_instance = self.instance.is_some() && self.instance == other.instance;
+        same_instance || self.has_uri_of(other)
+    }
+
+    /// Whether both URIs are equivalent.
+    pub(crate) fn has_uri_of(&self, other: &Self) -> bool {
+        self.uri.as_uri().equivalent(&other.uri.as_uri())
+    }
+
+    /// The value of a Contact header that lists this address with `expires`.
+    pub(crate) fn to_contact(&self, expires_secs: u64) -> String {
+        format!("<{}>{};expires={expires_secs}", self.uri, self.parameters)
+    }
+}
+
+impl fmt::Debug for ContactAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContactAddress({})", Redacted(self.uri.to_string()))
+    }
+}
+
+/// A contact address bound to the identities of an implicit registration set.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    pub(crate) id: BindingId,
+    pub(crate) impi: Impi,
+    /// The identity that was registered.
+    pub(crate) impu: Impu,
+    pub(crate) contact: ContactAddress,
+    /// The Path values in order: the preloaded Route of requests to this contact (RFC 3327 5.3).
+    pub(crate) path: Vec<String>,
+    pub(crate) call_id: Bytes,
+    pub(crate) cseq: u32,
+    pub(crate) expires_at: Instant,
+    /// The token in the user part of this binding's Service-Route.
+    pub(crate) service_route: String,
+}
+
+impl Binding {
+    /// Whole seconds left, for `expires` parameters: at least 1 while the binding lives.
+    pub(crate) fn expires_secs(&self, now: Instant) -> u64 {
+        let left = self.expires_at.saturating_duration_since(now);
+        (left + Duration::from_millis(999)).as_secs().max(1)
+    }
+}
+
+/// What the REGISTER says once for all of its contacts.
+#[derive(Clone, Debug)]
+pub(crate) struct BindingSource {
+    pub(crate) impi: Impi,
+    pub(crate) impu: Impu,
+    pub(crate) path: Vec<String>,
+    pub(crate) call_id: Bytes,
+    pub(crate) cseq: u32,
+}
+
+/// One contact and how long it may be bound; `None` removes it (RFC 3261 10.2.2).
+#[derive(Clone, Debug)]
+pub(crate) struct ContactGrant {
+    pub(crate) contact: ContactAddress,
+    pub(crate) expires: Option<Duration>,
+}

@@ -1,0 +1,159 @@
+//! Engine: why a request is refused, and the one place with the status codes.
+
+use ims_common::sip::StatusCode;
+
+use hss_client::cx::{CxError, CxResult};
+
+/// Why a REGISTER is refused (TS 24.229 5.4.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RegisterReject {
+    /// A header that the registrar needs is missing or cannot be read (RFC 3261 21.4.1).
+    Malformed(&'static str),
+    /// `Contact: *` with another Expires than 0, or beside other contacts (RFC 3261 10.2.2).
+    BadContactStar,
+    /// Require lists an extension that the registrar does not have (RFC 3261 8.2.2.3).
+    UnsupportedExtension,
+    /// A protected REGISTER of a private identity that is not registered here (TS 24.229 5.4.1.2.2).
+    UnknownHere,
+    /// The response is not the expected one (TS 24.229 5.4.1.2.3A).
+    WrongResponse,
+    /// Too many synchronisation failures in one attempt (TS 24.229 5.4.1.2.3A).
+    TooManyResynchronisations,
+    /// The UE refused our challenges too often (TS 24.229 5.4.1.2.3A).
+    NetworkRefused,
+    /// A lifetime below the minimum (RFC 3261 10.3 step 7).
+    IntervalTooBrief { expires_min_secs: u64 },
+    /// Same Call-ID, CSeq not higher (RFC 3261 10.3 step 7).
+    OutOfOrder,
+    /// More contacts than an identity may have (TS 24.229 5.4.1.2.2).
+    TooManyBindings,
+    /// A contact to be removed is not bound (TS 24.229 5.4.1.4).
+    NotBound,
+    /// Every identity of the set is barred (TS 23.228 5.2.1a).
+    AllIdentitiesBarred,
+    /// The HSS refuses the user or the identity (TS 29.228 6.1.2, 6.3).
+    HssRefused(CxResult),
+    /// The HSS could not do it now (TS 29.228 6.1.2, 6.3).
+    HssFailed(CxResult),
+    /// The HSS gave no usable answer.
+    HssUnavailable(CxError),
+    /// No authentication item in the MAA can be used (TS 29.228 6.3).
+    NoUsableVector(&'static str),
+    /// SAA without a profile, and none is held (TS 29.228 6.1.2).
+    ProfileMissing,
+    /// The profile cannot be understood (TS 29.228 Annex E).
+    ProfileUnusable,
+    /// A table is full.
+    Overloaded,
+    /// Our own fault: the answer is of another command.
+    Internal,
+}
+
+impl RegisterReject {
+    /// What the result of a MAA or SAA means, when it is no success.
+    pub(crate) fn of_result(result: CxResult) -> Self {
+        match result {
+            // TS 29.228: the 3GPP results 5xxx and base AUTHORIZATION_REJECTED are about this user.
+            CxResult::Experimental(5000..6000) | CxResult::AUTHORIZATION_REJECTED => Self::HssRefused(result),
+            CxResult::Base(_) | CxResult::Experimental(_) | CxResult::Missing => Self::HssFailed(result),
+        }
+    }
+
+    /// The status code, TS 24.229 5.4.1 in one table. 480 lets the I-CSCF select another S-CSCF
+    /// (TS 24.229 5.3.1.3); 504 says that the HSS itself is silent.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed(_) | Self::BadContactStar => StatusCode::BAD_REQUEST,
+            Self::WrongResponse
+            | Self::TooManyResynchronisations
+            | Self::NetworkRefused
+            | Self::TooManyBindings
+            | Self::AllIdentitiesBarred
+            | Self::HssRefused(_) => StatusCode::FORBIDDEN,
+            Self::UnsupportedExtension => StatusCode::BAD_EXTENSION,
+            Self::IntervalTooBrief { .. } => StatusCode::INTERVAL_TOO_BRIEF,
+            Self::NotBound => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+            Self::UnknownHere | Self::OutOfOrder | Self::Internal => StatusCode::SERVER_INTERNAL_ERROR,
+            Self::HssUnavailable(CxError::Timeout) => StatusCode::SERVER_TIMEOUT,
+            Self::HssFailed(_)
+            | Self::HssUnavailable(CxError::NoPeer | CxError::Overloaded | CxError::Malformed(_))
+            | Self::NoUsableVector(_)
+            | Self::ProfileMissing
+            | Self::ProfileUnusable => StatusCode::TEMPORARILY_UNAVAILABLE,
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The metric label.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::BadContactStar => "bad_contact_star",
+            Self::UnsupportedExtension => "unsupported_extension",
+            Self::UnknownHere => "unknown_here",
+            Self::WrongResponse => "wrong_response",
+            Self::TooManyResynchronisations => "too_many_resynchronisations",
+            Self::NetworkRefused => "network_refused",
+            Self::IntervalTooBrief { .. } => "interval_too_brief",
+            Self::OutOfOrder => "out_of_order",
+            Self::TooManyBindings => "too_many_bindings",
+            Self::NotBound => "not_bound",
+            Self::AllIdentitiesBarred => "all_identities_barred",
+            Self::HssRefused(_) => "hss_refused",
+            Self::HssFailed(_) => "hss_failed",
+            Self::HssUnavailable(_) => "hss_unavailable",
+            Self::NoUsableVector(_) => "no_usable_vector",
+            Self::ProfileMissing => "profile_missing",
+            Self::ProfileUnusable => "profile_unusable",
+            Self::Overloaded => "overloaded",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why another request than REGISTER is refused (TS 24.229 5.4.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RequestReject {
+    /// The Request-URI or a Route cannot be read (RFC 3261 16.3).
+    Malformed(&'static str),
+    /// The Request-URI has a scheme that names no user (RFC 3261 16.3 step 2).
+    UnsupportedScheme,
+    /// A barred identity (TS 24.229 5.4.3.3).
+    Barred,
+    /// The identity has no contact here (TS 24.229 5.4.3.3).
+    NotRegistered,
+    /// The Service-Route token is of no contact (TS 24.229 5.4.3.2).
+    UnknownServiceRoute,
+    /// Originating services are not built yet.
+    OriginatingNotSupported,
+    /// A request within a dialog that leads back to ourselves.
+    NoSuchDialog,
+}
+
+impl RequestReject {
+    /// The status code.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::UnsupportedScheme => StatusCode::UNSUPPORTED_URI_SCHEME,
+            Self::UnknownServiceRoute => StatusCode::FORBIDDEN,
+            Self::Barred => StatusCode::NOT_FOUND,
+            Self::NotRegistered => StatusCode::TEMPORARILY_UNAVAILABLE,
+            Self::OriginatingNotSupported => StatusCode::NOT_IMPLEMENTED,
+            Self::NoSuchDialog => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+        }
+    }
+
+    /// The metric label.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::UnsupportedScheme => "unsupported_scheme",
+            Self::Barred => "barred",
+            Self::NotRegistered => "not_registered",
+            Self::UnknownServiceRoute => "unknown_service_route",
+            Self::OriginatingNotSupported => "originating_not_supported",
+            Self::NoSuchDialog => "no_such_dialog",
+        }
+    }
+}
