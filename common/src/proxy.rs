@@ -10,6 +10,7 @@
 //! * `core`: [`ProxyCore`], the tables and the public calls
 //! * `receive`: what comes in, and what is refused on sight
 //! * `forward`: one request towards one next hop, over several targets
+//! * `cancel`: the end of a forwarded INVITE; `ack`: the ACK to a 2xx
 //! * `relay`: one request towards several next hops; `response_context` picks the best answer
 //! * `next_hop`: RFC 3263; `blacklist`: targets that failed lately
 //! * [`route`]: RFC 3261 16.4 and 16.6 step 6
@@ -22,7 +23,9 @@ use crate::net::{Flow, Interface, ResolvedTarget, Transport};
 use crate::sip::{Request, Response, UriBuf};
 use crate::token::ShardId;
 
+mod ack;
 mod blacklist;
+mod cancel;
 mod core;
 mod forward;
 mod malformed;

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::net::{Destination, Interface, ResolveId, ResolvedTarget, SipOutput, Transmit, Transport};
+use crate::net::{Destination, Interface, ResolveId, ResolvedTarget, SipOutput, Transport};
 use crate::sip::{HeaderName, Method, Request, Response, StatusCode};
 use crate::transaction::key::ServerKey;
-use crate::transaction::layer::{ClientRequest, TAG_STATELESS};
+use crate::transaction::layer::ClientRequest;
 use crate::transaction::{ClientTransactionId, Failure, ServerTransactionId, TimerName};
 
 use super::core::{CoreTimer, ProxyCore, RESOLVE_WAIT, Resolving};
@@ -14,7 +14,7 @@ use super::next_hop::{Attempt, Resolution, attempts};
 use super::{CoreEvent, ForwardFailure, ForwardId, NextHop, route, via};
 
 /// RFC 3261 16.6 step 3: "If the copy does not contain a Max-Forwards header field, add one with 70".
-const MAX_FORWARDS: u8 = 70;
+pub(super) const MAX_FORWARDS: u8 = 70;
 /// What our Via adds to a request, at most, besides the sent-by.
 const VIA_OVERHEAD: usize = 100;
 
@@ -24,21 +24,21 @@ pub(super) struct Forward {
     /// The response context it is a branch of; `None`: the node's own.
     pub(super) relay: Option<ServerTransactionId>,
     /// The server transaction it descends from.
-    parent: Option<ServerTransactionId>,
+    pub(super) parent: Option<ServerTransactionId>,
     /// Ready but for our Via.
-    request: Request,
-    interface: Interface,
+    pub(super) request: Request,
+    pub(super) interface: Interface,
     loop_hash: u64,
     /// What is still untried.
     attempts: VecDeque<Attempt>,
-    stage: Stage,
-    cancel: Cancel,
+    pub(super) stage: Stage,
+    pub(super) cancel: Cancel,
     /// What to report when nothing is left to try.
     failure: ForwardFailure,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Stage {
+pub(super) enum Stage {
     Resolving(ResolveId),
     Trying {
         client: ClientTransactionId,
@@ -51,7 +51,7 @@ enum Stage {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Cancel {
+pub(super) enum Cancel {
     No,
     /// Waits for a provisional response (RFC 3261 9.1).
     Wanted,
@@ -136,7 +136,7 @@ impl ProxyCore {
         }
     }
 
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         now: Instant,
         id: ResolveId,
@@ -244,7 +244,13 @@ impl ProxyCore {
             return;
         };
         if let Stage::Trying { attempt, .. } = forward.stage {
-            self.blacklist.remove(attempt.transport, attempt.remote);
+            match status {
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    self.blacklist.add(now, attempt.transport, attempt.remote);
+                    forward.skip_twins_of(&attempt);
+                }
+                _ => self.blacklist.remove(attempt.transport, attempt.remote),
+            }
         }
         if status.is_provisional() {
             self.on_provisional(now, id, client, response);
@@ -256,13 +262,10 @@ impl ProxyCore {
         // RFC 3263 4.3: a 503 is a failure of the target, not of the next hop.
         if status == StatusCode::SERVICE_UNAVAILABLE
             && forward.cancel == Cancel::No
-            && let Stage::Trying { attempt, .. } = forward.stage
-            && forward.attempts.iter().any(|next| next.remote != attempt.remote)
+            && !forward.attempts.is_empty()
         {
             self.counters.count("ims_sip_failovers_total", "503");
-            self.blacklist.add(now, attempt.transport, attempt.remote);
             self.by_client.remove(&client);
-            forward.skip_twins_of(&attempt);
             self.try_next(now, id);
             return;
         }
@@ -356,82 +359,8 @@ impl ProxyCore {
         }
     }
 
-    /// RFC 3261 16.8: "If the client transaction has received a provisional response, the proxy MUST generate a
-    /// CANCEL request matching that transaction. If not, the proxy MUST behave as if the transaction received a
-    /// 408".
-    pub(super) fn timer_c_fired(&mut self, now: Instant, id: ForwardId) {
-        self.counters.count("ims_sip_timeouts_total", "C");
-        let Some(forward) = self.forwards.get(&id) else {
-            return;
-        };
-        let Stage::Trying { client, .. } = forward.stage else {
-            return;
-        };
-        if !self.layer.is_proceeding(client) {
-            self.give_up(id, client);
-        } else if forward.cancel != Cancel::Sent {
-            self.send_cancel(now, id, client);
-        }
-    }
-
-    /// RFC 3261 9.1: without a final response 64*T1 after the CANCEL, the request is "considered cancelled".
-    pub(super) fn cancel_unanswered(&mut self, id: ForwardId) {
-        let Some(Forward {
-            stage: Stage::Trying { client, .. },
-            ..
-        }) = self.forwards.get(&id)
-        else {
-            return;
-        };
-        let client = *client;
-        self.counters.count("ims_sip_timeouts_total", "cancel");
-        self.give_up(id, client);
-    }
-
-    fn give_up(&mut self, id: ForwardId, client: ClientTransactionId) {
-        self.layer.drop_client(client);
-        self.by_client.remove(&client);
-        self.fail(id, ForwardFailure::Timeout);
-    }
-
-    pub(super) fn cancel_forward(&mut self, now: Instant, id: ForwardId) {
-        let Some(forward) = self.forwards.get_mut(&id) else {
-            return;
-        };
-        if forward.request.method() != Method::Invite || forward.cancel != Cancel::No {
-            return;
-        }
-        match forward.stage {
-            Stage::Resolving(question) => {
-                self.resolving.remove(&question);
-                self.timers.cancel(&CoreTimer::Resolve(question));
-                self.answer_locally(id, StatusCode::REQUEST_TERMINATED);
-            }
-            Stage::Trying { client, .. } if self.layer.is_proceeding(client) => {
-                self.send_cancel(now, id, client)
-            }
-            Stage::Trying { .. } => forward.cancel = Cancel::Wanted,
-            Stage::Accepted | Stage::Over => {}
-        }
-    }
-
-    fn send_cancel(&mut self, now: Instant, id: ForwardId, client: ClientTransactionId) {
-        let Some(forward) = self.forwards.get_mut(&id) else {
-            return;
-        };
-        forward.cancel = Cancel::Sent;
-        let (parent, interface) = (forward.parent, forward.interface);
-        let reasons = parent
-            .map(|parent| self.layer.cancel_reasons(parent))
-            .unwrap_or_default();
-        let wait = self.wire(interface, true).timers.t1_times_64();
-        self.timers.set(CoreTimer::CancelUnanswered(id), now + wait);
-        self.timers.cancel(&CoreTimer::C(id));
-        self.layer.send_cancel(now, client, &reasons);
-    }
-
     /// A final response that stands for one that cannot come.
-    fn answer_locally(&mut self, id: ForwardId, status: StatusCode) {
+    pub(super) fn answer_locally(&mut self, id: ForwardId, status: StatusCode) {
         let tag = self.fresh_token();
         let Some(forward) = self.forwards.get_mut(&id) else {
             return;
@@ -441,7 +370,7 @@ impl ProxyCore {
         self.outcomes.push_back((id, Outcome::Response(response)));
     }
 
-    fn fail(&mut self, id: ForwardId, failure: ForwardFailure) {
+    pub(super) fn fail(&mut self, id: ForwardId, failure: ForwardFailure) {
         if let Some(forward) = self.forwards.get_mut(&id) {
             forward.stage = Stage::Over;
             self.outcomes.push_back((id, Outcome::Failed(failure)));
@@ -475,66 +404,6 @@ impl ProxyCore {
         if let Some(transaction) = self.forwards.remove(&id).and_then(|forward| forward.relay) {
             self.relay_released(transaction, id);
         }
-    }
-
-    /// Sends an ACK to a 2xx on, without a transaction (RFC 3261 16.11): Max-Forwards and Via as for any request.
-    pub fn forward_ack(&mut self, now: Instant, request: Request, hop: NextHop, interface: Interface) {
-        let Some(left) = request
-            .max_forwards()
-            .map_or(Some(MAX_FORWARDS), |hops| hops.checked_sub(1))
-        else {
-            self.counters.count("ims_sip_acks_dropped_total", "max_forwards");
-            return;
-        };
-        let request = request.edit().set(HeaderName::MaxForwards, left).finish_request();
-        let request = route::postprocess(request);
-        match Resolution::of(&hop, &self.config.hosts) {
-            Resolution::Path(attempt) => self.transmit_ack(&request, interface, &attempt),
-            Resolution::Targets(targets) => {
-                let good = attempts(now, interface, &targets, false, &self.blacklist).pop_front();
-                match good {
-                    Some(attempt) => self.transmit_ack(&request, interface, &attempt),
-                    None => self.counters.count("ims_sip_acks_dropped_total", "unresolvable"),
-                }
-            }
-            Resolution::Ask {
-                host,
-                port,
-                transport,
-            } => {
-                let question = ResolveId(self.next_number());
-                self.resolving.insert(
-                    question,
-                    Resolving::Ack {
-                        request: Box::new(request),
-                        interface,
-                    },
-                );
-                self.ask(now, question, host, port, transport);
-            }
-            Resolution::Impossible => self.counters.count("ims_sip_acks_dropped_total", "unresolvable"),
-        }
-        self.pump(now);
-    }
-
-    fn transmit_ack(&mut self, request: &Request, interface: Interface, attempt: &Attempt) {
-        let branch_token = self.fresh_token();
-        let Some(config) = self.interface(interface) else {
-            return;
-        };
-        let branch = via::branch(&branch_token, via::loop_hash(request));
-        let value = via::value(attempt.transport, &config.sent_by, &branch);
-        let bytes = request
-            .edit()
-            .push_front(HeaderName::Via, value)
-            .finish_request()
-            .bytes()
-            .clone();
-        self.outputs.push_back(SipOutput::Transmit(Transmit {
-            bytes,
-            destination: attempt.destination,
-            tag: TAG_STATELESS,
-        }));
     }
 }
 

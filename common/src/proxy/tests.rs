@@ -21,6 +21,7 @@ mod forwarding;
 mod refusals;
 mod relaying;
 mod response_routing;
+mod swarm;
 
 /// Where our core listens on Mw.
 const HERE: &str = "192.0.2.1:5060";

@@ -1,0 +1,187 @@
+//! Machine: the client side of the transaction layer (RFC 3261 17.1).
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::net::{Destination, Flow, SendTag, Transmit};
+use crate::sip::{Method, Response};
+use crate::transaction::invite_client::InviteClient;
+use crate::transaction::key::ClientKey;
+use crate::transaction::non_invite_client::NonInviteClient;
+use crate::transaction::{Action, Actions, Class, ClientTransactionId, TimerName, wire};
+
+use super::{
+    ClientMachine, ClientRequest, ClientTransaction, Side, TAG_CLIENT, TransactionEvent, TransactionLayer,
+};
+
+impl TransactionLayer {
+    pub(crate) fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Starts a client transaction.
+    pub(crate) fn send_request(&mut self, now: Instant, request: ClientRequest) -> ClientTransactionId {
+        let id = ClientTransactionId(self.next_id());
+        let ClientRequest {
+            bytes,
+            branch,
+            method,
+            invite,
+            destination,
+            wire,
+        } = request;
+        let (machine, actions) = match method {
+            Method::Invite => {
+                let (machine, actions) = InviteClient::start(&wire);
+                (ClientMachine::Invite(machine), actions)
+            }
+            _ => {
+                let (machine, actions) = NonInviteClient::start(&wire);
+                (ClientMachine::NonInvite(machine), actions)
+            }
+        };
+        let key = ClientKey::new(branch.as_bytes(), method);
+        self.by_client_key.insert(key.clone(), id);
+        self.clients.insert(
+            id,
+            ClientTransaction {
+                key,
+                machine,
+                wire,
+                bytes,
+                invite,
+                destination,
+            },
+        );
+        self.perform_client(now, id, actions, None);
+        id
+    }
+
+    /// Gives a response to its client transaction; false when there is none (RFC 6026 8.2: it goes nowhere).
+    pub(crate) fn receive_response(&mut self, now: Instant, response: Response, flow: &Flow) -> bool {
+        let Some(id) = ClientKey::of(&response).and_then(|key| self.by_client_key.get(&key).copied()) else {
+            return false;
+        };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return false;
+        };
+        let interface = match client.destination {
+            Destination::Flow(flow) => flow.interface,
+            Destination::Address { interface, .. } => interface,
+        };
+        if interface != flow.interface {
+            return false;
+        }
+        let class = Class::of(response.status().as_u16());
+        let actions = match &mut client.machine {
+            ClientMachine::Invite(machine) => machine.on_response(&client.wire, class),
+            ClientMachine::NonInvite(machine) => machine.on_response(&client.wire, class),
+        };
+        if !actions.contains(&Action::Pass) {
+            self.counters
+                .count("ims_sip_retransmissions_total", "response_received");
+        }
+        self.perform_client(now, id, actions, Some(response));
+        true
+    }
+
+    /// The CANCEL of a client transaction that is proceeding, as its own transaction (RFC 3261 9.1).
+    pub(crate) fn send_cancel(&mut self, now: Instant, id: ClientTransactionId, reasons: &[Bytes]) {
+        let Some(client) = self.clients.get(&id) else {
+            return;
+        };
+        let Some(invite) = &client.invite else {
+            return;
+        };
+        let Some(branch) = invite
+            .top_via()
+            .ok()
+            .and_then(|via| via.branch().map(<[u8]>::to_vec))
+        else {
+            return;
+        };
+        let request = ClientRequest {
+            bytes: wire::cancel(invite, reasons),
+            branch: String::from_utf8_lossy(&branch).into_owned(),
+            method: Method::Cancel,
+            invite: None,
+            destination: client.destination,
+            wire: client.wire,
+        };
+        self.send_request(now, request);
+    }
+
+    /// Whether a CANCEL may be sent now.
+    pub(crate) fn is_proceeding(&self, id: ClientTransactionId) -> bool {
+        self.clients.get(&id).is_some_and(|client| match client.machine {
+            ClientMachine::Invite(machine) => machine.is_proceeding(),
+            ClientMachine::NonInvite(_) => false,
+        })
+    }
+
+    /// Forgets a client transaction whose answer nobody waits for any more.
+    pub(crate) fn drop_client(&mut self, id: ClientTransactionId) {
+        self.remove_client(id);
+    }
+
+    pub(super) fn perform_client(
+        &mut self,
+        now: Instant,
+        id: ClientTransactionId,
+        actions: Actions,
+        response: Option<Response>,
+    ) {
+        for action in actions {
+            match action {
+                Action::Send => self.transmit_request(id, None),
+                Action::Ack => self.transmit_request(id, response.as_ref()),
+                Action::Set(name, after) => self.timers.set((Side::Client(id), name), now + after),
+                Action::Stop(name) => self.timers.cancel(&(Side::Client(id), name)),
+                Action::Pass => {
+                    if let Some(response) = response.clone() {
+                        self.events
+                            .push_back(TransactionEvent::Response { client: id, response });
+                    }
+                }
+                Action::Inform(failure) => {
+                    self.events
+                        .push_back(TransactionEvent::ClientFailed { client: id, failure });
+                }
+                Action::Terminate => {
+                    self.remove_client(id);
+                    self.events
+                        .push_back(TransactionEvent::ClientTerminated { client: id });
+                }
+                Action::Trying => unreachable!("only server transactions send 100"),
+            }
+        }
+    }
+
+    /// Transmits the request of a client transaction, or the ACK to `response`.
+    fn transmit_request(&mut self, id: ClientTransactionId, response: Option<&Response>) {
+        let Some(client) = self.clients.get(&id) else {
+            return;
+        };
+        let bytes = match (response, &client.invite) {
+            (Some(response), Some(invite)) => wire::ack(invite, response),
+            _ => client.bytes.clone(),
+        };
+        let tag = SendTag(id.0 << 2 | TAG_CLIENT);
+        self.transmits.push_back(Transmit {
+            bytes,
+            destination: client.destination,
+            tag,
+        });
+    }
+
+    fn remove_client(&mut self, id: ClientTransactionId) {
+        let Some(client) = self.clients.remove(&id) else {
+            return;
+        };
+        self.by_client_key.remove(&client.key);
+        for name in [TimerName::A, TimerName::B, TimerName::E, TimerName::F] {
+            self.timers.cancel(&(Side::Client(id), name));
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Machine: the server side of the transaction layer (RFC 3261 17.2).
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::net::{Flow, SendTag, Transmit};
+use crate::sip::{HeaderName, Method, Request, Response, StatusCode};
+use crate::transaction::invite_server::InviteServer;
+use crate::transaction::key::{ServerKey, filed_method};
+use crate::transaction::non_invite_server::NonInviteServer;
+use crate::transaction::response_route::ResponseRoute;
+use crate::transaction::{Action, Actions, Class, Failure, ServerTransactionId, TimerName, Wire};
+
+use super::{Incoming, ServerMachine, ServerTransaction, Side, TAG_SERVER, TransactionLayer};
+
+impl TransactionLayer {
+    pub(crate) fn server_count(&self) -> usize {
+        self.servers.len()
+    }
+
+    pub(crate) fn server(&self, id: ServerTransactionId) -> Option<&ServerTransaction> {
+        self.servers.get(&id)
+    }
+
+    /// Whether the transaction runs and its final response is still owed.
+    pub(crate) fn awaits_final(&self, id: ServerTransactionId) -> bool {
+        self.servers.get(&id).is_some_and(|server| match server.machine {
+            ServerMachine::Invite(machine) => machine.awaits_final(),
+            ServerMachine::NonInvite(machine) => machine.awaits_final(),
+        })
+    }
+
+    /// Matches a request with the running transactions (RFC 3261 17.2.3).
+    pub(crate) fn receive_request(&mut self, now: Instant, request: &Request) -> Incoming {
+        let Some(key) = ServerKey::of(request) else {
+            return Incoming::Unusable;
+        };
+        let method = request.method();
+        match self.find(&key, &filed_method(method.clone())) {
+            Some(id) if method == Method::Ack => self.receive_ack(now, id),
+            None if method == Method::Ack => Incoming::Ack,
+            Some(id) => {
+                self.counters
+                    .count("ims_sip_retransmissions_total", "request_received");
+                let Some(server) = self.servers.get(&id) else {
+                    return Incoming::Absorbed;
+                };
+                let actions = match server.machine {
+                    ServerMachine::Invite(machine) => machine.on_request(),
+                    ServerMachine::NonInvite(machine) => machine.on_request(),
+                };
+                self.perform_server(now, id, actions);
+                Incoming::Absorbed
+            }
+            None => Incoming::New(key),
+        }
+    }
+
+    fn receive_ack(&mut self, now: Instant, id: ServerTransactionId) -> Incoming {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return Incoming::Absorbed;
+        };
+        let actions = match &mut server.machine {
+            ServerMachine::Invite(machine) => machine.on_ack(&server.wire),
+            ServerMachine::NonInvite(_) => Actions::new(),
+        };
+        let passes = actions.contains(&Action::Pass);
+        self.perform_server(now, id, actions);
+        if passes { Incoming::Ack } else { Incoming::Absorbed }
+    }
+
+    /// The transaction of this key and method.
+    pub(crate) fn find(&self, key: &ServerKey, method: &Method) -> Option<ServerTransactionId> {
+        let filed = self.by_server_key.get(key)?;
+        filed.iter().find(|(filed, _)| filed == method).map(|(_, id)| *id)
+    }
+
+    /// A transaction of this key that a CANCEL may mean, of whatever method.
+    pub(crate) fn find_cancellable(&self, key: &ServerKey) -> Option<ServerTransactionId> {
+        let filed = self.by_server_key.get(key)?;
+        filed
+            .iter()
+            .find(|(method, _)| *method != Method::Cancel)
+            .map(|(_, id)| *id)
+    }
+
+    /// Starts a server transaction.
+    pub(crate) fn open_server(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        request: Request,
+        flow: Flow,
+        wire: Wire,
+        loop_hash: u64,
+    ) -> ServerTransactionId {
+        let id = ServerTransactionId(self.next_id());
+        let method = request.method();
+        let (machine, actions) = match method {
+            Method::Invite => {
+                let (machine, actions) = InviteServer::start(&wire);
+                (ServerMachine::Invite(machine), actions)
+            }
+            _ => {
+                let (machine, actions) = NonInviteServer::start(&wire);
+                (ServerMachine::NonInvite(machine), actions)
+            }
+        };
+        self.by_server_key
+            .entry(key.clone())
+            .or_default()
+            .push((method, id));
+        let route = ResponseRoute::of(&request, &flow);
+        let cancel_reasons = Vec::new();
+        let server = ServerTransaction {
+            key,
+            machine,
+            wire,
+            route,
+            last: None,
+            request,
+            flow,
+            loop_hash,
+            cancel_reasons,
+        };
+        self.servers.insert(id, server);
+        self.perform_server(now, id, actions);
+        id
+    }
+
+    /// Sends a response of the transaction user; false when the machine does not let it out.
+    pub(crate) fn respond(&mut self, now: Instant, id: ServerTransactionId, response: &Response) -> bool {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return false;
+        };
+        let class = Class::of(response.status().as_u16());
+        let actions = match &mut server.machine {
+            ServerMachine::Invite(machine) => machine.on_response(&server.wire, class),
+            ServerMachine::NonInvite(machine) => machine.on_response(&server.wire, class),
+        };
+        let sends = actions.contains(&Action::Send);
+        if sends {
+            server.last = Some(response.bytes().clone());
+        }
+        self.perform_server(now, id, actions);
+        sends
+    }
+
+    pub(crate) fn set_cancel_reasons(&mut self, id: ServerTransactionId, reasons: Vec<Bytes>) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.cancel_reasons = reasons;
+        }
+    }
+
+    pub(crate) fn cancel_reasons(&self, id: ServerTransactionId) -> Vec<Bytes> {
+        self.servers
+            .get(&id)
+            .map(|server| server.cancel_reasons.clone())
+            .unwrap_or_default()
+    }
+
+    /// Forgets a server transaction without an answer (RFC 4320 4.2).
+    pub(crate) fn abandon(&mut self, id: ServerTransactionId) {
+        self.remove_server(id);
+    }
+
+    pub(super) fn server_send_failed(&mut self, now: Instant, id: ServerTransactionId) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        // RFC 3261 18.2.2: if the connection is gone, one to the received address and the sent-by port.
+        if let Some(fallback) = server.route.fallback.take() {
+            server.route.first = fallback;
+            self.transmit_last(id);
+            return;
+        }
+        let actions = match &mut server.machine {
+            ServerMachine::Invite(machine) => machine.on_transport_error(),
+            ServerMachine::NonInvite(machine) => machine.on_transport_error(),
+        };
+        self.perform_server(now, id, actions);
+    }
+
+    pub(super) fn perform_server(&mut self, now: Instant, id: ServerTransactionId, actions: Actions) {
+        for action in actions {
+            match action {
+                Action::Send => self.transmit_last(id),
+                Action::Trying => self.send_trying(id),
+                Action::Set(name, after) => self.timers.set((Side::Server(id), name), now + after),
+                Action::Stop(name) => self.timers.cancel(&(Side::Server(id), name)),
+                Action::Inform(Failure::Timeout) => self.counters.count("ims_sip_timeouts_total", "H"),
+                Action::Inform(Failure::Transport) => {
+                    self.counters.count("ims_sip_send_failures_total", "response")
+                }
+                Action::Terminate => self.remove_server(id),
+                // The caller of the machine looks at it.
+                Action::Pass => {}
+                Action::Ack => unreachable!("only INVITE client transactions acknowledge"),
+            }
+        }
+    }
+
+    fn transmit_last(&mut self, id: ServerTransactionId) {
+        let Some((bytes, destination)) = self
+            .servers
+            .get(&id)
+            .and_then(|server| Some((server.last.clone()?, server.route.first)))
+        else {
+            return;
+        };
+        self.transmits.push_back(Transmit {
+            bytes,
+            destination,
+            tag: SendTag(id.0 << 2 | TAG_SERVER),
+        });
+    }
+
+    /// RFC 3261 8.2.6.1: the 100 has no To tag of ours, and the Timestamp of the request.
+    fn send_trying(&mut self, id: ServerTransactionId) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        let mut reply = server.request.reply(StatusCode::TRYING);
+        if let Some(timestamp) = server.request.header(HeaderName::Timestamp) {
+            reply = reply.header(HeaderName::Timestamp, String::from_utf8_lossy(timestamp));
+        }
+        server.last = Some(reply.finish().bytes().clone());
+        self.transmit_last(id);
+    }
+
+    fn remove_server(&mut self, id: ServerTransactionId) {
+        let Some(server) = self.servers.remove(&id) else {
+            return;
+        };
+        if let Some(filed) = self.by_server_key.get_mut(&server.key) {
+            filed.retain(|(_, filed)| *filed != id);
+            if filed.is_empty() {
+                self.by_server_key.remove(&server.key);
+            }
+        }
+        for name in [TimerName::Trying, TimerName::G, TimerName::H] {
+            self.timers.cancel(&(Side::Server(id), name));
+        }
+    }
+}
