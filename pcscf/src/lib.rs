@@ -2,7 +2,7 @@
 //!
 //! * [`config`]: the file and what it becomes
 //! * [`node`]: [`Pcscf`], the one node
-//! * `register`: REGISTER; `originating`, `terminating`: all else
+//! * `register`: REGISTER; `originating`, `terminating`, `passage`: all else
 //! * `trust_boundary`, `ue_challenge`: what a message loses and gains on the border
 //! * `contacts`: who is registered behind which flow; `entry_points`: the I-CSCFs to try
 //! * `reject`: refusals and their status codes
@@ -12,6 +12,7 @@ mod contacts;
 mod entry_points;
 pub mod node;
 mod originating;
+mod passage;
 mod register;
 mod reject;
 mod terminating;

@@ -11,6 +11,7 @@ use tracing::info;
 
 use crate::config::UnregisteredRequests;
 use crate::contacts::ContactTable;
+use crate::passage::Passages;
 use crate::register::AwaitRegisterAnswer;
 use crate::reject::Reject;
 
@@ -68,6 +69,7 @@ pub struct Pcscf {
     pub(crate) settings: Settings,
     pub(crate) contacts: ContactTable,
     pub(crate) registers: BTreeMap<ForwardId, AwaitRegisterAnswer>,
+    pub(crate) passages: Passages,
     pub(crate) counters: Counters,
     phase: Phase,
 }
@@ -79,6 +81,7 @@ impl Pcscf {
             settings,
             contacts,
             registers: BTreeMap::new(),
+            passages: Passages::default(),
             counters: Counters::default(),
             phase: Phase::Serving,
         }
@@ -132,10 +135,15 @@ impl Pcscf {
                 flow,
             } => self.on_request(now, transaction, request, flow),
             CoreEvent::Ack { request, flow } => self.on_ack(now, &request, flow),
-            CoreEvent::Response { forward, response } => self.on_register_response(now, forward, response),
-            CoreEvent::Failed { forward, cause } => self.on_register_failed(now, forward, cause),
-            // Only REGISTERs are forwarded outside of the core's own relaying, and those have no CANCEL.
-            CoreEvent::Cancelled { .. } => {}
+            CoreEvent::Response { forward, response } => match self.registers.remove(&forward) {
+                Some(procedure) => self.on_register_response(now, forward, procedure, response),
+                None => self.on_passage_response(now, forward, &response),
+            },
+            CoreEvent::Failed { forward, cause } => match self.registers.remove(&forward) {
+                Some(procedure) => self.on_register_failed(now, procedure, cause),
+                None => self.on_passage_failed(now, forward, cause),
+            },
+            CoreEvent::Cancelled { transaction } => self.on_cancelled(now, transaction),
         }
     }
 
@@ -200,6 +208,7 @@ impl Node for Pcscf {
                 self.counters.count("ims_pcscf_register_total", "expired");
             }
         }
+        self.passages.expire(now);
         self.core.handle_timeout(now);
         self.drain_events(now);
     }
@@ -216,13 +225,15 @@ impl Node for Pcscf {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        earliest(self.core.poll_timeout(), self.contacts.poll_timeout())
+        let tables = earliest(self.contacts.poll_timeout(), self.passages.poll_timeout());
+        earliest(self.core.poll_timeout(), tables)
     }
 
     fn metrics(&self, out: &mut Metrics) {
         self.core.export_metrics(out);
         self.counters.export(out);
         out.gauge("ims_pcscf_contacts", &[], self.contacts.len() as u64);
+        out.gauge("ims_pcscf_requests_pending", &[], self.passages.len() as u64);
         out.gauge("ims_pcscf_registers_pending", &[], self.registers.len() as u64);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ims_common::identity::Impu;
 use ims_common::net::{Flow, Interface};
-use ims_common::proxy::{NextHop, NextHopTarget, ServerTransactionId};
+use ims_common::proxy::{NextHop, ServerTransactionId};
 use ims_common::sip::{HeaderName, Method, Request, UriBuf};
 use tracing::info;
 
@@ -38,9 +38,7 @@ impl Pcscf {
             Ok((request, hop)) => {
                 self.counters.count("ims_pcscf_originating_total", "forwarded");
                 info!(procedure = "originating", method = %request.method(), "request forwarded to the home network");
-                let target = NextHopTarget::unchanged(hop);
-                self.core
-                    .relay(now, transaction, request, vec![target], Interface::Mw);
+                self.pass_on(now, transaction, request, hop, Interface::Mw);
             }
             Err(Reject::NotRegistered)
                 if self.settings.unregistered_requests == UnregisteredRequests::Drop =>

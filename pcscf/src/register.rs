@@ -138,18 +138,26 @@ impl Pcscf {
     }
 
     /// An entry point is silent or out of reach.
-    pub(crate) fn on_register_failed(&mut self, now: Instant, forward: ForwardId, cause: ForwardFailure) {
-        if let Some(procedure) = self.registers.remove(&forward) {
-            info!(procedure = "register", ?cause, "entry point does not answer");
-            self.ask_entry_point(now, procedure);
-        }
+    pub(crate) fn on_register_failed(
+        &mut self,
+        now: Instant,
+        procedure: AwaitRegisterAnswer,
+        cause: ForwardFailure,
+    ) {
+        info!(procedure = "register", ?cause, "entry point does not answer");
+        self.counters
+            .count("ims_pcscf_register_total", "entry-point-silent");
+        self.ask_entry_point(now, procedure);
     }
 
     /// An answer from the home network.
-    pub(crate) fn on_register_response(&mut self, now: Instant, forward: ForwardId, response: Response) {
-        let Some(mut procedure) = self.registers.remove(&forward) else {
-            return;
-        };
+    pub(crate) fn on_register_response(
+        &mut self,
+        now: Instant,
+        forward: ForwardId,
+        mut procedure: AwaitRegisterAnswer,
+        response: Response,
+    ) {
         if response.status().is_provisional() {
             let towards_ue = response_towards_ue(&response);
             self.core.respond(now, procedure.transaction, towards_ue);

@@ -20,6 +20,12 @@ pub(crate) enum Reject {
     NotRegistered,
     /// A request towards a contact that is not, or no more, registered here. TS 24.229 5.2.6.4.
     UnknownFlowToken,
+    /// Nobody answers in time. RFC 3261 16.8; a request that is no INVITE gets no 408 (RFC 4320 4.2).
+    Silence,
+    /// The flow to the UE is gone. RFC 5626 5.3.1.
+    FlowFailed,
+    /// The next hop of the home network cannot be reached. RFC 3261 16.9.
+    HomeUnreachable,
     /// A UE that would reach us through no Service-Route has nowhere to go. TS 24.229 5.2.6.3.
     NoServiceRoute,
 }
@@ -30,10 +36,11 @@ impl Reject {
         match self {
             Self::MalformedAuthorization | Self::MalformedContact => StatusCode::BAD_REQUEST,
             Self::ContactsFull => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoEntryPoint => StatusCode::SERVER_TIMEOUT,
+            Self::NoEntryPoint | Self::HomeUnreachable => StatusCode::SERVER_TIMEOUT,
+            Self::Silence => StatusCode::REQUEST_TIMEOUT,
             Self::RegisterOnMw | Self::NotRegistered | Self::NoServiceRoute => StatusCode::FORBIDDEN,
             // RFC 5626 5.3: the flow is gone; the S-CSCF may try another contact.
-            Self::UnknownFlowToken => StatusCode::FLOW_FAILED,
+            Self::UnknownFlowToken | Self::FlowFailed => StatusCode::FLOW_FAILED,
         }
     }
 
@@ -48,6 +55,9 @@ impl Reject {
             Self::NotRegistered => "not-registered",
             Self::UnknownFlowToken => "unknown-flow-token",
             Self::NoServiceRoute => "no-service-route",
+            Self::Silence => "silence",
+            Self::FlowFailed => "flow-failed",
+            Self::HomeUnreachable => "home-unreachable",
         }
     }
 }

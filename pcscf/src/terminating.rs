@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ims_common::net::Interface;
-use ims_common::proxy::{NextHop, NextHopTarget, ServerTransactionId};
+use ims_common::proxy::{NextHop, ServerTransactionId};
 use ims_common::sip::{HeaderName, Request};
 use tracing::info;
 
@@ -24,9 +24,7 @@ impl Pcscf {
             Ok((request, hop)) => {
                 self.counters.count("ims_pcscf_terminating_total", "forwarded");
                 info!(procedure = "terminating", method = %request.method(), "request forwarded to the UE");
-                let target = NextHopTarget::unchanged(hop);
-                self.core
-                    .relay(now, transaction, request, vec![target], Interface::Gm);
+                self.pass_on(now, transaction, request, hop, Interface::Gm);
             }
             Err(reject) => self.refuse(now, transaction, request, reject),
         }

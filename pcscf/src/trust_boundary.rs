@@ -140,11 +140,19 @@ pub(crate) fn register_towards_home(request: &Request, marks: &RegisterMarks) ->
 
 /// A request of a UE without what only the network may say (TS 24.229 4.4, 5.2.1).
 pub(crate) fn keep_to_the_ues_own(request: &Request) -> Edit<'_> {
-    let mut edit = request.edit();
+    without_the_networks_words(request.edit(), request)
+}
+
+/// A response of a UE without what only the network may say (TS 24.229 4.4, 5.2.1).
+pub(crate) fn response_towards_home(response: &Response) -> Response {
+    without_the_networks_words(response.edit(), response).finish_response()
+}
+
+fn without_the_networks_words<'a>(mut edit: Edit<'a>, message: &Message) -> Edit<'a> {
     for name in NOT_FROM_A_UE {
         edit = edit.remove(name);
     }
-    if let Some(kept) = access_network_info_of_the_ue(request) {
+    if let Some(kept) = access_network_info_of_the_ue(message) {
         edit = edit.remove(HeaderName::PAccessNetworkInfo);
         for value in kept {
             edit = edit.append(HeaderName::PAccessNetworkInfo, value);

@@ -159,3 +159,71 @@ fn a_dialog_comes_back_through_both_sides() {
     let (destination, _) = bench.next();
     assert_eq!(remote(&destination), UE.parse().unwrap());
 }
+
+#[test]
+fn answers_lose_on_the_border_what_the_other_side_may_not_say_or_see() {
+    let (mut bench, path) = registered();
+    bench.ue_says(&message("MESSAGE", "tel:+15550002", ""));
+    let sent = bench.request();
+    bench.home_answers(&sent, 200, "P-Charging-Vector: icid-value=secret\r\n");
+    let (destination, answered) = bench.next();
+    assert_eq!(remote(&destination), UE.parse().unwrap());
+    let SipMessage::Response(answered) = answered else {
+        panic!("a request");
+    };
+    assert!(!text(&answered).contains("secret"), "{}", text(&answered));
+    let further = format!("Route: {path}\r\n");
+    let request =
+        message("MESSAGE", CONTACT, &further).replace(&format!("UDP {UE}"), &format!("UDP {SCSCF}"));
+    bench.receive(
+        mw_flow(SCSCF),
+        &request.replace("m1@ue", "m2@ue").replace("z9hG4bKm", "z9hG4bKn"),
+    );
+    let sent = bench.request();
+    let forged =
+        "P-Asserted-Identity: <sip:forged@home.test>\r\nP-Access-Network-Info: x;network-provided\r\n";
+    bench.ue_says(&super::answer(&sent, 200, forged));
+    let answered = bench.response();
+    assert_eq!(answered.status().as_u16(), 200);
+    assert!(!text(&answered).contains("forged"), "{}", text(&answered));
+    assert!(
+        !text(&answered).contains("network-provided"),
+        "{}",
+        text(&answered)
+    );
+}
+
+#[test]
+fn an_invite_is_cancelled_all_the_way_and_a_late_second_2xx_still_passes() {
+    let (mut bench, _) = registered();
+    let contact = "Contact: <sip:u@127.0.1.10>\r\n";
+    bench.ue_says(&message("INVITE", "tel:+15550002", contact));
+    let (_, first) = bench.next();
+    let sent = match first {
+        SipMessage::Request(request) => request,
+        SipMessage::Response(trying) => {
+            assert_eq!(trying.status().as_u16(), 100);
+            bench.request()
+        }
+    };
+    bench.flush();
+    bench.home_answers(&sent, 180, contact);
+    assert_eq!(bench.response().status().as_u16(), 180);
+    bench.ue_says(&message("CANCEL", "tel:+15550002", "").replace("z9hG4bKmCANCEL", "z9hG4bKmINVITE"));
+    let mut methods = Vec::new();
+    while !bench.is_quiet() {
+        methods.push(match bench.next().1 {
+            SipMessage::Request(request) => request.method().to_string(),
+            SipMessage::Response(response) => response.status().as_u16().to_string(),
+        });
+    }
+    methods.sort();
+    assert_eq!(methods, ["200", "CANCEL"]);
+    for _ in 0..2 {
+        bench.home_answers(&sent, 200, contact);
+        assert_eq!(bench.response().status().as_u16(), 200);
+    }
+    bench.advance(std::time::Duration::from_secs(200));
+    bench.flush();
+    assert_eq!(bench.node.passages.len(), 0);
+}
