@@ -326,3 +326,36 @@ fn metrics_tell_requests_by_method() {
     assert_eq!(metrics.sum("ims_sip_requests_total", &[("method", "other")]), 1);
     assert_eq!(metrics.sum("ims_sip_transactions", &[("side", "server")]), 2);
 }
+
+/// The same request as an element of RFC 2543 would send it: no magic cookie.
+fn old(method: &str, to_tag: &str) -> String {
+    request(method, "1", &[]).replace("z9hG4bK1", "1").replace(
+        "To: <sip:bob@home.example>",
+        &format!("To: <sip:bob@home.example>{to_tag}"),
+    )
+}
+
+#[test]
+fn requests_without_the_magic_cookie_are_matched_by_the_rules_of_rfc_2543() {
+    let mut bench = Bench::new();
+    let (transaction, _) = bench.receive_new(&old("INVITE", ""));
+    bench.receive(udp(UPSTREAM), &old("INVITE", ""));
+    assert!(bench.events().is_empty(), "a retransmission");
+    bench.core.reject(bench.now, transaction, StatusCode::FORBIDDEN);
+    bench.sent();
+    bench.receive(udp(UPSTREAM), &old("ACK", ";tag=whatever"));
+    assert!(bench.events().is_empty(), "the ACK is hop by hop");
+    bench.advance(secs(6));
+    assert!(bench.core.is_idle());
+    bench.receive_new(&old("INVITE", "").replace("CSeq: 1", "CSeq: 2"));
+}
+
+#[test]
+fn same_branch_of_another_sent_by_is_another_transaction() {
+    let mut bench = Bench::new();
+    let text = request("MESSAGE", "1", &[]).replace("192.0.2.100:5060", "UE.example:5060");
+    bench.receive_new(&text);
+    bench.receive(udp(UPSTREAM), &text.replace("UE.example", "ue.EXAMPLE"));
+    assert!(bench.events().is_empty(), "hosts have no case");
+    bench.receive_new(&text.replace("UE.example:5060", "ue.example:5061"));
+}
