@@ -9,7 +9,7 @@ use super::message::Message;
 use super::method::Method;
 use super::name::HeaderName;
 use super::request::{Request, Response};
-use super::scan::{HeaderIndex, HeaderSpan, Scanned, StartLine, narrow};
+use super::scan::{HeaderIndex, HeaderSpan, Scanned, StartLine, narrow, scrub};
 use super::status::StatusCode;
 use super::text::{self, put_bytes, put_display};
 
@@ -220,8 +220,11 @@ impl Printer {
         }
     }
 
-    /// Trims what was printed, as a scan would, and ends the line.
+    /// Trims and cleans what was printed, so that a scan takes it, and ends the line.
     fn end(&mut self, mut span: HeaderSpan) -> usize {
+        if let Some(printed) = self.out.get_mut(span.value_start as usize..) {
+            scrub(printed);
+        }
         let value = text::after(&self.out, span.value_start as usize);
         let left = value.len() - text::trim_start(value).len();
         let length = text::trim(value).len();

@@ -314,6 +314,16 @@ fn check_controls(bytes: &[u8], start_line_end: usize, headers: &HeaderIndex) ->
     Ok(())
 }
 
+/// Makes spaces of the control characters of a value, unless all are where they may be.
+pub(crate) fn scrub(value: &mut [u8]) {
+    if is_clean(value, 0) || value_is_clean(value) {
+        return;
+    }
+    for byte in value.iter_mut().filter(|b| b.is_ascii_control() && **b != b'\t') {
+        *byte = b' ';
+    }
+}
+
 fn value_is_clean(value: &[u8]) -> bool {
     let mut quoted = false;
     let mut at = 0;

@@ -16,7 +16,7 @@ fn register(uri: &str, via: &str) -> String {
 const VIA: &str = "[2001:db8::9:1];branch=z9hG4bKas3-111";
 
 fn v6(text: &str) -> Ipv6Addr {
-    text.parse().unwrap()
+    text.parse().expect("an IPv6 address")
 }
 
 /// RFC 5118 4.1
