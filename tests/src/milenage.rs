@@ -3,10 +3,10 @@
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use ims_common::aka::{AuthVector, Auts, Secret};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A sequence number of 48 bits: SEQ of 43 bits, then IND of 5 bits (TS 33.102 C.1.1.1, C.3).
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct Sqn(u64);
 

@@ -538,7 +538,7 @@ const fn is_message(input: &NetInput) -> bool {
     clippy::disallowed_methods,
     reason = "an Instant cannot be made in any other way; virtual time only adds to it"
 )]
-fn epoch() -> Instant {
+pub(crate) fn epoch() -> Instant {
     Instant::now()
 }
 

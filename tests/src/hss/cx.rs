@@ -1,21 +1,21 @@
 //! Testkit: what an HSS answers on Cx, and what it remembers (TS 29.228 6.1 to 6.3).
 
+mod assignment;
+mod authentication;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use hss_client::cx::{
-    AuthItem, AuthScheme, CxAnswer, CxRequest, CxResult, DeregistrationReason, DigestHa1, Lia, Lir, Maa, Mar,
-    Ppr, ReasonCode, Rtr, Saa, Sar, ServerAssignmentType, ServerCapabilities, Uaa, Uar,
-    UserAuthorizationType,
+    CxAnswer, CxRequest, CxResult, DeregistrationReason, Lia, Lir, Ppr, ReasonCode, Rtr, ServerCapabilities,
+    Uaa, Uar, UserAuthorizationType,
 };
 use hss_client::user_data::ServiceProfile;
-use ims_common::aka::{Auts, DigestHash};
 use ims_common::identity::{Impi, Impu};
-use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::profile_xml;
-use super::subscribers::{Authentication, Subscriber};
+use super::subscribers::Subscriber;
 
 /// Who sent a request: the Diameter identity of a CSCF.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -297,237 +297,6 @@ impl Subscribers {
         }
     }
 
-    /// TS 29.228 6.3.1.
-    fn on_mar(&mut self, mar: &Mar, from: &DiameterClient) -> Maa {
-        let refuse = |result| Maa {
-            result,
-            ..Maa::default()
-        };
-        let place = match self.check(&mar.user_name, &mar.public_identity) {
-            Ok(place) => place,
-            Err(result) => return refuse(result),
-        };
-        let item = match self.auth_item(place.subscriber, mar) {
-            Ok(item) => item,
-            Err(result) => return refuse(result),
-        };
-        // The S-CSCF that challenges becomes the one that serves; the identity is now being authenticated.
-        self.assign(place.subscriber, &mar.server_name, from);
-        let state = self.states.entry(mar.public_identity.clone()).or_default();
-        state.auth_pending.insert(mar.user_name.clone());
-        Maa {
-            result: CxResult::SUCCESS,
-            user_name: Some(mar.user_name.clone()),
-            items: vec![item],
-            ..Maa::default()
-        }
-    }
-
-    fn auth_item(&mut self, index: usize, mar: &Mar) -> Result<AuthItem, CxResult> {
-        let breaks_mac = self.breaks_mac;
-        let rand: [u8; 16] = self.rng.random();
-        let subscriber = &mut self.subscribers[index];
-        let milenage = subscriber.milenage();
-        let is_digest = matches!(subscriber.authentication, Authentication::Digest { .. });
-        let fits = match mar.scheme {
-            AuthScheme::DigestAkaV1Md5 | AuthScheme::DigestAkaV2Sha256 => !is_digest,
-            AuthScheme::SipDigest => is_digest,
-            AuthScheme::Unknown => true,
-            AuthScheme::Other(_) => false,
-        };
-        if !fits {
-            return Err(CxResult::AUTH_SCHEME_NOT_SUPPORTED);
-        }
-        match &mut subscriber.authentication {
-            Authentication::Aka { amf, sqn, .. } => {
-                if let Some(authorization) = &mar.authorization {
-                    // TS 33.102 6.3.5: SQN_HE follows SQN_MS only when MAC-S is right.
-                    *sqn = rand_and_auts(authorization)
-                        .ok_or(CxResult::Base(5004))
-                        .and_then(|(rand, auts)| {
-                            milenage.open_auts(&rand, &auts).ok_or(CxResult::UNABLE_TO_COMPLY)
-                        })?;
-                }
-                *sqn = sqn.next();
-                let mut vector = milenage.vector(rand, *sqn, *amf);
-                vector.autn[15] ^= u8::from(breaks_mac);
-                Ok(AuthItem::Aka(vector))
-            }
-            Authentication::Digest { password } => {
-                let password = password.clone();
-                Ok(AuthItem::Digest(DigestHa1 {
-                    realm: subscriber.home.clone(),
-                    qop: "auth".into(),
-                    algorithm: None,
-                    ha1: subscriber.ha1(DigestHash::Md5, &password),
-                    ha1_sha256: Some(subscriber.ha1(DigestHash::Sha256, &password)),
-                }))
-            }
-        }
-    }
-
-    /// TS 29.228 6.1.2.
-    fn on_sar(&mut self, sar: &Sar, from: &DiameterClient) -> Saa {
-        match self.assign_by_sar(sar, from) {
-            Ok(saa) => saa,
-            Err(saa) => *saa,
-        }
-    }
-
-    fn assign_by_sar(&mut self, sar: &Sar, from: &DiameterClient) -> Result<Saa, Box<Saa>> {
-        use ServerAssignmentType as Type;
-        let refuse = |result| {
-            Box::new(Saa {
-                result,
-                ..Saa::default()
-            })
-        };
-        let (impi, places) = self.concerned(sar).map_err(refuse)?;
-        let Some(&place) = places.first() else {
-            return Err(refuse(CxResult::USER_UNKNOWN));
-        };
-        let stored = self.subscription(place.subscriber).server_name.clone();
-        let is_other = stored.as_ref().is_some_and(|name| *name != sar.server_name);
-        let is_served = sar
-            .public_identities
-            .iter()
-            .any(|i| self.state(i) != RegistrationState::NotRegistered);
-        match sar.assignment_type {
-            Type::NoAssignment if stored.is_none() || is_other => Err(refuse(CxResult::UNABLE_TO_COMPLY)),
-            Type::NoAssignment => Ok(self.profile_answer(sar, &impi, place)),
-            // Another S-CSCF serves the user, and says so to nobody but its own clients.
-            Type::Registration | Type::ReRegistration | Type::UnregisteredUser if is_other && is_served => {
-                let server_name = stored;
-                let result = CxResult::IDENTITY_ALREADY_REGISTERED;
-                Err(Box::new(Saa {
-                    result,
-                    server_name,
-                    ..Saa::default()
-                }))
-            }
-            Type::Registration | Type::ReRegistration => {
-                self.assign(place.subscriber, &sar.server_name, from);
-                self.each_state(place, |state| {
-                    state.registered.insert(impi.clone());
-                    state.auth_pending.remove(&impi);
-                    state.unregistered = false;
-                });
-                Ok(self.profile_answer(sar, &impi, place))
-            }
-            Type::UnregisteredUser => {
-                if sar
-                    .public_identities
-                    .iter()
-                    .any(|i| self.state(i) == RegistrationState::Registered)
-                {
-                    return Err(refuse(CxResult::IN_ASSIGNMENT_TYPE));
-                }
-                self.assign(place.subscriber, &sar.server_name, from);
-                self.each_state(place, |state| state.unregistered = true);
-                Ok(self.profile_answer(sar, &impi, place))
-            }
-            // TS 29.228 6.1.2.1: only the S-CSCF that serves the user may take it down.
-            _ if is_other => Err(refuse(CxResult::UNABLE_TO_COMPLY)),
-            Type::AuthenticationFailure | Type::AuthenticationTimeout => {
-                places.iter().for_each(|place| {
-                    self.each_state(*place, |state| {
-                        state.auth_pending.remove(&impi);
-                    });
-                });
-                self.forget_server_when_unused(place.subscriber);
-                Ok(Saa {
-                    result: CxResult::SUCCESS,
-                    user_name: Some(impi),
-                    ..Saa::default()
-                })
-            }
-            Type::TimeoutDeregistrationStoreServerName | Type::UserDeregistrationStoreServerName => {
-                let keeps = self.keeps_server_names;
-                Ok(self.deregister(&impi, &places, keeps))
-            }
-            Type::TimeoutDeregistration
-            | Type::UserDeregistration
-            | Type::AdministrativeDeregistration
-            | Type::DeregistrationTooMuchData => {
-                let mut saa = self.deregister(&impi, &places, false);
-                saa.result = CxResult::SUCCESS;
-                Ok(saa)
-            }
-        }
-    }
-
-    /// Whom a SAR is about: known identities that belong together, one for the types that need one.
-    fn concerned(&self, sar: &Sar) -> Result<(Impi, Vec<Place>), CxResult> {
-        let wants_one = sar.assignment_type.code() <= ServerAssignmentType::UnregisteredUser.code();
-        if wants_one && sar.public_identities.len() > 1 {
-            // RFC 6733 7.1.5: DIAMETER_AVP_OCCURS_TOO_MANY_TIMES.
-            return Err(CxResult::Base(5009));
-        }
-        match (&sar.user_name, sar.public_identities.first()) {
-            (Some(impi), None) if !wants_one => {
-                let subscriber = self.by_impi(impi).ok_or(CxResult::USER_UNKNOWN)?;
-                let sets = self.subscribers[subscriber].implicit_sets.len();
-                Ok((
-                    impi.clone(),
-                    (0..sets).map(|set| Place { subscriber, set }).collect(),
-                ))
-            }
-            (_, None) => Err(CxResult::Base(5005)),
-            (Some(impi), Some(_)) => {
-                let places = sar.public_identities.iter().map(|impu| self.check(impi, impu));
-                Ok((impi.clone(), places.collect::<Result<_, _>>()?))
-            }
-            (None, Some(impu)) => {
-                let place = self.holder(impu).ok_or(CxResult::USER_UNKNOWN)?;
-                Ok((self.subscribers[place.subscriber].impi.clone(), vec![place]))
-            }
-        }
-    }
-
-    fn deregister(&mut self, impi: &Impi, places: &[Place], keeps_name: bool) -> Saa {
-        for place in places {
-            self.each_state(*place, |state| {
-                state.registered.remove(impi);
-                state.auth_pending.remove(impi);
-                state.unregistered = keeps_name && state.registered.is_empty();
-            });
-        }
-        if let Some(place) = places.first() {
-            self.forget_server_when_unused(place.subscriber);
-        }
-        let result = if keeps_name {
-            CxResult::SUCCESS
-        } else {
-            CxResult::SERVER_NAME_NOT_STORED
-        };
-        Saa {
-            result,
-            user_name: Some(impi.clone()),
-            ..Saa::default()
-        }
-    }
-
-    fn profile_answer(&self, sar: &Sar, impi: &Impi, place: Place) -> Saa {
-        let subscriber = &self.subscribers[place.subscriber];
-        let members = &self.subscription(place.subscriber).members;
-        let associated: Vec<Impi> = members
-            .iter()
-            .map(|m| self.subscribers[*m].impi.clone())
-            .collect();
-        Saa {
-            result: CxResult::SUCCESS,
-            user_name: Some(impi.clone()),
-            user_data: (!sar.user_data_already_available).then(|| self.print(impi, place)),
-            charging: subscriber.charging.clone(),
-            associated_identities: if associated.len() > 1 {
-                associated
-            } else {
-                Vec::new()
-            },
-            ..Saa::default()
-        }
-    }
-
     /// TS 29.228 6.1.4.
     fn on_lir(&mut self, lir: &Lir) -> Lia {
         let Some(place) = self.holder(&lir.public_identity) else {
@@ -655,12 +424,6 @@ impl Subscribers {
             change(self.states.entry(impu).or_default());
         }
     }
-}
-
-/// RAND and AUTS of a SIP-Authorization.
-fn rand_and_auts(authorization: &[u8]) -> Option<([u8; 16], Auts)> {
-    let (rand, auts) = authorization.split_at_checked(16)?;
-    Some((rand.try_into().ok()?, Auts(auts.try_into().ok()?)))
 }
 
 #[cfg(test)]

@@ -4,10 +4,8 @@ use hss_client::cx::{ChargingInformation, ServerCapabilities};
 use hss_client::user_data::{
     self, InitialFilterCriterion, ProfilePart, PublicIdentity, ServiceProfile, SessionCase, SptCondition,
 };
-use ims_common::aka::hex::from_hex;
 use ims_common::aka::{DigestHash, Ha1, Secret};
 use ims_common::identity::{Impi, Impu};
-use serde::Deserialize;
 
 use crate::milenage::{Milenage, Sqn};
 use crate::usim::Usim;
@@ -318,7 +316,7 @@ impl Subscriber {
         Secret::new(ha1.expose_hex().to_owned())
     }
 
-    fn aka(&self) -> ([u8; 16], [u8; 16], [u8; 2], Sqn) {
+    pub(super) fn aka(&self) -> ([u8; 16], [u8; 16], [u8; 2], Sqn) {
         match &self.authentication {
             Authentication::Aka { k, opc, amf, sqn } => (*k.expose(), *opc.expose(), *amf, *sqn),
             Authentication::Digest { .. } => (TEST_K, TEST_OPC, [0x80, 0], Sqn::default()),
@@ -330,7 +328,7 @@ impl Subscriber {
         &mut self.implicit_sets[last]
     }
 
-    fn profile(&mut self) -> &mut ServiceProfile {
+    pub(super) fn profile(&mut self) -> &mut ServiceProfile {
         let set = self.set();
         let last = set.len() - 1;
         &mut set[last]
@@ -363,7 +361,7 @@ fn parse_impi(text: &str) -> Impi {
     Impi::parse(text).unwrap_or_else(|e| panic!("private identity: {e}"))
 }
 
-fn parse_ifcs(xml: &str) -> Result<Vec<InitialFilterCriterion>, user_data::UserDataError> {
+pub(super) fn parse_ifcs(xml: &str) -> Result<Vec<InitialFilterCriterion>, user_data::UserDataError> {
     let document = format!(
         "<IMSSubscription><PrivateID>a@h</PrivateID><ServiceProfile><PublicIdentity><Identity>sip:a@h</Identity>\
          </PublicIdentity>{xml}</ServiceProfile></IMSSubscription>"
@@ -374,159 +372,6 @@ fn parse_ifcs(xml: &str) -> Result<Vec<InitialFilterCriterion>, user_data::UserD
         .pop()
         .map(|profile| profile.filter_criteria)
         .unwrap_or_default())
-}
-
-/// A subscriber in a YAML file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SubscriberConfig {
-    /// IMSI, in quotes.
-    imsi: String,
-    /// Private identity; derived from the IMSI when absent.
-    impi: Option<Impi>,
-    /// K, 32 hex digits; a test key when absent.
-    k: Option<HexKey>,
-    /// OPc, 32 hex digits.
-    opc: Option<HexKey>,
-    /// OP, 32 hex digits, instead of OPc.
-    op: Option<HexKey>,
-    /// AMF, 4 hex digits, in quotes.
-    amf: Option<String>,
-    /// Sequence number given out last.
-    #[serde(default)]
-    sqn: Sqn,
-    /// Password of SIP Digest, instead of keys.
-    digest_password: Option<Password>,
-    /// Number: makes a SIP and a tel identity of it and bars the IMSI-derived one.
-    msisdn: Option<String>,
-    /// Further public identities.
-    #[serde(default)]
-    impus: Vec<ImpuConfig>,
-    /// Initial filter criteria, XML.
-    ifcs: Option<String>,
-    /// S-CSCF that is assigned beforehand.
-    scscf: Option<String>,
-    /// Capabilities that the S-CSCF must have.
-    #[serde(default)]
-    mandatory_capabilities: Vec<u32>,
-    /// Capabilities that the S-CSCF should have.
-    #[serde(default)]
-    optional_capabilities: Vec<u32>,
-    /// Visited networks that are allowed; all when absent.
-    visited_networks: Option<Vec<String>>,
-}
-
-/// A public identity in a YAML file: its text, or a mapping.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum ImpuConfig {
-    Plain(Impu),
-    Entry(ImpuEntry),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ImpuEntry {
-    identity: Impu,
-    #[serde(default)]
-    barred: bool,
-    alias_group: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct HexKey(Secret<[u8; 16]>);
-
-impl TryFrom<String> for HexKey {
-    type Error = &'static str;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let octets = from_hex(&text).and_then(|octets| octets.try_into().ok());
-        octets
-            .map(|octets: [u8; 16]| Self(Secret::new(octets)))
-            .ok_or("a key has 32 hex digits")
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(from = "String")]
-struct Password(Secret<String>);
-
-impl From<String> for Password {
-    fn from(text: String) -> Self {
-        Self(Secret::new(text))
-    }
-}
-
-impl SubscriberConfig {
-    /// The subscriber, or what is wrong with it.
-    ///
-    /// # Errors
-    /// A text that names the key.
-    pub fn build(&self) -> Result<Subscriber, String> {
-        let is_imsi = (6..=15).contains(&self.imsi.len()) && self.imsi.bytes().all(|b| b.is_ascii_digit());
-        if !is_imsi {
-            return Err("imsi: expected 6 to 15 digits in quotes".into());
-        }
-        let mut subscriber = Subscriber::new(&self.imsi);
-        if let Some(impi) = &self.impi {
-            subscriber.impi = impi.clone();
-        }
-        subscriber = self.build_authentication(subscriber)?;
-        if let Some(msisdn) = &self.msisdn {
-            if msisdn.trim_start_matches('+').is_empty()
-                || !msisdn.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit())
-            {
-                return Err("msisdn: expected digits in quotes".into());
-            }
-            subscriber = subscriber.msisdn(msisdn);
-        }
-        for impu in &self.impus {
-            subscriber = subscriber.public_identity(impu.entry());
-        }
-        if let Some(xml) = &self.ifcs {
-            let criteria = parse_ifcs(xml).map_err(|e| format!("ifcs: {e}"))?;
-            subscriber.profile().filter_criteria = criteria;
-        }
-        subscriber.server_name.clone_from(&self.scscf);
-        subscriber.visited_networks.clone_from(&self.visited_networks);
-        if !self.mandatory_capabilities.is_empty() || !self.optional_capabilities.is_empty() {
-            subscriber = subscriber.capabilities(&self.mandatory_capabilities, &self.optional_capabilities);
-        }
-        Ok(subscriber)
-    }
-
-    fn build_authentication(&self, subscriber: Subscriber) -> Result<Subscriber, String> {
-        if let Some(password) = &self.digest_password {
-            return Ok(subscriber.digest_password(password.0.expose()));
-        }
-        let amf = match &self.amf {
-            None => [0x80, 0],
-            Some(text) => from_hex(text)
-                .and_then(|octets| octets.try_into().ok())
-                .ok_or("amf: expected 4 hex digits in quotes")?,
-        };
-        let k = self.k.as_ref().map_or(TEST_K, |k| *k.0.expose());
-        let opc = match (&self.opc, &self.op) {
-            (Some(_), Some(_)) => return Err("op: expected only one of op and opc".into()),
-            (Some(opc), None) => *opc.0.expose(),
-            (None, Some(op)) => Milenage::opc(&k, op.0.expose()),
-            (None, None) => TEST_OPC,
-        };
-        Ok(subscriber.key(k, opc).amf(amf).sqn(self.sqn))
-    }
-}
-
-impl ImpuConfig {
-    fn entry(&self) -> PublicIdentity {
-        match self {
-            Self::Plain(impu) => PublicIdentity::new(impu.clone()),
-            Self::Entry(entry) => PublicIdentity {
-                barred: entry.barred,
-                alias_group: entry.alias_group.clone(),
-                ..PublicIdentity::new(entry.identity.clone())
-            },
-        }
-    }
 }
 
 #[cfg(test)]
@@ -553,46 +398,6 @@ mod tests {
                 ("tel:+15550001", false)
             ]
         );
-    }
-
-    #[test]
-    fn a_yaml_subscriber_is_read_and_a_bad_one_names_its_key() {
-        let read = |text: &str| -> Result<Subscriber, String> {
-            let config: SubscriberConfig = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
-            config.build()
-        };
-        let subscriber = read(
-            "imsi: \"001010000000001\"\n\
-             k: 465b5ce8b199b49faa5f0a2ee238a6bc\n\
-             op: cdc202d5123e20f62b6d676ac72cb318\n\
-             amf: \"b9b9\"\nsqn: 64\nmsisdn: \"+15550001\"\n\
-             impus: [\"sip:alice@home.example\", {identity: \"tel:+15550009\", barred: true}]\n\
-             scscf: sip:scscf.example\nmandatory_capabilities: [1]\n\
-             ifcs: |\n  <InitialFilterCriteria><Priority>1</Priority><ApplicationServer>\n  \
-             <ServerName>sip:as.example</ServerName></ApplicationServer></InitialFilterCriteria>\n",
-        )
-        .unwrap();
-        let (k, opc, amf, sqn) = subscriber.aka();
-        assert_eq!((k, opc, amf, sqn), (TEST_K, TEST_OPC, [0xB9, 0xB9], Sqn::new(64)));
-        assert_eq!(
-            impus(&subscriber)[3..],
-            [("sip:alice@home.example", false), ("tel:+15550009", true)]
-        );
-        assert_eq!(subscriber.implicit_sets[0][0].filter_criteria.len(), 1);
-        for (text, key) in [
-            ("imsi: \"00101x\"", "imsi"),
-            ("imsi: \"001010000000001\"\namf: \"8\"", "amf"),
-            ("imsi: \"001010000000001\"\nmsisdn: abc", "msisdn"),
-            (
-                "imsi: \"001010000000001\"\nifcs: <InitialFilterCriteria/>",
-                "ifcs",
-            ),
-            ("imsi: \"001010000000001\"\nk: 00", "32 hex digits"),
-            ("imsi: \"001010000000001\"\nkey: 00", "key"),
-        ] {
-            let error = read(text).unwrap_err();
-            assert!(error.contains(key), "{text:?}: {error}");
-        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Testkit: the rows of TS 29.228 6.1 to 6.3, one by one.
 
+use hss_client::cx::{AuthItem, AuthScheme, Maa, Mar, Saa, Sar, ServerAssignmentType};
 use hss_client::user_data::{self, PublicIdentity};
+use ims_common::aka::DigestHash;
 use ims_common::node::Seed;
 
 use super::*;
