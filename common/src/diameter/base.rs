@@ -323,4 +323,4 @@ pub fn put_failed_avp(builder: &mut MessageBuilder, refusal: &Refusal) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::diameter) mod tests;
