@@ -2,11 +2,12 @@
 //!
 //! * [`config`]: the file and what it becomes
 //! * [`node`]: [`Icscf`], the one node
-//! * `register`: REGISTER; `terminating`: other initial requests
+//! * `register`: REGISTER; `terminating`, `passage`: other initial requests
 //! * `selection`: which S-CSCF; `reject`: refusals and their status codes
 
 pub mod config;
 pub mod node;
+mod passage;
 mod register;
 mod reject;
 mod selection;

@@ -8,10 +8,11 @@ use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::config::Cidr;
 use ims_common::net::{Command, Flow};
 use ims_common::node::{Counters, Metrics, Node, TimerTable, earliest};
-use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ServerTransactionId};
+use ims_common::proxy::{CoreEvent, ForwardFailure, ForwardId, ProxyCore, ServerTransactionId};
 use ims_common::sip::{HeaderName, Method, Request, StatusCode, Uri, UriBuf};
 use tracing::info;
 
+use crate::passage::Passages;
 use crate::register::{AwaitScscf, AwaitUaa};
 use crate::reject::Reject;
 use crate::selection::Scscf;
@@ -75,6 +76,7 @@ pub struct Icscf {
     queries: BTreeMap<CxRequestId, Query>,
     pub(crate) registers: BTreeMap<ForwardId, AwaitScscf>,
     pub(crate) scscf_timers: TimerTable<ForwardId>,
+    pub(crate) passages: Passages,
     pub(crate) counters: Counters,
     next_query: u64,
     outputs: VecDeque<CxOutput>,
@@ -89,6 +91,7 @@ impl Icscf {
             queries: BTreeMap::new(),
             registers: BTreeMap::new(),
             scscf_timers: TimerTable::default(),
+            passages: Passages::default(),
             counters: Counters::default(),
             next_query: 0,
             outputs: VecDeque::new(),
@@ -141,8 +144,14 @@ impl Icscf {
             } => self.on_request(now, transaction, &request, &flow),
             CoreEvent::Ack { request, .. } => self.on_ack(now, &request),
             CoreEvent::Cancelled { transaction } => self.on_cancelled(now, transaction),
-            CoreEvent::Response { forward, response } => self.on_register_response(now, forward, response),
-            CoreEvent::Failed { forward, cause } => self.on_register_failed(now, forward, cause),
+            CoreEvent::Response { forward, response } => match self.registers.remove(&forward) {
+                Some(waiting) => self.on_register_response(now, forward, waiting, response),
+                None => self.on_passage_response(now, forward, response),
+            },
+            CoreEvent::Failed { forward, cause } => match self.registers.remove(&forward) {
+                Some(waiting) => self.on_register_failed(now, forward, waiting, cause),
+                None => self.on_passage_failed(now, forward, cause),
+            },
         }
     }
 
@@ -178,6 +187,8 @@ impl Icscf {
         if let Some(id) = waiting {
             self.queries.remove(&id);
             self.refuse(now, transaction, Reject::Cancelled);
+        } else {
+            self.cancel_passage(now, transaction);
         }
     }
 
@@ -208,8 +219,12 @@ impl Node for Icscf {
 
     fn handle_timeout(&mut self, now: Instant) {
         while let Some(forward) = self.scscf_timers.pop_expired(now) {
-            self.on_scscf_timeout(now, forward);
+            // The S-CSCF had its time. A later answer of it finds nobody.
+            if let Some(waiting) = self.registers.remove(&forward) {
+                self.on_register_failed(now, forward, waiting, ForwardFailure::Timeout);
+            }
         }
+        self.passages.expire(now);
         self.core.handle_timeout(now);
         self.drain_events(now);
     }
@@ -229,13 +244,15 @@ impl Node for Icscf {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        earliest(self.core.poll_timeout(), self.scscf_timers.next())
+        let tables = earliest(self.scscf_timers.next(), self.passages.poll_timeout());
+        earliest(self.core.poll_timeout(), tables)
     }
 
     fn metrics(&self, out: &mut Metrics) {
         self.core.export_metrics(out);
         self.counters.export(out);
         out.gauge("ims_icscf_queries_pending", &[], self.queries.len() as u64);
+        out.gauge("ims_icscf_requests_pending", &[], self.passages.len() as u64);
         out.gauge("ims_icscf_registers_pending", &[], self.registers.len() as u64);
     }
 }

@@ -171,27 +171,28 @@ impl Icscf {
         self.registers.insert(forward, waiting);
     }
 
-    /// The S-CSCF had its time. A later answer of it finds nobody.
-    pub(crate) fn on_scscf_timeout(&mut self, now: Instant, forward: ForwardId) {
-        self.on_register_failed(now, forward, ForwardFailure::Timeout);
-    }
-
     /// TS 24.229 5.3.1.3: silence or no way to the S-CSCF.
-    pub(crate) fn on_register_failed(&mut self, now: Instant, forward: ForwardId, cause: ForwardFailure) {
+    pub(crate) fn on_register_failed(
+        &mut self,
+        now: Instant,
+        forward: ForwardId,
+        waiting: AwaitScscf,
+        cause: ForwardFailure,
+    ) {
         self.scscf_timers.cancel(&forward);
-        let Some(waiting) = self.registers.remove(&forward) else {
-            return;
-        };
         info!(procedure = "register", ?cause, "S-CSCF does not answer");
         self.counters.count("ims_icscf_register_total", "scscf-silent");
         self.reselect(now, waiting);
     }
 
     /// An answer of an S-CSCF.
-    pub(crate) fn on_register_response(&mut self, now: Instant, forward: ForwardId, response: Response) {
-        let Some(mut waiting) = self.registers.remove(&forward) else {
-            return;
-        };
+    pub(crate) fn on_register_response(
+        &mut self,
+        now: Instant,
+        forward: ForwardId,
+        mut waiting: AwaitScscf,
+        response: Response,
+    ) {
         let code = response.status().as_u16();
         if response.status().is_provisional() {
             self.core.respond(now, waiting.register.transaction, response);

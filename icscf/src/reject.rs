@@ -29,6 +29,8 @@ pub(crate) enum Reject {
     NoCapableScscf,
     /// No S-CSCF answers. TS 24.229 5.3.1.3.
     ScscfSilent,
+    /// The S-CSCF of a callee does not answer. TS 24.229 5.3.2.2.
+    ScscfUnavailable,
     /// The callee is unknown to the HSS. TS 24.229 5.3.2.2.
     CalleeUnknown,
     /// The callee is not registered and has no services for that state. TS 24.229 5.3.2.2.
@@ -54,7 +56,7 @@ impl Reject {
             | Self::NotRegistered
             | Self::RoamingNotAllowed
             | Self::AuthorizationRejected => StatusCode::FORBIDDEN,
-            Self::HssRefused | Self::HssUnavailable | Self::CalleeNotRegistered => {
+            Self::HssRefused | Self::HssUnavailable | Self::ScscfUnavailable | Self::CalleeNotRegistered => {
                 StatusCode::TEMPORARILY_UNAVAILABLE
             }
             Self::NoCapableScscf => StatusCode::BUSY_EVERYWHERE,
@@ -80,6 +82,7 @@ impl Reject {
             Self::HssUnavailable => "hss-unavailable",
             Self::NoCapableScscf => "no-capable-scscf",
             Self::ScscfSilent => "scscf-silent",
+            Self::ScscfUnavailable => "scscf-unavailable",
             Self::CalleeUnknown => "callee-unknown",
             Self::CalleeNotRegistered => "callee-not-registered",
             Self::UnsupportedScheme => "unsupported-scheme",

@@ -9,9 +9,9 @@ use ims_common::identity::Impu;
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{NextHop, NextHopTarget, ServerTransactionId};
 use ims_common::sip::{HeaderName, NameAddr, Request, Scheme, Uri, UriBuf};
-use tracing::info;
 
 use crate::node::{Icscf, Query};
+use crate::passage::Passage;
 use crate::reject::Reject;
 use crate::selection::{Assignment, candidates};
 
@@ -94,7 +94,7 @@ impl Icscf {
             && !arrival.orig
         {
             let hop = NextHop::Uri(UriBuf::from(next.uri));
-            self.pass_on(now, transaction, edit.finish_request(), hop);
+            self.follow_route(now, transaction, edit.finish_request(), hop);
             return Ok(());
         }
         if request.to().is_ok_and(|to| to.tag().is_some()) {
@@ -143,27 +143,25 @@ impl Icscf {
 
     /// TS 29.228 6.1.4, TS 24.229 5.3.2.1 and 5.3.2.2: to the S-CSCF, or the reason why not.
     pub(crate) fn on_lia(&mut self, now: Instant, waiting: AwaitLia, answer: Result<CxAnswer, CxError>) {
-        match self.scscf_of(answer) {
-            Ok(scscf) => {
-                let orig = match waiting.case {
-                    SessionCase::Originating => ";orig",
-                    SessionCase::Terminating => "",
+        match self.scscfs_of(answer) {
+            Ok(candidates) => {
+                let passage = Passage {
+                    transaction: waiting.transaction,
+                    request: waiting.request,
+                    identity: waiting.identity,
+                    case: match waiting.case {
+                        SessionCase::Originating => ";orig",
+                        SessionCase::Terminating => "",
+                    },
+                    candidates: candidates.into_iter(),
                 };
-                let route = route_to(&scscf, orig);
-                let request = waiting
-                    .request
-                    .edit()
-                    .push_front(HeaderName::Route, route)
-                    .finish_request();
-                info!(procedure = "terminating", impu = %waiting.identity, scscf = %scscf, method = %request.method(), "request forwarded");
-                self.counters.count("ims_icscf_request_total", "forwarded");
-                self.pass_on(now, waiting.transaction, request, NextHop::Uri(scscf));
+                self.pass_on(now, passage, Reject::NoCapableScscf);
             }
             Err(reject) => self.refuse(now, waiting.transaction, reject),
         }
     }
 
-    fn scscf_of(&self, answer: Result<CxAnswer, CxError>) -> Result<UriBuf, Reject> {
+    fn scscfs_of(&self, answer: Result<CxAnswer, CxError>) -> Result<Vec<UriBuf>, Reject> {
         let lia = match answer {
             Ok(CxAnswer::Lia(lia)) => lia,
             Ok(CxAnswer::Uaa(_) | CxAnswer::Saa(_) | CxAnswer::Maa(_)) => return Err(Reject::HssUnavailable),
@@ -177,13 +175,16 @@ impl Icscf {
             server_name: lia.server_name,
             capabilities: lia.capabilities,
         };
-        candidates(&assignment, &self.settings.scscfs, &[])
-            .into_iter()
-            .next()
-            .ok_or(Reject::NoCapableScscf)
+        Ok(candidates(&assignment, &self.settings.scscfs, &[]))
     }
 
-    fn pass_on(&mut self, now: Instant, transaction: ServerTransactionId, request: Request, hop: NextHop) {
+    fn follow_route(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        request: Request,
+        hop: NextHop,
+    ) {
         let target = NextHopTarget::unchanged(hop);
         self.core
             .relay(now, transaction, request, vec![target], Interface::Mw);
@@ -255,14 +256,4 @@ fn served_user(request: &Request) -> Result<Impu, Reject> {
             Impu::from_bytes(served.uri.as_bytes()).ok()
         })
         .ok_or(Reject::Malformed)
-}
-
-/// Server-Name as a Route value: loose routing whatever the HSS wrote (TS 24.229 5.3.2.1).
-fn route_to(scscf: &UriBuf, orig: &str) -> String {
-    let lr = if scscf.as_uri().param("lr").is_some() {
-        ""
-    } else {
-        ";lr"
-    };
-    format!("<{scscf}{lr}{orig}>")
 }

@@ -208,3 +208,33 @@ fn options_to_the_icscf_itself_are_answered() {
     bench.receive(PCSCF, &request_text("OPTIONS", "sip:127.0.1.3", ""));
     assert_eq!(bench.final_status(), 200);
 }
+
+#[test]
+fn an_scscf_that_does_not_answer_is_480() {
+    let (mut bench, id, _) = located(&request_text("INVITE", &callee(), ""));
+    bench.hss_answers(id, lia(CxResult::SUCCESS, Some(S1)));
+    bench.advance(std::time::Duration::from_secs(33));
+    bench.flush_requests();
+    assert_eq!(bench.final_status(), 480);
+}
+
+#[test]
+fn answers_come_back_and_a_cancel_follows_its_invite() {
+    let (mut bench, id, _) = located(&request_text("INVITE", &callee(), ""));
+    bench.hss_answers(id, lia(CxResult::SUCCESS, Some(S1)));
+    let (remote, sent) = bench.request();
+    bench.reply(remote, &sent, 180, "");
+    assert_eq!(bench.response().status().as_u16(), 180);
+    bench.receive(PCSCF, &request_text("CANCEL", &callee(), ""));
+    let (_, cancel) = loop {
+        match bench.next() {
+            (_, ims_common::sip::SipMessage::Response(_)) => {}
+            (remote, ims_common::sip::SipMessage::Request(request)) => break (remote, request),
+        }
+    };
+    assert_eq!(cancel.method().as_str(), "CANCEL");
+    bench.flush();
+    bench.reply(remote, &sent, 487, "");
+    bench.flush_requests();
+    assert_eq!(bench.final_status(), 487);
+}
