@@ -45,6 +45,7 @@ fn is_test_file(path: &str) -> bool {
         || path.contains("/tests/")
         || path.contains("/benches/")
         || path.ends_with("_tests.rs")
+        || path.ends_with("/testing.rs")
 }
 
 /// The lines before the test module.
