@@ -15,6 +15,7 @@ pub mod config;
 pub mod diameter;
 pub mod identity;
 pub mod limits;
+pub mod manual;
 pub mod net;
 pub mod node;
 pub mod proxy;

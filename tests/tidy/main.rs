@@ -8,13 +8,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const KINDS: [&str; 9] =
-    ["Codec:", "Engine:", "Table:", "Machine:", "Procedure:", "Shell:", "Testkit:", "Lists:", "Test:"];
+const KINDS: [&str; 9] = [
+    "Codec:",
+    "Engine:",
+    "Table:",
+    "Machine:",
+    "Procedure:",
+    "Shell:",
+    "Testkit:",
+    "Lists:",
+    "Test:",
+];
 /// Non-test lines of one file.
 const LINES_MAX: usize = 600;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_path_buf()
 }
 
 fn files(extension: &str) -> Vec<(String, String)> {
@@ -30,7 +42,11 @@ fn files(extension: &str) -> Vec<(String, String)> {
                 }
             } else if path.extension().is_some_and(|e| e == extension) {
                 let text = fs::read_to_string(&path).expect("a text file");
-                let shown = path.strip_prefix(root()).expect("below the root").display().to_string();
+                let shown = path
+                    .strip_prefix(root())
+                    .expect("below the root")
+                    .display()
+                    .to_string();
                 found.push((shown, text));
             }
         }
@@ -50,7 +66,9 @@ fn is_test_file(path: &str) -> bool {
 
 /// The lines before the test module.
 fn product_lines(text: &str) -> usize {
-    text.lines().take_while(|line| line.trim() != "#[cfg(test)]").count()
+    text.lines()
+        .take_while(|line| line.trim() != "#[cfg(test)]")
+        .count()
 }
 
 fn refuse(complaints: &[String]) {
@@ -85,7 +103,14 @@ fn no_source_file_is_longer_than_the_limit() {
 
 #[test]
 fn only_shell_files_speak_of_tokio_and_of_the_clock() {
-    let words = ["tokio::", "Instant::now", "SystemTime::now", "std::net::UdpSocket", "std::net::TcpStream", "OsRng"];
+    let words = [
+        "tokio::",
+        "Instant::now",
+        "SystemTime::now",
+        "std::net::UdpSocket",
+        "std::net::TcpStream",
+        "OsRng",
+    ];
     let mut complaints = Vec::new();
     for (path, text) in files("rs") {
         let first = text.lines().next().unwrap_or_default();
@@ -113,7 +138,9 @@ fn no_unfinished_work_is_left_without_an_issue() {
             continue;
         }
         for (number, line) in text.lines().enumerate() {
-            let unfinished = ["todo!(", "unimplemented!(", "dbg!(", "FIXME", "XXX:"].iter().any(|w| line.contains(w));
+            let unfinished = ["todo!(", "unimplemented!(", "dbg!(", "FIXME", "XXX:"]
+                .iter()
+                .any(|w| line.contains(w));
             let unnamed = line.contains("TODO") && !line.contains("TODO(#");
             if unfinished || unnamed {
                 complaints.push(format!("{path}:{}: {}", number + 1, line.trim()));
@@ -139,7 +166,8 @@ fn test_names() -> BTreeSet<String> {
     for (_, text) in files("rs") {
         let mut awaiting = false;
         for line in text.lines().map(str::trim) {
-            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") || line.contains("proptest!") {
+            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") || line.contains("proptest!")
+            {
                 awaiting = true;
             }
             let declaration = line.trim_start_matches("async ").strip_prefix("fn ");
@@ -172,7 +200,9 @@ fn every_test_that_the_ledger_names_exists() {
     for (id, row) in ledger() {
         for test in &row.tests {
             if !names.contains(test) {
-                complaints.push(format!("ledger.toml: {id} names the test `{test}`, which does not exist"));
+                complaints.push(format!(
+                    "ledger.toml: {id} names the test `{test}`, which does not exist"
+                ));
             }
         }
         if row.tests.is_empty() && row.reason.as_deref().unwrap_or_default().is_empty() {
@@ -201,7 +231,10 @@ fn every_golden_file_is_read_by_a_test() {
     let complaints: Vec<_> = files("ladder")
         .iter()
         .filter(|(path, _)| {
-            let stem = Path::new(path).file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+            let stem = Path::new(path)
+                .file_stem()
+                .and_then(|s| s.to_str())
+                .unwrap_or_default();
             !sources.contains(&format!("\"{stem}\"")) && !sources.contains(&format!("{stem}.ladder"))
         })
         .map(|(path, _)| format!("{path}: no test reads it"))

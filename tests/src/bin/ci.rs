@@ -19,30 +19,128 @@ const fn step(name: &'static str, argv: &'static [&'static str]) -> Step {
 const FORMAT: Step = step("format", &["cargo", "fmt", "--all", "--check"]);
 const LINTS: Step = step(
     "lints",
-    &["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    &[
+        "cargo",
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ],
 );
 /// The core without the shell: no tokio, no sockets, no clock.
 const PURE: Step = step(
     "pure core",
-    &["cargo", "check", "--locked", "--lib", "--no-default-features", "-p", "ims-common", "-p", "hss-client", "-p", "pcscf", "-p", "icscf", "-p", "scscf"],
+    &[
+        "cargo",
+        "check",
+        "--locked",
+        "--lib",
+        "--no-default-features",
+        "-p",
+        "ims-common",
+        "-p",
+        "hss-client",
+        "-p",
+        "pcscf",
+        "-p",
+        "icscf",
+        "-p",
+        "scscf",
+    ],
 );
 const PURE_TREE: &[&str] = &["ims-common", "hss-client", "pcscf", "icscf", "scscf"];
 const BINARIES: Step = step(
     "binaries",
-    &["cargo", "build", "--locked", "--bins", "-p", "pcscf", "-p", "icscf", "-p", "scscf", "-p", "ims-tests"],
+    &[
+        "cargo",
+        "build",
+        "--locked",
+        "--bins",
+        "-p",
+        "pcscf",
+        "-p",
+        "icscf",
+        "-p",
+        "scscf",
+        "-p",
+        "ims-tests",
+    ],
 );
 const TESTS: Step = step("tests", &["cargo", "test", "--locked", "--workspace", "--quiet"]);
-const BENCH_SMOKE: Step =
-    step("benchmarks run", &["cargo", "bench", "--locked", "-p", "ims-common", "--", "--test"]);
+const BENCH_SMOKE: Step = step(
+    "benchmarks run",
+    &["cargo", "bench", "--locked", "-p", "ims-common", "--", "--test"],
+);
 const DOCS: Step = Step {
     name: "documentation",
-    argv: &["cargo", "doc", "--locked", "--workspace", "--no-deps", "--quiet", "--lib"],
+    argv: &[
+        "cargo",
+        "doc",
+        "--locked",
+        "--workspace",
+        "--no-deps",
+        "--quiet",
+        "--lib",
+    ],
     env: &[("RUSTDOCFLAGS", "-D warnings")],
 };
-const LAB: Step = step("lab, one round", &["cargo", "run", "--quiet", "--locked", "-p", "ims-tests", "--bin", "lab", "--", "--once"]);
-const TIDY: Step = step("tidy", &["cargo", "test", "--locked", "--quiet", "-p", "ims-tests", "--test", "tidy"]);
-const SIM: Step = step("simulation", &["cargo", "test", "--locked", "--quiet", "-p", "ims-tests", "--test", "sim"]);
-const E2E: Step = step("end to end", &["cargo", "test", "--locked", "--quiet", "-p", "ims-tests", "--test", "e2e"]);
+const LAB: Step = step(
+    "lab, one round",
+    &[
+        "cargo",
+        "run",
+        "--quiet",
+        "--locked",
+        "-p",
+        "ims-tests",
+        "--bin",
+        "lab",
+        "--",
+        "--once",
+    ],
+);
+const TIDY: Step = step(
+    "tidy",
+    &[
+        "cargo",
+        "test",
+        "--locked",
+        "--quiet",
+        "-p",
+        "ims-tests",
+        "--test",
+        "tidy",
+    ],
+);
+const SIM: Step = step(
+    "simulation",
+    &[
+        "cargo",
+        "test",
+        "--locked",
+        "--quiet",
+        "-p",
+        "ims-tests",
+        "--test",
+        "sim",
+    ],
+);
+const E2E: Step = step(
+    "end to end",
+    &[
+        "cargo",
+        "test",
+        "--locked",
+        "--quiet",
+        "-p",
+        "ims-tests",
+        "--test",
+        "e2e",
+    ],
+);
 
 fn main() -> ExitCode {
     let job = std::env::args().nth(1).unwrap_or_else(|| "all".to_owned());
@@ -51,8 +149,12 @@ fn main() -> ExitCode {
         "sim" => run_all(&[&SIM]),
         "e2e" => run_all(&[&BINARIES, &E2E]),
         "pure" => pure(),
-        "all" => run_all(&[&FORMAT, &LINTS, &BINARIES, &TESTS, &LAB, &BENCH_SMOKE, &DOCS]).and_then(|()| pure()),
-        other => Err(format!("unknown job '{other}'; expected fast, sim, e2e, pure or all")),
+        "all" => {
+            run_all(&[&FORMAT, &LINTS, &BINARIES, &TESTS, &LAB, &BENCH_SMOKE, &DOCS]).and_then(|()| pure())
+        }
+        other => Err(format!(
+            "unknown job '{other}'; expected fast, sim, e2e, pure or all"
+        )),
     };
     match outcome {
         Ok(()) => {
@@ -80,7 +182,11 @@ fn run(step: &Step) -> Result<(), String> {
         .status()
         .map_err(|error| format!("{}: cannot start {program}: {error}", step.name))?;
     println!("ci: {} took {:.1} s", step.name, started.elapsed().as_secs_f32());
-    if status.success() { Ok(()) } else { Err(format!("step '{}' failed", step.name)) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("step '{}' failed", step.name))
+    }
 }
 
 /// Purity is proved: the core compiles without its shell, without tokio among its dependencies, and for wasm
@@ -88,7 +194,16 @@ fn run(step: &Step) -> Result<(), String> {
 fn pure() -> Result<(), String> {
     run(&PURE)?;
     for package in PURE_TREE {
-        let tree = output(&["cargo", "tree", "--locked", "-e", "normal", "--no-default-features", "-p", package])?;
+        let tree = output(&[
+            "cargo",
+            "tree",
+            "--locked",
+            "-e",
+            "normal",
+            "--no-default-features",
+            "-p",
+            package,
+        ])?;
         for banned in ["tokio v", "socket2 v", "hickory", "rtnetlink v"] {
             if tree.contains(banned) {
                 return Err(format!("{package} without its shell still depends on {banned}"));
@@ -96,11 +211,35 @@ fn pure() -> Result<(), String> {
         }
     }
     println!("ci: no package of the core depends on tokio without its shell");
-    let installed = output(&["rustc", "--print", "target-libdir", "--target", "wasm32-unknown-unknown"])?;
+    let installed = output(&[
+        "rustc",
+        "--print",
+        "target-libdir",
+        "--target",
+        "wasm32-unknown-unknown",
+    ])?;
     if std::path::Path::new(installed.trim()).is_dir() {
         run(&step(
             "pure core for wasm",
-            &["cargo", "check", "--locked", "--lib", "--no-default-features", "--target", "wasm32-unknown-unknown", "-p", "ims-common", "-p", "hss-client", "-p", "pcscf", "-p", "icscf", "-p", "scscf"],
+            &[
+                "cargo",
+                "check",
+                "--locked",
+                "--lib",
+                "--no-default-features",
+                "--target",
+                "wasm32-unknown-unknown",
+                "-p",
+                "ims-common",
+                "-p",
+                "hss-client",
+                "-p",
+                "pcscf",
+                "-p",
+                "icscf",
+                "-p",
+                "scscf",
+            ],
         ))
     } else {
         println!("ci: the target wasm32-unknown-unknown is not installed here: the wasm build is left out");
@@ -110,11 +249,18 @@ fn pure() -> Result<(), String> {
 
 fn output(argv: &[&str]) -> Result<String, String> {
     let (program, arguments) = argv.split_first().ok_or("no command")?;
-    let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| error.to_string())?;
     if output.status.success() {
         String::from_utf8(output.stdout).map_err(|error| error.to_string())
     } else {
-        Err(format!("{} failed: {}", argv.join(" "), String::from_utf8_lossy(&output.stderr)))
+        Err(format!(
+            "{} failed: {}",
+            argv.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        ))
     }
 }
 

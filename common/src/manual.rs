@@ -1,0 +1,7 @@
+//! Lists: the manual, as chapters of the documentation.
+
+#[doc = include_str!("manual/architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("manual/registration.md")]
+pub mod registration {}
