@@ -13,7 +13,11 @@ fn an_unanswered_challenge_ends_after_four_minutes_and_the_hss_is_told() {
     scene.world.advance(Duration::from_secs(239));
     assert!(!scene.ladder().contains("AUTHENTICATION_TIMEOUT"), "too early");
     scene.world.advance(Duration::from_secs(2));
-    assert!(scene.ladder().contains("AUTHENTICATION_TIMEOUT"), "{}", scene.ladder());
+    assert!(
+        scene.ladder().contains("AUTHENTICATION_TIMEOUT"),
+        "{}",
+        scene.ladder()
+    );
     scene.assert_empty();
 }
 
@@ -22,7 +26,9 @@ fn an_unanswered_challenge_to_a_registered_user_leaves_the_registration() {
     let mut scene = Scene::new(72);
     scene.phone("UE", 1);
     scene.tell("UE", UeCommand::Register);
-    scene.ue("UE", |_, ue| ue.config_mut().behaviour = Behaviour::IgnoreChallenge);
+    scene.ue("UE", |_, ue| {
+        ue.config_mut().behaviour = Behaviour::IgnoreChallenge
+    });
     scene.tell("UE", UeCommand::Refresh);
     scene.world.advance(Duration::from_secs(300));
     assert_eq!(scene.bindings("S-CSCF"), 1);

@@ -30,7 +30,12 @@ fn one_subscriber_leaves_and_the_other_stays() {
     scene.tell("UE", UeCommand::DeregisterAll);
     assert_eq!(scene.bindings("S-CSCF"), 1);
     let events = scene.tell("UE2", UeCommand::Query);
-    assert!(events.iter().any(|e| matches!(e, UeEvent::Bindings(all) if all.len() == 1)), "{events:?}");
+    assert!(
+        events
+            .iter()
+            .any(|e| matches!(e, UeEvent::Bindings(all) if all.len() == 1)),
+        "{events:?}"
+    );
 }
 
 #[test]
@@ -40,7 +45,9 @@ fn both_names_of_the_implicit_set_come_and_go_together() {
     scene.tell("UE", UeCommand::Register);
     let associated = scene.granted("UE").associated;
     assert!(associated.len() >= 2, "{associated:?}");
-    scene.ue("UE", |_, ue| ue.config_mut().identity.impu = format!("sip:alice@{HOME}"));
+    scene.ue("UE", |_, ue| {
+        ue.config_mut().identity.impu = format!("sip:+15550001@{HOME}")
+    });
     scene.tell("UE", UeCommand::Deregister);
     scene.world.advance(Duration::from_secs(60));
     assert_eq!(scene.bindings("S-CSCF"), 0);

@@ -13,7 +13,11 @@ fn a_phone_that_leaves_is_gone_everywhere() {
     let events = scene.tell("UE", UeCommand::Deregister);
     assert_golden("deregister", &scene.ladder());
     assert!(events.contains(&UeEvent::Deregistered), "{events:?}");
-    assert!(scene.ladder().contains("USER_DEREGISTRATION"), "{}", scene.ladder());
+    assert!(
+        scene.ladder().contains("USER_DEREGISTRATION"),
+        "{}",
+        scene.ladder()
+    );
     scene.assert_empty();
 }
 

@@ -14,7 +14,11 @@ fn an_expired_registration_is_gone_everywhere_and_the_hss_is_told() {
     scene.world.forget_record();
     scene.world.advance(Duration::from_secs(700));
     assert_golden("registration_expires", &scene.ladder());
-    assert!(scene.ladder().contains("TIMEOUT_DEREGISTRATION"), "{}", scene.ladder());
+    assert!(
+        scene.ladder().contains("TIMEOUT_DEREGISTRATION"),
+        "{}",
+        scene.ladder()
+    );
     assert_eq!(scene.bindings("S-CSCF"), 0);
     scene.assert_empty();
 }

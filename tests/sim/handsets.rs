@@ -15,7 +15,12 @@ fn every_family_registers_registers_again_and_leaves_over_udp_and_tcp() {
                 let done = events
                     .iter()
                     .any(|e| matches!(e, UeEvent::Registered(_) | UeEvent::Deregistered));
-                assert!(done, "{} {transport:?} {command:?}: {events:?}\n{}", shape.name, scene.ladder());
+                assert!(
+                    done,
+                    "{} {transport:?} {command:?}: {events:?}\n{}",
+                    shape.name,
+                    scene.ladder()
+                );
             }
             scene.assert_empty();
         }

@@ -17,9 +17,12 @@ fn registrations_come_through_a_link_that_loses_and_doubles_datagrams() {
             ..Link::default()
         });
         let events = scene.tell("UE", UeCommand::Register);
-        let ended = events
-            .iter()
-            .any(|e| matches!(e, UeEvent::Registered(_) | UeEvent::Rejected { .. } | UeEvent::NoAnswer));
+        let ended = events.iter().any(|e| {
+            matches!(
+                e,
+                UeEvent::Registered(_) | UeEvent::Rejected { .. } | UeEvent::NoAnswer
+            )
+        });
         assert!(ended, "SEED={seed} {events:?}\n{}", scene.ladder());
         scene.world.links.set_default(Link::default());
         scene.tell("UE", UeCommand::Register);

@@ -15,8 +15,17 @@ fn a_first_registration_is_challenged_once_and_answered_with_the_identities_of_t
     let granted = scene.granted("UE");
     assert_eq!(granted.expires, 600_000);
     assert_eq!(granted.service_route.len(), 1, "{granted:?}");
-    assert!(granted.associated.iter().any(|uri| uri.contains("<tel:+")), "{granted:?}");
-    assert!(granted.associated.iter().all(|uri| !uri.contains("001010000000001@")), "barred: {granted:?}");
+    assert!(
+        granted.associated.iter().any(|uri| uri.contains("<tel:+")),
+        "{granted:?}"
+    );
+    assert!(
+        granted
+            .associated
+            .iter()
+            .all(|uri| !uri.contains("001010000000001@")),
+        "barred: {granted:?}"
+    );
     scene.assert_quiet();
 }
 
@@ -26,12 +35,18 @@ fn the_challenge_has_realm_nonce_and_algorithm_and_keys_for_the_p_cscf_only() {
     scene.phone("UE", 1);
     scene.tell("UE", UeCommand::Register);
     let in_core = scene.world.record().sip("I-CSCF", "P-CSCF");
-    assert!(in_core.iter().any(|m| m.contains("ck=\"") && m.contains("ik=\"")), "{in_core:?}");
+    assert!(
+        in_core.iter().any(|m| m.contains("ck=\"") && m.contains("ik=\"")),
+        "{in_core:?}"
+    );
     let to_ue = scene.world.record().sip("P-CSCF", "UE");
     let challenge = to_ue.iter().find(|m| m.starts_with("SIP/2.0 401")).unwrap();
     assert!(challenge.contains(&format!("realm=\"{HOME}\"")), "{challenge}");
     assert!(challenge.contains("algorithm=AKAv1-MD5"), "{challenge}");
-    assert!(!challenge.contains("ck=\"") && !challenge.contains("ik=\""), "{challenge}");
+    assert!(
+        !challenge.contains("ck=\"") && !challenge.contains("ik=\""),
+        "{challenge}"
+    );
 }
 
 #[test]
@@ -71,9 +86,17 @@ fn what_reaches_the_core_names_path_and_visited_network() {
     scene.phone("UE", 1);
     scene.tell("UE", UeCommand::Register);
     for register in scene.world.record().sip("P-CSCF", "I-CSCF") {
-        for header in ["Path: <sip:", "Require: path", "P-Visited-Network-ID: ", "P-Charging-Vector: icid-value="] {
+        for header in [
+            "Path: <sip:",
+            "Require: path",
+            "P-Visited-Network-ID: ",
+            "P-Charging-Vector: icid-value=",
+        ] {
             assert!(register.contains(header), "no {header} in {register}");
         }
-        assert!(!register.contains("Security-Client") && !register.contains("sec-agree"), "{register}");
+        assert!(
+            !register.contains("Security-Client") && !register.contains("sec-agree"),
+            "{register}"
+        );
     }
 }

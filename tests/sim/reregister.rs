@@ -15,7 +15,10 @@ fn a_second_registration_keeps_call_id_and_extends_the_binding() {
     scene.world.forget_record();
     let events = scene.tell("UE", UeCommand::Refresh);
     assert_golden("reregister", &scene.ladder());
-    assert!(events.iter().any(|e| matches!(e, UeEvent::Registered(_))), "{events:?}");
+    assert!(
+        events.iter().any(|e| matches!(e, UeEvent::Registered(_))),
+        "{events:?}"
+    );
     assert_eq!(scene.bindings("S-CSCF"), 1);
     assert!(scene.ladder().contains("RE_REGISTRATION"), "{}", scene.ladder());
 }

@@ -30,6 +30,9 @@ fn endless_resynchronisation_ends_with_403_or_with_a_phone_that_gives_up() {
     let events = scene.tell("UE", UeCommand::Register);
     let failures = events.iter().filter(|e| **e == UeEvent::SyncFailure).count();
     assert!(failures <= 3, "{events:?}");
-    assert!(scene.is_rejected("UE", 403) || events.contains(&UeEvent::GaveUp), "{events:?}");
+    assert!(
+        scene.is_rejected("UE", 403) || events.contains(&UeEvent::GaveUp),
+        "{events:?}"
+    );
     scene.assert_quiet();
 }

@@ -31,9 +31,15 @@ fn an_empty_response_is_challenged_again_at_most_twice() {
     let mut scene = Scene::new(23);
     scene.phone_with("UE", 1, |config| config.behaviour(Behaviour::MacFailure));
     let events = scene.tell("UE", UeCommand::Register);
-    let challenges = events.iter().filter(|e| matches!(e, UeEvent::Challenged { .. })).count();
+    let challenges = events
+        .iter()
+        .filter(|e| matches!(e, UeEvent::Challenged { .. }))
+        .count();
     assert!((2..=3).contains(&challenges), "{events:?}");
-    assert!(scene.is_rejected("UE", 403) || events.contains(&UeEvent::GaveUp), "{events:?}");
+    assert!(
+        scene.is_rejected("UE", 403) || events.contains(&UeEvent::GaveUp),
+        "{events:?}"
+    );
     assert_eq!(scene.bindings("S-CSCF"), 0);
     scene.assert_quiet();
 }
@@ -43,6 +49,9 @@ fn a_right_response_in_another_call_id_is_no_answer() {
     let mut scene = Scene::new(24);
     scene.phone_with("UE", 1, |config| config.behaviour(Behaviour::NewCallId));
     let events = scene.tell_for("UE", UeCommand::Register, 5);
-    assert!(!events.iter().any(|e| matches!(e, UeEvent::Registered(_))), "{events:?}");
+    assert!(
+        !events.iter().any(|e| matches!(e, UeEvent::Registered(_))),
+        "{events:?}"
+    );
     assert_eq!(scene.bindings("S-CSCF"), 0);
 }

@@ -3,8 +3,10 @@
 pub mod daemons;
 pub mod host;
 pub mod hss;
+pub mod lab;
 pub mod ladder;
 pub mod milenage;
+pub mod scene;
 pub mod site;
 pub mod text;
 pub mod ue;

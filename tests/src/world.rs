@@ -211,6 +211,24 @@ impl World {
         id
     }
 
+    /// How many nodes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is no node yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The names of all nodes.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.slots.iter().map(|slot| slot.name.clone()).collect()
+    }
+
     /// Lets a name be served at these places.
     pub fn serve_name(&mut self, host: &str, targets: Vec<ResolvedTarget>) {
         self.dns.insert(host.to_ascii_lowercase(), targets);

@@ -1,0 +1,255 @@
+//! Testkit: a whole network in the virtual world, ready for phones.
+
+use std::time::Duration;
+
+use ims_common::config::DaemonConfig;
+use ims_common::identity::{Impi, Impu};
+use ims_common::net::Interface;
+use ims_common::node::{MetricKind, Seed};
+
+use crate::hss::{Hss, HssConfig, Subscriber};
+use crate::site::{self, HOME, Site};
+use crate::ue::identity::{Secret, UeIdentity};
+use crate::ue::{Granted, Ue, UeCommand, UeConfig, UeEvent};
+use crate::world::{NodeSpec, World};
+use icscf::IcscfConfig;
+use pcscf::PcscfConfig;
+use scscf::ScscfConfig;
+
+/// Longer than a phone waits for anything: timer F on Gm is 128 s, and a resynchronisation takes three of them.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// P-CSCF, I-CSCF, S-CSCF and HSS in one world, connected, with nothing in the record yet.
+pub struct Scene {
+    /// The world.
+    pub world: World,
+    /// Where everything is.
+    pub site: Site,
+}
+
+/// The subscriber with this number: IMSI 00101000000000N and number +1555000N.
+#[must_use]
+pub fn subscriber(number: u8) -> Subscriber {
+    Subscriber::new(&imsi(number)).msisdn(&format!("1555{number:04}"))
+}
+
+/// The IMSI of the subscriber with this number.
+#[must_use]
+pub fn imsi(number: u8) -> String {
+    format!("0010100000{number:05}")
+}
+
+/// The private identity of the subscriber with this number.
+///
+/// # Panics
+/// Never: the names are ours.
+#[must_use]
+pub fn impi(number: u8) -> Impi {
+    Impi::parse(&UeIdentity::from_imsi(&imsi(number), 2).impi)
+        .unwrap_or_else(|_| unreachable!("a private identity"))
+}
+
+/// A public identity.
+///
+/// # Panics
+/// When the text is none.
+#[must_use]
+pub fn impu(text: &str) -> Impu {
+    Impu::parse(text).unwrap_or_else(|_| panic!("{text} is no public identity"))
+}
+
+/// The embedded HSS of a site.
+#[must_use]
+pub fn hss(subscribers: Vec<Subscriber>, seed: Seed) -> Hss {
+    let config = HssConfig {
+        origin_host: format!("hss.{HOME}"),
+        origin_realm: HOME.to_owned(),
+        subscribers,
+        ..HssConfig::default()
+    };
+    Hss::new(config, seed)
+}
+
+impl Scene {
+    /// The default site with subscribers 1 and 2.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self::with(
+            seed,
+            Site::on_network([192, 0, 2]),
+            vec![subscriber(1), subscriber(2)],
+        )
+    }
+
+    /// A site with these subscribers.
+    #[must_use]
+    pub fn with(seed: u64, site: Site, subscribers: Vec<Subscriber>) -> Self {
+        let mut world = World::seeded(seed);
+        let hss = hss(subscribers, world.next_seed());
+        world.add(NodeSpec::network("HSS").diameter(site.hss), hss);
+        for index in 0..site.scscfs.len() {
+            let name = if index == 0 {
+                "S-CSCF".to_owned()
+            } else {
+                format!("S-CSCF{}", index + 1)
+            };
+            let spec = NodeSpec::network(&name).socket(Interface::Mw, site.scscfs[index]);
+            let node = build::<ScscfConfig>(&site.scscf_file(index), &world);
+            world.add(spec, node);
+        }
+        let node = build::<IcscfConfig>(&site.icscf_file(), &world);
+        world.add(
+            NodeSpec::network("I-CSCF").socket(Interface::Mw, site.icscf),
+            node,
+        );
+        let node = build::<PcscfConfig>(&site.pcscf_file(), &world);
+        let spec = NodeSpec::network("P-CSCF")
+            .socket(Interface::Gm, site.gm)
+            .socket(Interface::Mw, site.pcscf);
+        world.add(spec, node);
+        world.advance(Duration::from_secs(1));
+        world.forget_record();
+        Self { world, site }
+    }
+
+    /// Adds the honest phone of the subscriber with this number.
+    pub fn phone(&mut self, name: &str, number: u8) {
+        self.phone_with(name, number, |config| config);
+    }
+
+    /// Adds a phone of the subscriber with this number, changed by `change`.
+    pub fn phone_with(&mut self, name: &str, number: u8, change: impl FnOnce(UeConfig) -> UeConfig) {
+        let place = u8::try_from(self.world.len()).unwrap_or(u8::MAX);
+        let config = change(phone_config(&self.site, number, place));
+        let spec = NodeSpec::ue(name, config.local);
+        let seed = self.world.next_seed();
+        self.world.add(spec, Ue::new(config, &seed));
+    }
+
+    /// Acts on a phone.
+    pub fn ue<R>(&mut self, name: &str, act: impl FnOnce(std::time::Instant, &mut Ue) -> R) -> R {
+        self.world.with(name, act)
+    }
+
+    /// Tells a phone something, waits until it is done, and a little for what follows in the core: what it has seen
+    /// since.
+    pub fn tell(&mut self, name: &str, command: UeCommand) -> Vec<UeEvent> {
+        let before = self.ue(name, |_, ue| ue.events().len());
+        self.ue(name, |now, ue| ue.command(now, command));
+        let name_owned = name.to_owned();
+        self.world.run_until(PATIENCE, |world| {
+            world.with(&name_owned, |_, ue: &mut Ue| ue.is_idle())
+        });
+        self.world.run_until_idle();
+        self.events_from(name, before)
+    }
+
+    /// Tells a phone something and lets so many seconds pass.
+    pub fn tell_for(&mut self, name: &str, command: UeCommand, seconds: u64) -> Vec<UeEvent> {
+        let before = self.ue(name, |_, ue| ue.events().len());
+        self.ue(name, |now, ue| ue.command(now, command));
+        self.world.advance(Duration::from_secs(seconds));
+        self.events_from(name, before)
+    }
+
+    fn events_from(&mut self, name: &str, before: usize) -> Vec<UeEvent> {
+        self.ue(name, |_, ue| {
+            ue.events().get(before..).unwrap_or_default().to_vec()
+        })
+    }
+
+    /// What the last 200 gave to a phone.
+    ///
+    /// # Panics
+    /// When it was never registered.
+    pub fn granted(&mut self, name: &str) -> Granted {
+        let granted = self.ue(name, |_, ue| {
+            ue.events().iter().rev().find_map(|event| match event {
+                UeEvent::Registered(granted) => Some(granted.clone()),
+                _ => None,
+            })
+        });
+        granted.unwrap_or_else(|| panic!("{name} was never registered\n{}", self.ladder()))
+    }
+
+    /// Whether the last thing a phone heard is this refusal.
+    pub fn is_rejected(&mut self, name: &str, status: u16) -> bool {
+        self.ue(
+            name,
+            |_, ue| matches!(ue.events().last(), Some(UeEvent::Rejected { status: s, .. }) if *s == status),
+        )
+    }
+
+    /// The contacts that a node holds, as its metrics say.
+    #[must_use]
+    pub fn bindings(&self, name: &str) -> u64 {
+        let metrics = self.world.metrics(name);
+        metrics.sum("ims_scscf_bindings", &[]) + metrics.sum("ims_pcscf_contacts", &[])
+    }
+
+    /// Acts on the HSS.
+    pub fn hss<R>(&mut self, act: impl FnOnce(std::time::Instant, &mut Hss) -> R) -> R {
+        self.world.with("HSS", act)
+    }
+
+    /// What was sent so far.
+    #[must_use]
+    pub fn ladder(&self) -> String {
+        crate::ladder::of(self.world.record())
+    }
+
+    /// Lets all transactions end: every request has had its one answer, and none is left in a table.
+    ///
+    /// # Panics
+    /// When a request is unanswered or a transaction is left.
+    pub fn assert_quiet(&mut self) {
+        self.world.advance(Duration::from_secs(300));
+        assert_eq!(
+            self.world.unanswered(),
+            Vec::<String>::new(),
+            "\n{}",
+            self.ladder()
+        );
+        self.assert_gauges_are_zero(&["bindings", "contacts", "registration_sets"]);
+    }
+
+    /// Every gauge but those whose names contain one of `except`, those of open connections, and the bounded list of
+    /// changes that nobody reads yet.
+    fn assert_gauges_are_zero(&self, except: &[&str]) {
+        for name in self.world.names() {
+            for (gauge, labels, kind, value) in self.world.metrics(&name).iter() {
+                let excepted = ["peers_open", "changes_unread"]
+                    .iter()
+                    .chain(except)
+                    .any(|part| gauge.contains(part));
+                if kind == MetricKind::Gauge && !excepted {
+                    assert_eq!(value, 0, "{gauge}{labels:?} of {name}\n{}", self.ladder());
+                }
+            }
+        }
+    }
+
+    /// Lets all transactions end: nothing is left of anybody anywhere.
+    ///
+    /// # Panics
+    /// When something is left.
+    pub fn assert_empty(&mut self) {
+        self.assert_quiet();
+        self.assert_gauges_are_zero(&[]);
+    }
+}
+
+/// The phone of the subscriber with this number, at the UE address with the number `place`.
+#[must_use]
+pub fn phone_config(site: &Site, number: u8, place: u8) -> UeConfig {
+    let identity = UeIdentity::from_imsi(&imsi(number), 2);
+    let secret = Secret::Aka(subscriber(number).usim());
+    UeConfig::new(identity, secret, site.ue(place), site.gm)
+}
+
+fn build<T: DaemonConfig>(file: &str, world: &World) -> T::Node {
+    match site::read::<T>(file).build(world.next_seed()) {
+        Ok((node, _)) => node,
+        Err(error) => panic!("{error}\n{file}"),
+    }
+}
