@@ -5,7 +5,7 @@ use ims_common::identity::Impu;
 
 use crate::context::{Context, Notice};
 use crate::register::{Await, ContactRequest, Outcome, Proof, Register, Step, ok};
-use crate::registrar::Binding;
+use crate::registrar::{Binding, BindingId};
 use crate::registration_change::{ContactEvent, RegistrationChange};
 use crate::reject::RegisterReject;
 
@@ -26,10 +26,14 @@ pub(crate) fn start(
         .registrar
         .set_of(&register.impu)
         .ok_or(RegisterReject::NotBound)?;
-    let meant = |binding: &Binding| {
-        contacts.is_none_or(|contacts| contacts.iter().any(|c| c.contact.is_same_as(&binding.contact)))
+    let all: Vec<&Binding> = set.bindings_of(&register.impi).collect();
+    let bound: Vec<&Binding> = match contacts {
+        None => all,
+        Some(contacts) => contacts
+            .iter()
+            .filter_map(|c| all.get(c.contact.position_in(all.iter().copied())?).copied())
+            .collect(),
     };
-    let bound: Vec<&Binding> = set.bindings_of(&register.impi).filter(|b| meant(b)).collect();
     if bound.is_empty() {
         return Err(RegisterReject::NotBound);
     }
@@ -39,9 +43,12 @@ pub(crate) fn start(
         return Err(RegisterReject::OutOfOrder);
     }
     let id = set.id;
+    let meant: Vec<BindingId> = bound.iter().map(|b| b.id).collect();
     let identities: Vec<Impu> = set.associated_identities().cloned().collect();
     let hss_host = set.profile().hss_host.clone();
-    let removed = ctx.registrar.unbind(id, &register.impi, meant);
+    let removed = ctx
+        .registrar
+        .unbind(id, &register.impi, |b| meant.contains(&b.id));
     ctx.changes.push(RegistrationChange {
         impi: register.impi.clone(),
         identities,

@@ -154,7 +154,10 @@ fn bind(
         return Err(RegisterReject::TooManyBindings);
     }
     let is_registered = ctx.registrar.is_registered(&register.impi, &register.impu);
-    if !is_registered && !ctx.registrar.has_room_for(grants.len()) {
+    if !ctx
+        .registrar
+        .has_room_for(&register.impu, &register.impi, &grants)
+    {
         return Err(RegisterReject::Overloaded);
     }
     let held = ctx.registrar.set_of(&register.impu).map(|set| set.profile());

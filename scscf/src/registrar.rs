@@ -41,7 +41,7 @@ pub(crate) enum BindingEffect {
 #[derive(Debug)]
 pub(crate) struct Expired {
     pub(crate) impi: Impi,
-    /// An identity of the set.
+    /// The identity that was registered.
     pub(crate) impu: Impu,
     pub(crate) contact: ContactAddress,
     pub(crate) identities: Vec<Impu>,
@@ -127,12 +127,15 @@ impl Registrar {
         self.timers.next()
     }
 
-    /// Whether `new` more contacts fit into the table.
-    pub(crate) fn has_room_for(&self, new: usize) -> bool {
-        self.len().saturating_add(new) <= self.limits.registrations
+    /// Whether the table would stay within its limit after `grants`, which replace what is bound.
+    pub(crate) fn has_room_for(&self, impu: &Impu, impi: &Impi, grants: &[ContactGrant]) -> bool {
+        let bound = self.set_of(impu).map_or(0, |set| set.bindings_of(impi).count());
+        let added = grants.iter().filter(|g| g.expires.is_some()).count();
+        let new = added.saturating_sub(bound);
+        new == 0 || self.len().saturating_add(new) <= self.limits.registrations
     }
 
-    /// Whether the set of `impu` would stay within its limit after `grants` for `impi` (RG: 403 above).
+    /// Whether the set of `impu` would stay within its limit after `grants` for `impi`.
     pub(crate) fn fits(&self, impu: &Impu, impi: &Impi, grants: &[ContactGrant]) -> bool {
         let added = grants.iter().filter(|g| g.expires.is_some()).count();
         // All older contacts of this private identity are replaced, so only those of others stay.
@@ -203,7 +206,7 @@ impl Registrar {
         };
         let mut effects = Vec::new();
         for grant in grants {
-            let position = old.iter().position(|b| b.contact.is_same_as(&grant.contact));
+            let position = grant.contact.position_in(old.iter());
             let previous = position.map(|at| old.remove(at));
             let Some(expires) = grant.expires else {
                 if let Some(previous) = previous {
@@ -277,9 +280,7 @@ impl Registrar {
             }
             let identities = set.associated_identities().cloned().collect();
             let hss_host = set.profile().hss_host.clone();
-            let Some(impu) = set.representative().cloned() else {
-                continue;
-            };
+            let impu = binding.impu.clone();
             let contact = binding.contact.clone();
             self.unbind(id, &impi, |b| b.id == binding_id);
             let last_of_impi = self
@@ -355,6 +356,35 @@ impl Registrar {
         let Some(set) = self.sets.get(&id) else { return };
         for member in set.members() {
             self.by_impu.entry(member.impu.clone()).or_insert(id);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Registrar {
+    /// The indexes say the same as the sets.
+    pub(crate) fn check(&self) {
+        let bindings = || {
+            self.sets
+                .values()
+                .flat_map(|set| set.bindings().iter().map(move |b| (set, b)))
+        };
+        assert_eq!(self.timers.len(), bindings().count());
+        assert_eq!(self.by_service_route.len(), bindings().count());
+        assert!(self.sets.values().all(|set| !set.bindings().is_empty()));
+        for (set, binding) in bindings() {
+            assert!(self.by_impi[&binding.impi].contains(&set.id));
+            // Later while its private identity is busy.
+            assert!(self.timers.get(&(set.id, binding.id)) >= Some(binding.expires_at));
+        }
+        for (impi, ids) in &self.by_impi {
+            assert!(
+                ids.iter()
+                    .all(|id| self.sets[id].bindings_of(impi).next().is_some())
+            );
+        }
+        for (impu, id) in &self.by_impu {
+            assert!(self.sets[id].has_member(impu));
         }
     }
 }

@@ -39,7 +39,8 @@ pub(super) fn start(ctx: &mut Context<'_>, register: &Register) -> Result<Step, 
         unprotected_response: ctx.settings.registration.unprotected_response,
     };
     let class = classify(register, pending, &situation);
-    tracing::debug!(impi = ?register.impi, protection = ?register.protection, ?class, "REGISTER classified");
+    let (impi, class_label) = (&register.impi, class.label());
+    tracing::debug!(?impi, protection = ?register.protection, class = class_label, "REGISTER classified");
     match class {
         Class::Authenticate => Ok(authenticate(ctx, register)),
         Class::RepeatChallenge => repeat_challenge(ctx, register),

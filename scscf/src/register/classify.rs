@@ -11,7 +11,7 @@ use crate::challenges::{Challenge, Progress, Secret};
 use crate::config::{ReauthenticatePolicy, UnprotectedResponse};
 
 /// What to do with a REGISTER.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub(crate) enum Class {
     /// Begin authentication: MAR, then 401.
     Authenticate,
@@ -29,6 +29,22 @@ pub(crate) enum Class {
     AcceptProtected,
     /// Protected, but its private identity is not registered here.
     UnknownHere,
+}
+
+impl Class {
+    /// What the log says; AUTS is nobody's business.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Authenticate => "authenticate",
+            Self::RepeatChallenge => "repeat_challenge",
+            Self::VerifyAka => "verify_aka",
+            Self::VerifyDigest => "verify_digest",
+            Self::Resynchronise(_) => "resynchronise",
+            Self::Refusal => "refusal",
+            Self::AcceptProtected => "accept_protected",
+            Self::UnknownHere => "unknown_here",
+        }
+    }
 }
 
 /// What the node knows besides the REGISTER and the challenge.
@@ -63,7 +79,6 @@ fn against_aka(register: &Register, challenge: &Challenge, situation: &Situation
     let is_repetition = register.cseq == challenge.cseq;
     let names_challenge = register.answer.nonce() == Some(challenge.nonce.as_bytes());
     match (&register.answer, register.protection) {
-        (_, _) if is_repetition => Class::RepeatChallenge,
         (ChallengeAnswer::Auts { auts, .. }, _) if names_challenge => Class::Resynchronise(*auts),
         (ChallengeAnswer::Refusal { .. }, _) if names_challenge => Class::Refusal,
         (ChallengeAnswer::Response { .. }, Protection::Protected) if names_challenge => Class::VerifyAka,
@@ -77,6 +92,7 @@ fn against_aka(register: &Register, challenge: &Challenge, situation: &Situation
                 UnprotectedResponse::Refuse => Class::Authenticate,
             }
         }
+        (_, _) if is_repetition => Class::RepeatChallenge,
         // An old nonce, or none, is no answer to this challenge: authentication starts again.
         (
             ChallengeAnswer::None

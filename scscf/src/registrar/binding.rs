@@ -50,11 +50,17 @@ impl ContactAddress {
         &self.uri
     }
 
-    /// Whether both are the same UE's address: by `+sip.instance`, or by equivalent URIs
-    /// (RFC 3261 10.3 step 7, 19.1.4).
-    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        let same_instance = self.instance.is_some() && self.instance == other.instance;
-        same_instance || self.has_uri_of(other)
+    /// Which of the bindings this address means: that of an equivalent URI (RFC 3261 10.3 step 7, 19.1.4),
+    /// else that of the same `+sip.instance`, whose address has changed.
+    pub(crate) fn position_in<'a>(
+        &self,
+        mut bindings: impl Iterator<Item = &'a Binding> + Clone,
+    ) -> Option<usize> {
+        let is_same_instance = |b: &Binding| self.instance.is_some() && self.instance == b.contact.instance;
+        bindings
+            .clone()
+            .position(|b| self.has_uri_of(&b.contact))
+            .or_else(|| bindings.position(is_same_instance))
     }
 
     /// Whether both URIs are equivalent.

@@ -144,13 +144,6 @@ impl ImplicitRegistrationSet {
     pub(crate) fn forget_impi(&mut self, impi: &Impi) {
         self.authenticated_at.remove(impi);
     }
-
-    /// An identity to name the set by in a SAR: one is enough (TS 29.228 6.1.2).
-    pub(crate) fn representative(&self) -> Option<&Impu> {
-        self.associated_identities()
-            .next()
-            .or_else(|| self.members.first().map(|m| &m.impu))
-    }
 }
 
 /// The identities of a profile in its order; wildcards are patterns, not members.

@@ -108,8 +108,12 @@ fn limits_count_what_would_be_bound_after_replacement() {
     let two = [grant("<sip:b@192.0.2.1>", 60), grant("<sip:c@192.0.2.1>", 60)];
     assert!(table.fits(&identity, &impi("alice@home.example"), &two));
     assert!(!table.fits(&identity, &impi("other@home.example"), &two));
-    assert!(table.has_room_for(2));
-    assert!(!table.has_room_for(3));
+    let alice = impi("alice@home.example");
+    let bob = (impu("sip:bob@home.example"), impi("bob@home.example"));
+    assert!(table.has_room_for(&bob.0, &bob.1, &two));
+    bind(&mut table, now, id, "alice@home.example", &two);
+    assert!(table.has_room_for(&identity, &alice, &two));
+    assert!(!table.has_room_for(&bob.0, &bob.1, &two));
 }
 
 #[test]

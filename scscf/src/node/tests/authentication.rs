@@ -276,6 +276,13 @@ fn challenged_register_in_a_new_transaction_gets_the_same_challenge_and_no_new_v
 }
 
 #[test]
+fn answer_of_a_phone_that_forgets_to_raise_its_cseq_is_an_answer() {
+    let mut rig = Rig::new();
+    let nonce = nonce_of(&rig.register(&Reg::new(1)));
+    assert_eq!(status(&rig.register(&answer(1, &nonce, "yes"))), 200);
+}
+
+#[test]
 fn vector_that_cannot_be_used_ends_the_authentication_without_harm() {
     let mut rig = Rig::new();
     rig.hss.items = Some(vec![AuthItem::Unusable("SIP-Authenticate length")]);

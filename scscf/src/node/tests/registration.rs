@@ -148,6 +148,39 @@ fn same_instance_keeps_its_binding_when_its_address_changes() {
 }
 
 #[test]
+fn equivalent_uri_goes_before_the_same_instance_when_contacts_are_matched() {
+    let mut rig = Rig::registered();
+    let instance = "+sip.instance=\"<urn:gsma:imei:35622410-483840-0>\"";
+    let (a, b) = (
+        format!("<sip:a@192.0.2.11>;{instance}"),
+        format!("<sip:b@192.0.2.11>;{instance}"),
+    );
+    rig.register(&with_contact(3, &format!("{a}, {b}")));
+    let leave = with_contact(4, &format!("{b};expires=0"));
+    let response = rig.register(&leave);
+    assert_eq!(
+        lines(&response, HeaderName::Contact),
+        [format!("{a};expires=600000")]
+    );
+}
+
+#[test]
+fn further_identity_of_a_protected_private_identity_needs_no_challenge() {
+    let mut rig = Rig::registered();
+    let work = "sip:work@ims.mnc001.mcc001.3gppnetwork.org";
+    rig.hss.user_data = Some(profile_of(IMPI, &[(work, false)]));
+    let further = Reg {
+        impu: work.to_owned(),
+        call_id: "c2@ue".to_owned(),
+        ..Reg::protected(1)
+    };
+    assert_eq!(status(&rig.register(&further)), 200);
+    assert_eq!(rig.mars().len(), 1);
+    assert_eq!(rig.sar_types(), [Type::Registration, Type::Registration]);
+    assert_eq!(rig.gauge("ims_scscf_registration_sets"), 2);
+}
+
+#[test]
 fn several_contacts_of_one_register_are_all_bound_up_to_the_limit() {
     let mut rig = Rig::with_registration("{bindings_per_impu: 2}");
     rig.register_over_ipsec();
