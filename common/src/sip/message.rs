@@ -379,3 +379,6 @@ impl fmt::Debug for Message {
         write!(f, "Message({line:?}, {} octets)", self.bytes.len())
     }
 }
+
+#[cfg(test)]
+mod tests;

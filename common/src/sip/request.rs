@@ -233,3 +233,6 @@ impl Deref for Response {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,7 +137,7 @@ pub(crate) fn scan(bytes: &[u8], limits: &SipLimits) -> Result<Scanned, ParseErr
         at = line.next;
     };
     if !is_clean(cut(bytes, 0, empty.next), line_ends.crlf) {
-        check_controls(bytes, first.end, &headers)?;
+        check_controls(bytes, first.end, &headers, at)?;
     }
     check_vias(bytes, &headers, limits)?;
     Ok(Scanned {
@@ -300,18 +300,27 @@ fn is_clean(head: &[u8], crlf_lines: usize) -> bool {
 }
 
 /// The slow way, for heads that have some: control characters are allowed as `quoted-pair` only (RFC 3261 25.1).
-fn check_controls(bytes: &[u8], start_line_end: usize, headers: &HeaderIndex) -> Result<(), ParseError> {
+/// Whole lines are looked at, since a CR at the edge of a value is no part of it.
+fn check_controls(
+    bytes: &[u8],
+    start_line_end: usize,
+    headers: &HeaderIndex,
+    end: usize,
+) -> Result<(), ParseError> {
     let is_control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
-    if cut(bytes, 0, start_line_end).iter().copied().any(is_control) {
-        return Err(ParseError::ControlCharacter);
-    }
-    for span in headers {
-        let value = span.value(bytes);
-        if !value_is_clean(value) {
-            return Err(ParseError::ControlCharacter);
-        }
-    }
-    Ok(())
+    let start_line_ok = !cut(bytes, 0, start_line_end).iter().copied().any(is_control);
+    let ends = headers
+        .iter()
+        .skip(1)
+        .map(|span| span.start as usize)
+        .chain([end]);
+    let lines_ok = headers
+        .iter()
+        .zip(ends)
+        .all(|(span, end)| value_is_clean(cut(bytes, span.start as usize, end)));
+    (start_line_ok && lines_ok)
+        .then_some(())
+        .ok_or(ParseError::ControlCharacter)
 }
 
 /// Makes spaces of the control characters of a value, unless all are where they may be.
@@ -409,3 +418,6 @@ pub(crate) fn salvage(bytes: &[u8], limits: &SipLimits) -> Option<Scanned> {
         content_length: None,
     })
 }
+
+#[cfg(test)]
+mod tests;

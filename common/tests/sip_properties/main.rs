@@ -74,6 +74,18 @@ fn assert_scans_to_itself(message: &Message) {
     assert!(again.header_lines().eq(message.header_lines()));
     assert_eq!(again.body(), message.body());
     assert_eq!(again.is_request(), message.is_request());
+    let head = &message.bytes()[..message.bytes().len() - message.body().len()];
+    for (at, byte) in head.iter().enumerate() {
+        match byte {
+            b'\r' => assert_eq!(head.get(at + 1), Some(&b'\n'), "a bare CR would be sent"),
+            b'\n' => assert_eq!(
+                head.get(at.wrapping_sub(1)),
+                Some(&b'\r'),
+                "a bare LF would be sent"
+            ),
+            _ => {}
+        }
+    }
 }
 
 fn edit_everything(message: Message) {
