@@ -31,6 +31,17 @@ pub(crate) struct Registration {
     pub(crate) expires_at: Instant,
 }
 
+impl Registration {
+    /// The identity in To and those of its implicit set.
+    fn identities(&self) -> impl Iterator<Item = Impu> {
+        let associated = self
+            .associated
+            .iter()
+            .filter_map(|uri| Impu::from_bytes(uri.as_uri().as_bytes()).ok());
+        std::iter::once(self.impu.clone()).chain(associated)
+    }
+}
+
 /// A UE's contact address behind one flow.
 #[derive(Clone, Debug)]
 pub(crate) struct Contact {
@@ -186,19 +197,17 @@ impl ContactTable {
         let Some(mut contact) = self.take(token) else {
             return;
         };
-        let set: Vec<Impu> = contact
-            .registrations
-            .iter()
-            .filter(|r| r.impu == *impu)
-            .flat_map(|r| {
-                r.associated
-                    .iter()
-                    .filter_map(|uri| Impu::from_bytes(uri.as_uri().as_bytes()).ok())
-            })
-            .collect();
+        // TS 24.229 5.2.5.1: an identity goes with its implicit set, whichever of the set was named.
+        let mut set = vec![impu.clone()];
+        for registration in &contact.registrations {
+            let identities: Vec<Impu> = registration.identities().collect();
+            if identities.contains(impu) {
+                set.extend(identities);
+            }
+        }
         contact
             .registrations
-            .retain(|r| r.impu != *impu && !set.contains(&r.impu));
+            .retain(|registration| !set.contains(&registration.impu));
         if !contact.registrations.is_empty() {
             self.put(token.to_owned(), contact);
         }

@@ -1,6 +1,6 @@
 //! Testkit: de-registration clears what was kept, after the 200 and not before (checklist GM-52).
 
-use super::{Bench, Register, grant};
+use super::{Bench, IMPI, Register, grant};
 
 const CONTACT: &str = "sip:001010000000001@127.0.1.10:5060";
 
@@ -43,6 +43,19 @@ fn a_contact_listed_with_expires_0_is_gone_too() {
     bench.ue_says(&leaving(&format!("<{CONTACT}>;expires=0"), "").text());
     let request = bench.request();
     bench.home_answers(&request, 200, &format!("Contact: <{CONTACT}>;expires=0\r\n"));
+    assert_eq!(bench.node.contact_count(), 0);
+}
+
+#[test]
+fn another_identity_of_the_implicit_set_takes_the_whole_set_along() {
+    let mut bench = registered();
+    let leaving = leaving(&format!("<{CONTACT}>;expires=0"), "");
+    let named = leaving
+        .text()
+        .replace(&format!("To: <sip:{IMPI}>"), "To: <tel:+1-555-0001>");
+    bench.ue_says(&named);
+    let request = bench.request();
+    bench.home_answers(&request, 200, "");
     assert_eq!(bench.node.contact_count(), 0);
 }
 
