@@ -260,18 +260,20 @@ impl Message {
     /// # Errors
     /// When one is malformed, or `*` stands beside others.
     pub fn contacts(&self) -> Result<Contacts<'_>, HeaderError> {
-        let mut values = self.values(HeaderName::Contact).peekable();
+        let name = HeaderName::Contact;
+        let mut values = self.values(name);
         let Some(first) = values.next() else {
             return Ok(Contacts::None);
         };
-        if first == b"*" {
-            return match values.next() {
-                None => Ok(Contacts::Star),
-                Some(_) => Err(HeaderError::new("contact_star_and_more").of(HeaderName::Contact)),
-            };
+        match (first, values.next()) {
+            (b"*", None) => return Ok(Contacts::Star),
+            (b"*", Some(_)) => return Err(HeaderError::new("contact_star_and_more").of(name)),
+            _ => {}
         }
-        let list = self.name_addrs(HeaderName::Contact)?;
-        Ok(Contacts::List(list.into_iter().collect()))
+        self.values(name)
+            .map(|value| NameAddr::parse(value).map_err(|error| error.of(name)))
+            .collect::<Result<_, _>>()
+            .map(Contacts::List)
     }
 
     /// All addresses of a header that is a list of them: Route, Path, Service-Route, P-Associated-URI …

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::text::{self, Split, cut};
+use super::text::{self, ByteSet, Split, cut};
 
 /// The parameters after an address, a Via or a URI: the text after the first `;`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -21,7 +21,7 @@ impl<'a> Params<'a> {
         self.text.is_none_or(|text| {
             Split::new(text, b';').all(|param| {
                 let (name, value) = split_param(param);
-                is_param_name(name) && value.is_none_or(is_param_value)
+                PARAM_NAME.spans(name) && value.is_none_or(is_param_value)
             })
         })
     }
@@ -67,13 +67,8 @@ impl<'a> Params<'a> {
     }
 }
 
-fn is_param_name(name: &[u8]) -> bool {
-    // Beyond tokens, URI parameters may hold param-unreserved (RFC 3261 25.1): [ ] / : & + $ ( )
-    !name.is_empty()
-        && name
-            .iter()
-            .all(|b| text::is_token_byte(*b) || b"[]/:&$()".contains(b))
-}
+/// Beyond tokens, URI parameters may hold `param-unreserved` (RFC 3261 25.1).
+static PARAM_NAME: ByteSet = ByteSet::alphanumeric_and(b"-.!%*_+`'~[]/:&$()");
 
 /// A quoted string that ends at the end, or something without quotes and white space.
 fn is_param_value(value: &[u8]) -> bool {

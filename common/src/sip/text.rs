@@ -44,13 +44,43 @@ pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
     trim_end(trim_start(bytes))
 }
 
-/// RFC 3261 25.1 `token`: alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~"
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
+/// A set of octets, looked up without branches.
+pub(crate) struct ByteSet([bool; 256]);
+
+impl ByteSet {
+    /// Letters, digits and `others`.
+    pub(crate) const fn alphanumeric_and(others: &[u8]) -> Self {
+        let mut set = [false; 256];
+        let mut byte = 0;
+        while byte < set.len() {
+            #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+            let octet = byte as u8;
+            set[byte] = octet.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            set[others[at] as usize] = true;
+            at += 1;
+        }
+        Self(set)
+    }
+
+    pub(crate) fn has(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).copied().unwrap_or(false)
+    }
+
+    /// Are all octets of it in the set, and is there one?
+    pub(crate) fn spans(&self, bytes: &[u8]) -> bool {
+        !bytes.is_empty() && bytes.iter().all(|b| self.has(*b))
+    }
 }
 
+/// RFC 3261 25.1: `token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "\`" / "'" / "~")`
+static TOKEN: ByteSet = ByteSet::alphanumeric_and(b"-.!%*_+`'~");
+
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().copied().all(is_token_byte)
+    TOKEN.spans(bytes)
 }
 
 /// A run of digits as a number that saturates; `None` for anything else.
