@@ -236,7 +236,7 @@ impl Node for Icscf {
         if let Some(output) = self.outputs.pop_front() {
             return Some(CscfOutput::Cx(output));
         }
-        if self.phase == Phase::Draining && self.queries.is_empty() && self.core.is_idle() {
+        if self.phase == Phase::Draining && self.queries.is_empty() && self.core.is_settled() {
             self.phase = Phase::Drained;
             return Some(CscfOutput::Drained);
         }

@@ -217,7 +217,7 @@ impl Node for Pcscf {
         if let Some(output) = self.core.poll_output() {
             return Some(NetOutput::Sip(output));
         }
-        if self.phase == Phase::Draining && self.core.is_idle() {
+        if self.phase == Phase::Draining && self.core.is_settled() {
             self.phase = Phase::Drained;
             return Some(NetOutput::Drained);
         }

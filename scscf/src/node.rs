@@ -297,7 +297,7 @@ impl Scscf {
     }
 
     fn is_idle(&self) -> bool {
-        self.in_progress.is_empty() && self.core.is_idle()
+        self.in_progress.is_empty() && self.core.is_settled()
     }
 }
 

@@ -115,7 +115,7 @@ impl Daemon {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        bail!("{} did not end after SIGTERM:\n{}", self.name, self.tail(20))
+        bail!("{} did not end within {PATIENCE:?} after SIGTERM", self.name)
     }
 
     /// SIGTERM, and nothing but success at the end.

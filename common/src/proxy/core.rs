@@ -216,6 +216,13 @@ impl ProxyCore {
         self.layer.is_idle() && self.forwards.is_empty() && self.resolving.is_empty()
     }
 
+    /// Whether every request has its final response, in both directions: what a drain waits for. Completed
+    /// transactions that only absorb retransmissions do not count; on Gm they would last for 128 s.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.layer.is_settled() && self.resolving.is_empty()
+    }
+
     /// Whether the transaction still owes its final response.
     #[must_use]
     pub fn awaits_final(&self, transaction: ServerTransactionId) -> bool {

@@ -141,6 +141,22 @@ impl TransactionLayer {
         self.servers.is_empty() && self.clients.is_empty()
     }
 
+    /// Whether no transaction waits for a final response, in either direction. Those that only absorb
+    /// retransmissions (timers D, H, I, J, K, L) do not count.
+    pub(crate) fn is_settled(&self) -> bool {
+        let servers = self.servers.keys().all(|id| !self.awaits_final(*id));
+        let clients = self.clients.values().all(|client| match client.machine {
+            ClientMachine::Invite(machine) => {
+                !matches!(machine, InviteClient::Calling { .. } | InviteClient::Proceeding)
+            }
+            ClientMachine::NonInvite(machine) => !matches!(
+                machine,
+                NonInviteClient::Trying { .. } | NonInviteClient::Proceeding
+            ),
+        });
+        servers && clients
+    }
+
     pub(crate) fn send_failed(&mut self, now: Instant, tag: SendTag) {
         let number = tag.0 >> 2;
         match tag.0 & 3 {
