@@ -170,7 +170,7 @@ pub enum UriError {
     /// Not 1 to 65535.
     #[error("malformed port")]
     Port,
-    /// An empty or malformed parameter.
+    /// An empty or malformed parameter, or too many of them.
     #[error("malformed parameter")]
     Parameter,
     /// A tel URI without a number (RFC 3966 3).

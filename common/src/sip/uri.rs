@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use super::error::UriError;
 use super::params::Params;
@@ -14,6 +14,9 @@ mod compare;
 mod owned;
 
 pub use owned::UriBuf;
+
+/// The most parameters, and the most headers, that a URI may have.
+const PARTS_MAX: usize = 64;
 
 /// The scheme of a URI.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -172,15 +175,16 @@ impl<'a> Uri<'a> {
             None => (rest, None),
             Some(at) => (cut(rest, 0, at), Some(after(rest, at + 1))),
         };
+        if headers.is_some_and(|headers| memchr_iter(b'&', headers).count() >= PARTS_MAX) {
+            return Err(UriError::Parameter);
+        }
         let (hostport, params) = match memchr(b';', rest) {
             None => (rest, None),
             Some(at) => (cut(rest, 0, at), Some(after(rest, at + 1))),
         };
         let (host, port) = parse_hostport(hostport)?;
         let params = Params::new(params);
-        if !params.is_well_formed() {
-            return Err(UriError::Parameter);
-        }
+        check_params(params)?;
         Ok(Self {
             raw,
             scheme,
@@ -217,9 +221,7 @@ impl<'a> Uri<'a> {
             return Err(UriError::Number);
         }
         let params = Params::new(params);
-        if !params.is_well_formed() {
-            return Err(UriError::Parameter);
-        }
+        check_params(params)?;
         Ok(Self {
             user: Some(number),
             params,
@@ -383,6 +385,14 @@ fn check_escapes(mut rest: &[u8]) -> Result<(), UriError> {
         rest = after(rest, at + 3);
     }
     Ok(())
+}
+
+/// Comparing URIs is quadratic in their parameters, so there is a limit on them.
+fn check_params(params: Params<'_>) -> Result<(), UriError> {
+    let few = params.iter().take(PARTS_MAX + 1).count() <= PARTS_MAX;
+    (few && params.is_well_formed())
+        .then_some(())
+        .ok_or(UriError::Parameter)
 }
 
 fn parse_hostport(hostport: &[u8]) -> Result<(Host<'_>, Option<u16>), UriError> {

@@ -172,6 +172,19 @@ fn equivalent_uris_are_told_from_different_ones() {
     }
 }
 
+/// Comparison is quadratic in them.
+#[test]
+fn parameters_and_headers_are_limited_in_number() {
+    let with = |head: &str, part: &str, count: usize| {
+        Uri::parse(format!("{head}{}", part.repeat(count)).as_bytes()).err()
+    };
+    assert_eq!(with("sip:h", ";a", PARTS_MAX), None);
+    assert_eq!(with("sip:h", ";a", PARTS_MAX + 1), Some(UriError::Parameter));
+    assert_eq!(with("tel:+1", ";a", PARTS_MAX + 1), Some(UriError::Parameter));
+    assert_eq!(with("sip:h?a=b", "&a=b", PARTS_MAX - 1), None);
+    assert_eq!(with("sip:h?a=b", "&a=b", PARTS_MAX), Some(UriError::Parameter));
+}
+
 #[test]
 fn owned_uris_keep_their_text() {
     let owned: UriBuf = "sip:a@Example.com;lr".parse().unwrap();
