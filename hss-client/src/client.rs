@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ims_common::diameter::base::DisconnectCause;
-use ims_common::diameter::grammar::{VENDOR_3GPP, VENDOR_ETSI};
+use ims_common::diameter::grammar::{VENDOR_3GPP, VENDOR_ETSI, avp};
 use ims_common::diameter::{
     AcceptPolicy, Application, DiameterEvent, DiameterPeers, Header, LocalPeer, Message, PeersConfig,
     Pending, PendingFull, PendingRequests,
@@ -93,7 +93,7 @@ struct Outstanding {
     /// As printed, to be sent again.
     bytes: Bytes,
     /// Whether it was sent to another peer already.
-    is_retransmitted: bool,
+    is_sent_again: bool,
 }
 
 /// The Cx client of a CSCF.
@@ -196,7 +196,7 @@ impl HssClient {
         let context = Outstanding {
             id,
             bytes: bytes.clone(),
-            is_retransmitted: false,
+            is_sent_again: false,
         };
         self.enqueue(now, connection, hop_by_hop, request.code(), context, bytes);
         Ok(())
@@ -234,26 +234,59 @@ impl HssClient {
     /// RFC 6733 5.5.4: a request whose peer failed goes once to another one, with T and the same
     /// End-to-End Identifier; when there is none the request fails.
     fn fail_over(&mut self, now: Instant, pending: Pending<Outstanding>, error: CxError) {
+        let alternate = self.choose(None, Some(pending.connection));
+        match alternate.filter(|_| !pending.context.is_sent_again) {
+            Some(alternate) => self.send_again(now, pending, alternate, Message::retransmission),
+            None => {
+                self.counters.count(ANSWERS, error_label(error));
+                tracing::warn!(code = pending.code, %error, "Cx request failed");
+                self.answer(pending.context.id, Err(error));
+            }
+        }
+    }
+
+    fn send_again(
+        &mut self,
+        now: Instant,
+        pending: Pending<Outstanding>,
+        connection: ConnectionId,
+        print: impl Fn(&Message, u32) -> Bytes,
+    ) {
         let Pending {
-            connection,
-            code,
-            mut context,
-            ..
+            code, mut context, ..
         } = pending;
-        let alternate = self
-            .choose(None, Some(connection))
-            .filter(|_| !context.is_retransmitted);
-        let again = alternate.zip(Message::parse(context.bytes.clone()).ok());
-        let Some((alternate, message)) = again else {
-            self.counters.count(ANSWERS, error_label(error));
-            tracing::warn!(code, %error, "Cx request failed");
-            return self.answer(context.id, Err(error));
+        let Ok(message) = Message::parse(context.bytes.clone()) else {
+            unreachable!("we printed it");
         };
-        self.counters.count(REQUESTS, "failover");
+        self.counters.count(REQUESTS, "sent_again");
         let hop_by_hop = self.peers.identifiers().next_hop_by_hop();
-        context.is_retransmitted = true;
-        let bytes = message.retransmission(hop_by_hop);
-        self.enqueue(now, alternate, hop_by_hop, code, context, bytes);
+        context.is_sent_again = true;
+        let bytes = print(&message, hop_by_hop);
+        self.enqueue(now, connection, hop_by_hop, code, context, bytes);
+    }
+
+    /// The peer that serves a request that this one refused without doing it: after 3002 and 3004 any other
+    /// (RFC 6733 7.1.3), after 3006 the first one of Redirect-Host that is open (TS 29.228 6.4).
+    fn other_peer_for(
+        &self,
+        result: CxResult,
+        pending: &Pending<Outstanding>,
+        answer: &Message,
+    ) -> Option<ConnectionId> {
+        if pending.context.is_sent_again {
+            return None;
+        }
+        match result {
+            CxResult::UNABLE_TO_DELIVER | CxResult::TOO_BUSY => self.choose(None, Some(pending.connection)),
+            CxResult::REDIRECT_INDICATION => {
+                let mut hosts = answer
+                    .avps()
+                    .all(&avp::REDIRECT_HOST)
+                    .filter_map(|avp| host_of_uri(avp.text()?));
+                hosts.find_map(|host| self.peers.connection_of(host))
+            }
+            _ => None,
+        }
     }
 
     fn on_event(&mut self, now: Instant, event: DiameterEvent) {
@@ -293,12 +326,9 @@ impl HssClient {
             return self.counters.count(ANSWERS, "unexpected");
         };
         let answer = CxAnswer::decode(message);
-        // RFC 6733 7.1.3: 3002 and 3004 are answered by trying another peer.
         let result = answer.as_ref().map_or(CxResult::Missing, CxAnswer::result);
-        let is_elsewhere = matches!(result, CxResult::UNABLE_TO_DELIVER | CxResult::TOO_BUSY);
-        if is_elsewhere && !pending.context.is_retransmitted && self.choose(None, Some(connection)).is_some()
-        {
-            return self.fail_over(now, pending, CxError::NoPeer);
+        if let Some(other) = self.other_peer_for(result, &pending, message) {
+            return self.send_again(now, pending, other, Message::redirection);
         }
         let label = match &answer {
             Ok(_) if result.is_success() => "success",
@@ -324,10 +354,12 @@ impl HssClient {
     }
 
     fn collect(&mut self, now: Instant) {
+        // Outputs first: the last connection is closed before the owner hears that all are.
+        self.collect_outputs();
         while let Some(event) = self.peers.poll_event() {
             self.on_event(now, event);
+            self.collect_outputs();
         }
-        self.collect_outputs();
     }
 
     fn collect_outputs(&mut self) {
@@ -335,6 +367,12 @@ impl HssClient {
             self.outputs.push_back(HssClientOutput::Diameter(output));
         }
     }
+}
+
+/// The host of `aaa://host:port;parameters` (RFC 6733 4.3.1).
+fn host_of_uri(uri: &str) -> Option<&str> {
+    let (_, rest) = uri.split_once("://")?;
+    rest.split([':', ';']).next().filter(|host| !host.is_empty())
 }
 
 fn error_label(error: CxError) -> &'static str {

@@ -134,3 +134,6 @@ impl<N: CxUser> Node for WithHss<N> {
         self.hss.metrics(out);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,12 +150,22 @@ impl Message {
         self.bytes.slice_ref(part)
     }
 
+    /// The same request for another peer: another Hop-by-Hop Identifier.
+    #[must_use]
+    pub fn redirection(&self, hop_by_hop: u32) -> Bytes {
+        self.copy(hop_by_hop, 0)
+    }
+
     /// The same request once more: another Hop-by-Hop Identifier, T set (RFC 6733 3, 5.5.4).
     #[must_use]
     pub fn retransmission(&self, hop_by_hop: u32) -> Bytes {
+        self.copy(hop_by_hop, CommandFlags::RETRANSMITTED)
+    }
+
+    fn copy(&self, hop_by_hop: u32, more_flags: u8) -> Bytes {
         let mut header = self.header;
         header.hop_by_hop = hop_by_hop;
-        header.flags.0 |= CommandFlags::RETRANSMITTED;
+        header.flags.0 |= more_flags;
         let mut builder = MessageBuilder::new(header);
         builder.raw(self.bytes.get(Header::LEN..).unwrap_or_default());
         builder.finish()

@@ -403,6 +403,7 @@ fn busy_hss_is_replaced_by_the_other_and_its_refusal_counts_when_both_are() {
     world.request(1, uar());
     world.answer(&uaa(CxResult::TOO_BUSY));
     assert!(world.cx.is_empty());
+    assert!(!world.requests[0].2.header().flags.is_retransmitted());
     world.answer(&uaa(CxResult::TOO_BUSY));
     assert_eq!(world.only_answer().unwrap().result(), CxResult::TOO_BUSY);
 }
@@ -709,4 +710,64 @@ fn lir_reads_as_it_was_written() {
         panic!("no LIR")
     };
     assert_eq!(read, lir);
+}
+
+#[test]
+fn redirect_of_a_locator_is_followed_once_to_the_first_host_that_is_a_peer() {
+    use ims_common::diameter::grammar::avp;
+    let mut world = World::new(config());
+    world.request(1, uar());
+    let (_, _, request) = world.requests.remove(0);
+    let redirect = |request: &Message| {
+        let mut builder = ims_common::diameter::MessageBuilder::new(request.header().answer(true));
+        builder
+            .u32(&avp::RESULT_CODE, 3006)
+            .text(&avp::REDIRECT_HOST, "aaa://hss9.example:3868;transport=tcp")
+            .text(&avp::REDIRECT_HOST, "aaa://hss2:3868;transport=tcp");
+        builder.finish()
+    };
+    world.push(0, redirect(&request));
+    let (number, _, second) = world.requests.remove(0);
+    assert_eq!(number, 1);
+    assert_eq!(second.header().end_to_end, request.header().end_to_end);
+    assert!(!second.header().flags.is_retransmitted());
+    world.push(1, redirect(&second));
+    assert_eq!(
+        world.only_answer().unwrap().result(),
+        CxResult::REDIRECT_INDICATION
+    );
+}
+
+#[test]
+fn origin_host_stays_and_origin_state_id_grows_over_a_restart() {
+    use ims_common::diameter::grammar::avp;
+    let cer = |boot_unix_secs| {
+        let seed = Seed {
+            boot_unix_secs,
+            ..Seed::from_number(1)
+        };
+        let peers = vec!["192.0.2.1:3868".to_owned()];
+        let mut client = HssClient::new(HssClientConfig { peers, ..config() }, &seed);
+        assert!(client.poll_output().is_some());
+        let address = "192.0.2.1:3868".parse().unwrap();
+        let connected = DiameterInput::Connected {
+            connection: ConnectionId(1),
+            attempt: Some(1),
+            local: address,
+            remote: address,
+        };
+        let world = World::single_peer();
+        client.handle(world.now, HssClientInput::Diameter(connected));
+        let Some(HssClientOutput::Diameter(DiameterOutput::Send { bytes, .. })) = client.poll_output() else {
+            panic!("no CER");
+        };
+        let cer = Message::parse(bytes).unwrap();
+        (
+            cer.text(&avp::ORIGIN_HOST).unwrap().to_owned(),
+            cer.u32(&avp::ORIGIN_STATE_ID).unwrap(),
+        )
+    };
+    let (before, after) = (cer(1_767_225_600), cer(1_767_225_700));
+    assert_eq!(before, (CLIENT.to_owned(), 1_767_225_600));
+    assert_eq!(after, (CLIENT.to_owned(), 1_767_225_700));
 }

@@ -24,6 +24,8 @@ impl CxResult {
     pub const UNABLE_TO_DELIVER: Self = Self::Base(3002);
     /// Base 3004.
     pub const TOO_BUSY: Self = Self::Base(3004);
+    /// Base 3006.
+    pub const REDIRECT_INDICATION: Self = Self::Base(3006);
     /// Base 5003.
     pub const AUTHORIZATION_REJECTED: Self = Self::Base(5003);
     /// Base 5012.

@@ -1,0 +1,218 @@
+//! Machine: tests of the joined node, with a CSCF that asks once and answers every push.
+
+use ims_common::diameter::grammar::{avp, command};
+use ims_common::diameter::{CommandFlags, Header, Message, MessageBuilder};
+use ims_common::identity::{Impi, Impu};
+use ims_common::net::{ConnectionId, DiameterInput, DiameterOutput};
+use ims_common::node::Seed;
+
+use super::*;
+use crate::client::HssClientConfig;
+use crate::cx::{
+    CxPush, CxPushAnswer, CxRequest, CxRequestId, CxResult, DeregistrationReason, Lir, ReasonCode,
+    RequestHead, Rta, Rtr,
+};
+
+/// Asks the HSS on `Drain` and is drained when it has the answer.
+#[derive(Debug, Default)]
+struct Asker {
+    outputs: VecDeque<CscfOutput>,
+    answers: usize,
+}
+
+impl Node for Asker {
+    type Input = CscfInput;
+    type Output = CscfOutput;
+
+    fn handle(&mut self, _now: Instant, input: CscfInput) {
+        assert!(self.outputs.is_empty(), "not drained before the next input");
+        match input {
+            CscfInput::Command(Command::Drain) => {
+                let request = CxRequest::Lir(Lir {
+                    public_identity: Impu::parse("sip:alice@ims.example").unwrap(),
+                    originating: false,
+                    authorization_type: None,
+                });
+                let id = CxRequestId(1);
+                self.outputs
+                    .push_back(CscfOutput::Cx(CxOutput::Request { id, request }));
+            }
+            CscfInput::Cx(CxInput::Answer { .. }) => {
+                self.answers += 1;
+                self.outputs.push_back(CscfOutput::Drained);
+            }
+            CscfInput::Cx(CxInput::Push { id, .. }) => {
+                let answer = CxPushAnswer::Rta(Rta {
+                    result: CxResult::SUCCESS,
+                });
+                self.outputs
+                    .push_back(CscfOutput::Cx(CxOutput::PushAnswer { id, answer }));
+            }
+            CscfInput::Sip(_) => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_output(&mut self) -> Option<CscfOutput> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    fn metrics(&self, _out: &mut Metrics) {}
+}
+
+#[expect(clippy::disallowed_methods, reason = "an Instant has no other constructor")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn joined() -> WithHss<Asker> {
+    let config = HssClientConfig {
+        origin_host: "icscf.ims.example".to_owned(),
+        origin_realm: "ims.example".to_owned(),
+        destination_realm: "ims.example".to_owned(),
+        peers: vec!["192.0.2.1:3868".to_owned()],
+        ..HssClientConfig::default()
+    };
+    WithHss::new(Asker::default(), HssClient::new(config, &Seed::from_number(1)))
+}
+
+fn sent(node: &mut WithHss<Asker>) -> Message {
+    match node.poll_output() {
+        Some(NetOutput::Diameter(DiameterOutput::Send { bytes, .. })) => Message::parse(bytes).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn answer(node: &mut WithHss<Asker>, now: Instant, request: &Header) {
+    let mut builder = MessageBuilder::new(request.answer(false));
+    builder
+        .u32(&avp::RESULT_CODE, 2001)
+        .text(&avp::ORIGIN_HOST, "hss")
+        .u32(&avp::AUTH_APPLICATION_ID, 16_777_216);
+    let connection = ConnectionId(1);
+    let bytes = builder.finish();
+    node.handle(
+        now,
+        NetInput::Diameter(DiameterInput::Message { connection, bytes }),
+    );
+}
+
+fn connected(now: Instant) -> WithHss<Asker> {
+    let mut node = joined();
+    let Some(NetOutput::Diameter(DiameterOutput::Connect { attempt, .. })) = node.poll_output() else {
+        panic!("does not dial");
+    };
+    let address = "192.0.2.1:3868".parse().unwrap();
+    let up = DiameterInput::Connected {
+        connection: ConnectionId(1),
+        attempt: Some(attempt),
+        local: address,
+        remote: address,
+    };
+    node.handle(now, NetInput::Diameter(up));
+    let cer = sent(&mut node);
+    answer(&mut node, now, cer.header());
+    node
+}
+
+#[test]
+fn request_goes_out_and_its_answer_comes_back_and_drain_ends_with_a_goodbye() {
+    let now = start();
+    let mut node = connected(now);
+    node.handle(now, NetInput::Command(Command::Drain));
+    let lir = sent(&mut node);
+    assert_eq!(lir.header().code, 302);
+    assert!(node.poll_output().is_none());
+    answer(&mut node, now, lir.header());
+    assert_eq!(node.cscf().answers, 1);
+    let dpr = sent(&mut node);
+    assert_eq!(dpr.header().code, command::DISCONNECT_PEER);
+    assert!(node.poll_output().is_none(), "drained before the DPA");
+    answer(&mut node, now, dpr.header());
+    assert!(matches!(
+        node.poll_output(),
+        Some(NetOutput::Diameter(DiameterOutput::Close { .. }))
+    ));
+    assert!(matches!(node.poll_output(), Some(NetOutput::Drained)));
+}
+
+#[test]
+fn request_without_a_peer_is_answered_in_the_same_step() {
+    let now = start();
+    let mut node = joined();
+    while node.poll_output().is_some() {}
+    node.handle(now, NetInput::Command(Command::Drain));
+    assert_eq!(node.cscf().answers, 1);
+    assert!(matches!(node.poll_output(), Some(NetOutput::Drained)));
+}
+
+fn push(node: &mut WithHss<Asker>, now: Instant, bytes: bytes::Bytes) -> Message {
+    let connection = ConnectionId(1);
+    node.handle(
+        now,
+        NetInput::Diameter(DiameterInput::Message { connection, bytes }),
+    );
+    sent(node)
+}
+
+#[test]
+fn push_is_answered_by_the_cscf_in_the_same_step() {
+    let now = start();
+    let mut node = connected(now);
+    let local = ims_common::diameter::LocalPeer {
+        origin_host: "hss".to_owned(),
+        origin_realm: "ims.example".to_owned(),
+        host_ip_addresses: Vec::new(),
+        product_name: String::new(),
+        origin_state_id: 0,
+        applications: Vec::new(),
+        supported_vendors: Vec::new(),
+    };
+    let rtr = CxPush::Rtr(Rtr {
+        user_name: Impi::parse("alice@ims.example").unwrap(),
+        public_identities: Vec::new(),
+        associated_identities: Vec::new(),
+        reason: DeregistrationReason {
+            code: ReasonCode::NewServerAssigned,
+            info: None,
+        },
+    });
+    let bytes = rtr.encode(&RequestHead {
+        local: &local,
+        session_id: "hss;1;1",
+        destination_host: Some("icscf.ims.example"),
+        destination_realm: "ims.example",
+        hop_by_hop: 5,
+        end_to_end: 6,
+    });
+    let rta = push(&mut node, now, bytes);
+    assert_eq!((rta.header().code, rta.result_code()), (304, Some(2001)));
+}
+
+#[test]
+fn unknown_command_of_the_hss_does_not_reach_the_cscf() {
+    let now = start();
+    let mut node = connected(now);
+    let mut builder = MessageBuilder::new(Header {
+        flags: CommandFlags(0xC0),
+        code: 999,
+        application: 16_777_216,
+        hop_by_hop: 5,
+        end_to_end: 6,
+    });
+    builder.text(&avp::SESSION_ID, "hss;1;1");
+    assert_eq!(push(&mut node, now, builder.finish()).result_code(), Some(3001));
+}
+
+#[test]
+fn the_earlier_timer_of_the_two_is_the_timer_of_the_node() {
+    let now = start();
+    let node = connected(now);
+    let tw = node.poll_timeout().unwrap() - now;
+    assert!((28..=32).contains(&tw.as_secs()), "{tw:?}");
+}
