@@ -70,10 +70,6 @@ const BINARIES: Step = step(
     ],
 );
 const TESTS: Step = step("tests", &["cargo", "test", "--locked", "--workspace", "--quiet"]);
-const BENCH_SMOKE: Step = step(
-    "benchmarks run",
-    &["cargo", "bench", "--locked", "-p", "ims-common", "--", "--test"],
-);
 const DOCS: Step = Step {
     name: "documentation",
     argv: &[
@@ -149,9 +145,7 @@ fn main() -> ExitCode {
         "sim" => run_all(&[&SIM]),
         "e2e" => run_all(&[&BINARIES, &E2E]),
         "pure" => pure(),
-        "all" => {
-            run_all(&[&FORMAT, &LINTS, &BINARIES, &TESTS, &LAB, &BENCH_SMOKE, &DOCS]).and_then(|()| pure())
-        }
+        "all" => run_all(&[&FORMAT, &LINTS, &BINARIES, &TESTS, &LAB, &DOCS]).and_then(|()| pure()),
         other => Err(format!(
             "unknown job '{other}'; expected fast, sim, e2e, pure or all"
         )),
