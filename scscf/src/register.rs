@@ -285,12 +285,19 @@ fn profile_of(
     saa: Saa,
 ) -> Result<Profile, RegisterReject> {
     let held = ctx.registrar.set_of(&register.impu).map(|set| set.profile());
+    let is_refresh = grant.assignment_type == ServerAssignmentType::ReRegistration;
     let subscription = match &saa.user_data {
         Some(xml) => read_user_data(ctx, xml)?,
+        // A profile held for others proves nothing about a newcomer.
         None => held
+            .filter(|_| is_refresh)
             .map(|profile| profile.subscription.clone())
             .ok_or(RegisterReject::ProfileMissing)?,
     };
+    // The realm may differ: some HSSs write their own.
+    if saa.user_data.is_some() && subscription.private_identity.user() != register.impi.user() {
+        return Err(RegisterReject::ForeignProfile);
+    }
     let members = members_of(&subscription);
     // TS 23.228 5.2.1a: a barred identity may register, if another one of its set can be used.
     if members.is_empty() {
@@ -324,9 +331,11 @@ pub(crate) fn read_user_data(ctx: &Context<'_>, xml: &[u8]) -> Result<ImsSubscri
     Ok(subscription)
 }
 
-/// After a success that cannot be used. A registered identity keeps its registration.
+/// After a success that cannot be used. A registered identity keeps its registration, and that of somebody
+/// else is not touched.
 fn take_back(ctx: &mut Context<'_>, register: &Register, grant: &BindingGrant, reject: RegisterReject) {
-    if grant.assignment_type == ServerAssignmentType::ReRegistration {
+    let is_others = reject == RegisterReject::ForeignProfile || ctx.registrar.has(&register.impu);
+    if is_others || grant.assignment_type == ServerAssignmentType::ReRegistration {
         return;
     }
     ctx.notices.push(Notice {

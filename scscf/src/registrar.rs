@@ -80,6 +80,11 @@ impl Registrar {
         self.sets.get(self.by_impu.get(impu)?)
     }
 
+    /// Whether any private identity has a contact bound to this public one.
+    pub(crate) fn has(&self, impu: &Impu) -> bool {
+        self.by_impu.contains_key(impu)
+    }
+
     pub(crate) fn set(&self, id: SetId) -> Option<&ImplicitRegistrationSet> {
         self.sets.get(&id)
     }

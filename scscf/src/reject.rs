@@ -41,6 +41,8 @@ pub(crate) enum RegisterReject {
     NoUsableVector(&'static str),
     /// SAA without a profile, and none is held (TS 29.228 6.1.2).
     ProfileMissing,
+    /// The profile is of another private identity: some HSSs do not check whose a public identity is.
+    ForeignProfile,
     /// The profile cannot be understood (TS 29.228 Annex E).
     ProfileUnusable,
     /// A table is full.
@@ -69,6 +71,7 @@ impl RegisterReject {
             | Self::NetworkRefused
             | Self::TooManyBindings
             | Self::AllIdentitiesBarred
+            | Self::ForeignProfile
             | Self::HssRefused(_) => StatusCode::FORBIDDEN,
             Self::UnsupportedExtension => StatusCode::BAD_EXTENSION,
             Self::IntervalTooBrief { .. } => StatusCode::INTERVAL_TOO_BRIEF,
@@ -104,6 +107,7 @@ impl RegisterReject {
             Self::HssUnavailable(_) => "hss_unavailable",
             Self::NoUsableVector(_) => "no_usable_vector",
             Self::ProfileMissing => "profile_missing",
+            Self::ForeignProfile => "foreign_profile",
             Self::ProfileUnusable => "profile_unusable",
             Self::Overloaded => "overloaded",
             Self::Internal => "internal",

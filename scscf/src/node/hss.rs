@@ -150,7 +150,7 @@ impl Scscf {
             let is_unanswered = challenge.progress == Progress::Unanswered;
             // A REGISTER in progress tells the HSS itself how it ends.
             let is_pending = is_unanswered && !busy.contains_key(&impi);
-            if is_pending && !self.registrar.is_registered(&impi, &challenge.impu) {
+            if is_pending && !self.registrar.has(&challenge.impu) {
                 tracing::info!(?impi, clause = "TS 24.229 5.4.1.2.3", "reg-await-auth expired");
                 notices.push(Notice {
                     impi,

@@ -45,6 +45,9 @@ pub(super) fn profile() -> String {
     )
 }
 
+/// In a profile: the private identity that asks for it.
+pub(super) const ASKING: &str = "ASKING";
+
 pub(super) fn profile_of(impi: &str, identities: &[(&str, bool)]) -> String {
     let identities: String = identities
         .iter()
@@ -104,9 +107,11 @@ impl FakeHss {
             }),
             CxRequest::Sar(sar) => self.sar.map(|result| {
                 let wants_data = !sar.user_data_already_available;
+                let asking = sar.user_name.as_ref().map_or("", |impi| impi.as_str());
+                let user_data = self.user_data.as_ref().filter(|_| wants_data);
                 CxAnswer::Saa(Saa {
                     result,
-                    user_data: self.user_data.clone().filter(|_| wants_data).map(Bytes::from),
+                    user_data: user_data.map(|data| Bytes::from(data.replace(ASKING, asking))),
                     charging: self.charging.clone(),
                     origin_host,
                     ..Saa::default()

@@ -218,10 +218,11 @@ fn pending(ctx: &Context<'_>, register: &Register) -> Result<Challenge, Register
     challenge.ok_or(RegisterReject::Internal)
 }
 
-/// TS 29.228 6.1.2: the HSS learns of the failure unless the identity stays registered.
+/// TS 29.228 6.1.2: the HSS learns of the failure unless the identity stays registered, by whomever: some
+/// HSSs would de-register the identity, and a stranger could have it de-registered by failing in its name.
 fn give_up(ctx: &mut Context<'_>, register: &Register, hss_host: Option<String>) {
     ctx.challenges.take(&register.impi);
-    if ctx.registrar.is_registered(&register.impi, &register.impu) {
+    if ctx.registrar.has(&register.impu) {
         return;
     }
     ctx.notices.push(Notice {

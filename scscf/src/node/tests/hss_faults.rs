@@ -82,6 +82,47 @@ fn profile_that_cannot_be_read_fails_the_registration() {
 }
 
 #[test]
+fn profile_of_another_private_identity_is_not_given_away() {
+    let mut rig = Rig::new();
+    let other = "001010000000009@ims.mnc001.mcc001.3gppnetwork.org";
+    rig.hss.user_data = Some(profile_of(other, &[(TEMPORARY_IMPU, false)]));
+    assert_eq!(status(&answer_with(&mut rig)), 403);
+    assert_eq!(rig.sar_types(), [Type::Registration]);
+    assert_eq!(rig.gauge("ims_scscf_bindings"), 0);
+}
+
+#[test]
+fn realm_that_the_hss_writes_by_itself_does_not_matter() {
+    let mut rig = Rig::new();
+    let spelled = "001010000000001@ims.other.example";
+    rig.hss.user_data = Some(profile_of(spelled, &[(IMPU, false)]));
+    assert_eq!(status(&answer_with(&mut rig)), 200);
+}
+
+#[test]
+fn stranger_cannot_have_a_registered_identity_deregistered_by_failing_in_its_name() {
+    let mut rig = Rig::registered();
+    let stranger = "001010000000009@ims.mnc001.mcc001.3gppnetwork.org";
+    let initial = Reg {
+        impu: IMPU.to_owned(),
+        call_id: "c9@ue".to_owned(),
+        authorization: Some(authorization(stranger, "", "", "no")),
+        ..Reg::new(1)
+    };
+    let nonce = nonce_of(&rig.register(&initial));
+    let wrong = Reg {
+        cseq: 2,
+        authorization: Some(authorization(stranger, &nonce, "00", "yes")),
+        ..initial.clone()
+    };
+    assert_eq!(status(&rig.register(&wrong)), 403);
+    rig.register(&Reg { cseq: 3, ..initial });
+    rig.advance(secs(240));
+    assert_eq!(rig.sar_types(), [Type::Registration]);
+    assert_eq!(rig.gauge("ims_scscf_bindings"), 1);
+}
+
+#[test]
 fn later_requests_name_the_hss_that_answered_first() {
     let mut rig = Rig::new();
     answer_with(&mut rig);

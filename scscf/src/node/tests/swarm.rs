@@ -88,7 +88,10 @@ impl Tally {
             9..18 => {
                 rig.hss.mar = any_mood(rng);
                 rig.hss.sar = any_mood(rng);
-                rig.hss.user_data = rng.random_bool(0.8).then(profile);
+                rig.hss.user_data = rng.random_bool(0.8).then(|| {
+                    let owner = if rng.random_bool(0.9) { ASKING } else { IMPI };
+                    profile_of(owner, &[(TEMPORARY_IMPU, true), (IMPU, false)])
+                });
                 rig.answer_next();
             }
             18 => rig.advance(secs(rng.random_range(0..90))),
@@ -164,6 +167,8 @@ fn every_register_is_answered_once_and_the_tables_agree_with_each_other() {
         "unknown_here",
         "out_of_order",
         "not_bound",
+        "foreign_profile",
+        "profile_missing",
         "hss_refused",
         "hss_unavailable",
         "overloaded",
