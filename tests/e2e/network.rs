@@ -1,0 +1,87 @@
+//! Testkit: the three real binaries and the embedded HSS, running.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use ims_tests::daemons::{self, Daemons};
+use ims_tests::host::{self, Phone};
+use ims_tests::hss::{Hss, Subscriber};
+use ims_tests::scene::{hss, phone_config};
+use ims_tests::site::Site;
+use ims_tests::ue::remote::Handle;
+use ims_tests::ue::{UeCommand, UeConfig, UeEvent};
+
+/// Enough on a busy machine; far below timer F.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running network. It ends with this value.
+pub(crate) struct Network {
+    pub(crate) site: Site,
+    pub(crate) daemons: Daemons,
+    pub(crate) hss: Handle<Hss>,
+}
+
+impl Network {
+    /// Starts all on `site`.
+    pub(crate) fn start(site: Site, subscribers: Vec<Subscriber>) -> Self {
+        let seed = ims_common::shell::seed().expect("entropy");
+        let (hss, _) =
+            host::host(hss(subscribers, seed), host::hss_sockets(site.hss), |_, _| {}).expect("the HSS");
+        let daemons = Daemons::start(&site, &binaries()).expect("the daemons");
+        Self { site, daemons, hss }
+    }
+
+    /// Switches a phone on.
+    pub(crate) fn phone(&self, number: u8, change: impl FnOnce(UeConfig) -> UeConfig) -> Phone {
+        let config = change(phone_config(&self.site, number, number));
+        Phone::start(&format!("phone {number}"), config, |_, _| {}).expect("the phone")
+    }
+
+    /// Tells a phone something that must end well.
+    pub(crate) fn must(&self, phone: &Phone, command: UeCommand) -> Vec<UeEvent> {
+        let events = phone.tell_and_wait(command, PATIENCE).expect("an end");
+        let done = |event: &UeEvent| {
+            matches!(
+                event,
+                UeEvent::Registered(_) | UeEvent::Deregistered | UeEvent::Bindings(_)
+            )
+        };
+        assert!(
+            events.iter().any(done),
+            "{} {command:?}: {events:?}\n{}",
+            phone.name(),
+            self.daemons.tails(40)
+        );
+        events
+    }
+
+    /// Ends all daemons with SIGTERM; each must exit with 0.
+    pub(crate) fn stop(mut self) {
+        if let Err(error) = self.daemons.stop() {
+            panic!("{error:#}\n{}", self.daemons.tails(40));
+        }
+    }
+}
+
+/// Where the three binaries are; they are built first, for a test of this package does not build those of others.
+pub(crate) fn binaries() -> PathBuf {
+    static BINARIES: OnceLock<PathBuf> = OnceLock::new();
+    BINARIES
+        .get_or_init(|| {
+            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            build
+                .args(["build", "--quiet", "-p", "pcscf", "-p", "icscf", "-p", "scscf"])
+                .current_dir(env!("CARGO_MANIFEST_DIR"));
+            if !cfg!(debug_assertions) {
+                build.arg("--release");
+            }
+            assert!(
+                build.status().expect("cargo").success(),
+                "the binaries do not build"
+            );
+            daemons::binaries().expect("our own directory")
+        })
+        .clone()
+}
