@@ -10,17 +10,13 @@ use ims_common::config::{
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
-use ims_common::proxy::{HostsTable, InterfaceConfig, ProxyCore, ProxyCoreConfig, ProxyLimits, SipTimers};
+use ims_common::proxy::{ProxyCore, ProxyCoreConfig};
 use ims_common::sip::UriBuf;
-use ims_common::token::ShardId;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::contacts::ContactTable;
 use crate::node::{Pcscf, Settings};
-
-/// Above this, a request to the home network goes over TCP (RFC 3261 18.1.1).
-const TCP_ABOVE_BYTES: usize = 1_300;
 
 /// The file's `pcscf` section.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -188,41 +184,11 @@ impl PcscfConfig {
     }
 
     fn core(&self) -> ProxyCoreConfig {
-        let (gm, mw) = (&self.sip_timers.gm, &self.sip_timers.mw);
-        ProxyCoreConfig {
-            interfaces: vec![
-                InterfaceConfig {
-                    interface: Interface::Gm,
-                    sent_by: self.gm.address.host_port(),
-                    local_v: self.gm.address.socket(),
-                    timers: SipTimers {
-                        t1: gm.t1.get(),
-                        t2: gm.t2.get(),
-                        t4: gm.t4.get(),
-                        timer_c: gm.timer_c.get(),
-                    },
-                    tcp_above_bytes: TCP_ABOVE_BYTES,
-                },
-                InterfaceConfig {
-                    interface: Interface::Mw,
-                    sent_by: self.mw.address.host_port(),
-                    local_v: self.mw.address.socket(),
-                    timers: SipTimers {
-                        t1: mw.t1.get(),
-                        t2: mw.t2.get(),
-                        t4: mw.t4.get(),
-                        timer_c: mw.timer_c.get(),
-                    },
-                    tcp_above_bytes: TCP_ABOVE_BYTES,
-                },
-            ],
-            hosts: HostsTable(self.hosts.targets()),
-            shard: ShardId::default(),
-            limits: ProxyLimits {
-                transactions_max: self.limits.transactions,
-            },
-            server_header: String::new(),
-        }
+        let interfaces = vec![
+            self.sip_timers.interface(Interface::Gm, self.gm.address),
+            self.sip_timers.interface(Interface::Mw, self.mw.address),
+        ];
+        ProxyCoreConfig::of(interfaces, &self.hosts, &self.limits)
     }
 }
 

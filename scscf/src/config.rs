@@ -12,9 +12,8 @@ use ims_common::config::{
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
-use ims_common::proxy::{HostsTable, InterfaceConfig, ProxyCoreConfig, ProxyLimits, SipTimers};
+use ims_common::proxy::ProxyCoreConfig;
 use ims_common::sip::UriBuf;
-use ims_common::token::ShardId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::node::{Scscf, ScscfSettings};
@@ -269,28 +268,8 @@ impl ScscfConfig {
     /// What the node alone needs.
     #[must_use]
     pub fn settings(&self) -> ScscfSettings {
-        let timers = &self.sip_timers.mw;
-        let mw = InterfaceConfig {
-            interface: Interface::Mw,
-            sent_by: self.mw.address.host_port(),
-            local_v: self.mw.address.socket(),
-            timers: SipTimers {
-                t1: timers.t1.get(),
-                t2: timers.t2.get(),
-                t4: timers.t4.get(),
-                timer_c: timers.timer_c.get(),
-            },
-            tcp_above_bytes: 1_300,
-        };
-        let core = ProxyCoreConfig {
-            interfaces: vec![mw],
-            hosts: HostsTable(self.hosts.targets()),
-            shard: ShardId::default(),
-            limits: ProxyLimits {
-                transactions_max: self.limits.transactions,
-            },
-            server_header: String::new(),
-        };
+        let mw = self.sip_timers.interface(Interface::Mw, self.mw.address);
+        let core = ProxyCoreConfig::of(vec![mw], &self.hosts, &self.limits);
         ScscfSettings {
             core,
             home_realm: self.home_realm.as_str().to_owned(),

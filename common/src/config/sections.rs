@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DomainName, DurationText, ListenAddress, PeerAddress};
+use super::{DomainName, DurationText, HostsConfig, ListenAddress, PeerAddress};
 use crate::limits::SipLimits;
+use crate::net::Interface;
+use crate::proxy::{HostsTable, InterfaceConfig, ProxyCoreConfig, ProxyLimits, SipTimers};
+use crate::token::ShardId;
 
 /// One side of a node: `gm: {address: 10.20.0.5}`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -68,6 +71,44 @@ pub struct SipTimersConfig {
     pub gm: GmTimersConfig,
     /// Between CSCFs: the values of RFC 3261.
     pub mw: MwTimersConfig,
+}
+
+/// Above this, a request to an address goes over TCP (RFC 3261 18.1.1: the path MTU is not known).
+const TCP_ABOVE_BYTES: usize = 1_300;
+
+impl SipTimersConfig {
+    /// The side of a node at `address`.
+    #[must_use]
+    pub fn interface(&self, interface: Interface, address: ListenAddress) -> InterfaceConfig {
+        let [t1, t2, t4, timer_c] = match interface {
+            Interface::Gm => [self.gm.t1, self.gm.t2, self.gm.t4, self.gm.timer_c],
+            Interface::Mw => [self.mw.t1, self.mw.t2, self.mw.t4, self.mw.timer_c],
+        }
+        .map(DurationText::get);
+        InterfaceConfig {
+            interface,
+            sent_by: address.host_port(),
+            local_v: address.socket(),
+            timers: SipTimers { t1, t2, t4, timer_c },
+            tcp_above_bytes: TCP_ABOVE_BYTES,
+        }
+    }
+}
+
+impl ProxyCoreConfig {
+    /// The proxy core of a node with these sides, from the sections that all nodes' files have.
+    #[must_use]
+    pub fn of(interfaces: Vec<InterfaceConfig>, hosts: &HostsConfig, limits: &LimitsConfig) -> Self {
+        Self {
+            interfaces,
+            hosts: HostsTable(hosts.targets()),
+            shard: ShardId::default(),
+            limits: ProxyLimits {
+                transactions_max: limits.transactions,
+            },
+            server_header: String::new(),
+        }
+    }
 }
 
 /// Timers towards UEs (TS 24.229 table 7.7.1, column of the P-CSCF towards the UE).
