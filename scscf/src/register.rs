@@ -39,6 +39,12 @@ pub(crate) enum Await {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
     Challenged,
+    /// After a synchronisation failure: the phone's SQN is ahead of the HSS.
+    Resynchronised,
+    /// After an answer without a response: wrong key or OPc on one side, most of the time.
+    ChallengedAgain,
+    /// A right SIP Digest answer to an old nonce.
+    ChallengedStale,
     ChallengeRepeated,
     Registered,
     Refreshed,
@@ -52,6 +58,9 @@ impl Outcome {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Challenged => "challenged",
+            Self::Resynchronised => "resynchronised",
+            Self::ChallengedAgain => "challenged_again",
+            Self::ChallengedStale => "challenged_stale",
             Self::ChallengeRepeated => "challenge_repeated",
             Self::Registered => "registered",
             Self::Refreshed => "refreshed",
@@ -317,7 +326,7 @@ fn profile_of(
 /// TS 29.228 Annex E, within the limits of this server.
 pub(crate) fn read_user_data(ctx: &Context<'_>, xml: &[u8]) -> Result<ImsSubscription, RegisterReject> {
     let subscription = user_data::parse(xml).map_err(|error| {
-        tracing::warn!(%error, clause = "TS 29.228 Annex E", "user data cannot be read");
+        tracing::debug!(%error, clause = "TS 29.228 Annex E", "user data cannot be read");
         RegisterReject::ProfileUnusable
     })?;
     let criteria_max = ctx.settings.registration.ifc_per_profile;

@@ -1,5 +1,6 @@
 //! Engine: why a request is refused, and the one place with the status codes.
 
+use ims_common::aka::DigestReject;
 use ims_common::sip::StatusCode;
 
 use hss_client::cx::{CxError, CxResult};
@@ -16,7 +17,7 @@ pub(crate) enum RegisterReject {
     /// A protected REGISTER of a private identity that is not registered here (TS 24.229 5.4.1.2.2).
     UnknownHere,
     /// The response is not the expected one (TS 24.229 5.4.1.2.3A).
-    WrongResponse,
+    WrongResponse(DigestReject),
     /// Too many synchronisation failures in one attempt (TS 24.229 5.4.1.2.3A).
     TooManyResynchronisations,
     /// The UE refused our challenges too often (TS 24.229 5.4.1.2.3A).
@@ -66,7 +67,7 @@ impl RegisterReject {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Malformed(_) | Self::BadContactStar => StatusCode::BAD_REQUEST,
-            Self::WrongResponse
+            Self::WrongResponse(_)
             | Self::TooManyResynchronisations
             | Self::NetworkRefused
             | Self::TooManyBindings
@@ -94,7 +95,7 @@ impl RegisterReject {
             Self::BadContactStar => "bad_contact_star",
             Self::UnsupportedExtension => "unsupported_extension",
             Self::UnknownHere => "unknown_here",
-            Self::WrongResponse => "wrong_response",
+            Self::WrongResponse(_) => "wrong_response",
             Self::TooManyResynchronisations => "too_many_resynchronisations",
             Self::NetworkRefused => "network_refused",
             Self::IntervalTooBrief { .. } => "interval_too_brief",

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hss_client::cx::{AuthItem, AuthScheme, CxRequest, DigestHa1, Maa, Mar, ServerAssignmentType};
-use ims_common::aka::{self, AkaVersion, Auts, DigestHash, DigestInput, Ha1};
+use ims_common::aka::{self, AkaVersion, Auts, DigestHash, DigestInput, DigestReject, Ha1};
 
 use super::classify::{Class, Situation, classify};
 use super::request::{Protection, Register};
@@ -24,7 +24,7 @@ const REFUSALS_MAX: u8 = 2;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Issue {
     attempts: Attempts,
-    stale: bool,
+    outcome: Outcome,
 }
 
 /// TS 24.229 5.4.1.2.1: what is this REGISTER?
@@ -58,7 +58,7 @@ fn authenticate(ctx: &mut Context<'_>, register: &Register) -> Step {
     ctx.challenges.take(&register.impi);
     let issue = Issue {
         attempts: Attempts::default(),
-        stale: false,
+        outcome: Outcome::Challenged,
     };
     ask_for_vector(ctx, register, issue, None, None)
 }
@@ -84,7 +84,7 @@ fn resynchronise(ctx: &mut Context<'_>, register: &Register, auts: Auts) -> Resu
     ctx.challenges.take(&register.impi);
     let issue = Issue {
         attempts: challenge.attempts,
-        stale: false,
+        outcome: Outcome::Resynchronised,
     };
     Ok(ask_for_vector(
         ctx,
@@ -106,7 +106,7 @@ fn challenge_again(ctx: &mut Context<'_>, register: &Register) -> Result<Step, R
     ctx.challenges.take(&register.impi);
     let issue = Issue {
         attempts: challenge.attempts,
-        stale: false,
+        outcome: Outcome::ChallengedAgain,
     };
     Ok(ask_for_vector(ctx, register, issue, None, challenge.hss_host))
 }
@@ -137,10 +137,9 @@ fn verify_aka(ctx: &mut Context<'_>, register: &Register) -> Result<Step, Regist
             accept(ctx, register, proof, challenge.hss_host)
         }
         Err(reject) => {
-            tracing::info!(impi = ?register.impi, %reject, "AKA response refused");
             // TS 24.229 5.4.1.2.3A: registrations stay as they are.
             give_up(ctx, register, challenge.hss_host);
-            Err(RegisterReject::WrongResponse)
+            Err(RegisterReject::WrongResponse(reject))
         }
     }
 }
@@ -156,17 +155,20 @@ fn verify_digest(ctx: &mut Context<'_>, register: &Register) -> Result<Step, Reg
         return Err(RegisterReject::Internal);
     };
     let checked = with_digest_input(register, |input| check_digest(input, ha1s))?;
-    let Some((count, authentication_info)) = checked else {
-        if challenge.progress == Progress::Unanswered {
-            give_up(ctx, register, challenge.hss_host);
+    let (count, authentication_info) = match checked {
+        Ok(checked) => checked,
+        Err(reject) => {
+            if challenge.progress == Progress::Unanswered {
+                give_up(ctx, register, challenge.hss_host);
+            }
+            return Err(RegisterReject::WrongResponse(reject));
         }
-        return Err(RegisterReject::WrongResponse);
     };
     if !is_fresh(challenge.progress, count, ctx.now) {
         ctx.challenges.take(&register.impi);
         let issue = Issue {
             attempts: Attempts::default(),
-            stale: true,
+            outcome: Outcome::ChallengedStale,
         };
         return Ok(ask_for_vector(ctx, register, issue, None, challenge.hss_host));
     }
@@ -176,18 +178,20 @@ fn verify_digest(ctx: &mut Context<'_>, register: &Register) -> Result<Step, Reg
 }
 
 /// Nonce count and Authentication-Info of a right response.
-fn check_digest(input: &DigestInput<'_>, ha1s: &[Ha1]) -> Option<(u32, Option<String>)> {
+fn check_digest(input: &DigestInput<'_>, ha1s: &[Ha1]) -> Result<(u32, Option<String>), DigestReject> {
     let named = input.algorithm.as_deref().unwrap_or(b"MD5");
     let ha1 = ha1s
         .iter()
-        .find(|ha1| named.eq_ignore_ascii_case(ha1.hash().token().as_bytes()))?;
-    aka::verify_digest(input, ha1).ok()?;
-    let info = input.authentication_info(ha1).ok()?;
-    match input.qop().ok()? {
+        .find(|ha1| named.eq_ignore_ascii_case(ha1.hash().token().as_bytes()))
+        .ok_or(DigestReject::AlgorithmMismatch)?;
+    aka::verify_digest(input, ha1)?;
+    let info = input.authentication_info(ha1)?;
+    let count = match input.qop()? {
         // Without qop nothing counts the uses of a nonce: once only.
-        None => Some((u32::MAX, info)),
-        Some(_) => Some((input.nonce_count()?, info)),
-    }
+        None => u32::MAX,
+        Some(_) => input.nonce_count().ok_or(DigestReject::MissingCnonce)?,
+    };
+    Ok((count, info))
 }
 
 fn is_fresh(progress: Progress, count: u32, now: Instant) -> bool {
@@ -280,7 +284,7 @@ pub(super) fn on_maa(
         nonce,
         secret,
         attempts: issue.attempts,
-        stale: issue.stale,
+        stale: issue.outcome == Outcome::ChallengedStale,
         progress: Progress::Unanswered,
         hss_host: Some(maa.origin_host).filter(|host| !host.is_empty()),
     };
@@ -288,7 +292,7 @@ pub(super) fn on_maa(
     ctx.challenges
         .issue(ctx.now, &register.impi, challenge)
         .map_err(|_| RegisterReject::Overloaded)?;
-    Ok(Step::Answer(Outcome::Challenged, response))
+    Ok(Step::Answer(issue.outcome, response))
 }
 
 /// The first item that can be used; the scheme is what the HSS says, not what was asked.
