@@ -1,5 +1,6 @@
 //! Testkit: an I-CSCF on a bench: messages and Cx answers in, messages and Cx requests out, virtual time.
 
+mod hostile;
 mod registration;
 mod reselection;
 mod terminating;

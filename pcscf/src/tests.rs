@@ -2,6 +2,7 @@
 
 mod deregistration;
 mod entry_points;
+mod hostile;
 mod others;
 mod registration;
 

@@ -20,7 +20,7 @@ impl UeChallenge {
         let (scheme, rest) = text
             .split_once(|c: char| c.is_ascii_whitespace())
             .unwrap_or((text, ""));
-        if scheme.contains(['=', ',', '"']) {
+        if scheme.contains(['=', ',', '"']) || rest.trim_start().starts_with('=') {
             // No scheme at all: nothing in here is trusted to be what it looks like.
             return Self {
                 scheme: String::new(),
@@ -51,12 +51,13 @@ impl fmt::Display for UeChallenge {
     }
 }
 
-/// The parameters but the keys, or `None` when one of them is not `name=token` or `name="string"`.
+/// The parameters but the keys, or `None` when one of them is not `name=token` or `name="string"`, or may hide one.
 fn by_the_grammar(rest: &str) -> Option<Vec<String>> {
     let mut kept = Vec::new();
     for piece in split_outside_quotes(rest)? {
         let (name, value) = piece.split_once('=')?;
-        if !is_token(name.trim()) || !is_value(value.trim()) {
+        // A lost quote may have drawn a key into the value before it.
+        if !is_token(name.trim()) || !is_value(value.trim()) || mentions_key(value.as_bytes(), Ending::More) {
             return None;
         }
         if !is_key(name) {
@@ -69,7 +70,7 @@ fn by_the_grammar(rest: &str) -> Option<Vec<String>> {
 /// Splits at every comma, quoted or not, and drops whatever mentions a key.
 fn cautiously(rest: &str) -> Vec<String> {
     rest.split(',')
-        .filter(|piece| !mentions_key(piece.as_bytes()))
+        .filter(|piece| !mentions_key(piece.as_bytes(), Ending::Any))
         .map(str::to_owned)
         .collect()
 }
@@ -128,31 +129,39 @@ fn is_base64(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
 }
 
+/// `ck`, `ik`, and names that end so: no parameter of a challenge does, and a lost separator makes such names.
 fn is_key(name: &str) -> bool {
-    let name = name.trim();
-    name.eq_ignore_ascii_case("ck") || name.eq_ignore_ascii_case("ik")
+    let name = name.trim().to_ascii_lowercase();
+    name.ends_with("ck") || name.ends_with("ik")
 }
 
-/// Whether `ck` or `ik` stands as a word of its own before an equals sign, anywhere.
-fn mentions_key(piece: &[u8]) -> bool {
-    piece.windows(2).enumerate().any(|(at, word)| {
-        let starts = at == 0
-            || piece
-                .get(at - 1)
-                .is_some_and(|byte| !byte.is_ascii_alphanumeric());
-        let after = piece.get(at + 2..).unwrap_or_default();
-        let equals = after
-            .iter()
-            .find(|byte| !byte.is_ascii_whitespace() && **byte != b'"')
-            .is_some_and(|byte| *byte == b'=');
+/// What must follow the equals sign behind the name of a key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ending {
+    /// Anything or nothing.
+    Any,
+    /// A value: base64 may end in `ck=`, and then nothing follows.
+    More,
+}
+
+/// Whether `ck` or `ik` stands before an equals sign, anywhere, be it the end of a longer word.
+fn mentions_key(text: &[u8], ending: Ending) -> bool {
+    text.windows(2).enumerate().any(|(at, word)| {
         let key = word.eq_ignore_ascii_case(b"ck") || word.eq_ignore_ascii_case(b"ik");
-        key && starts && equals
+        let mut after = text
+            .get(at + 2..)
+            .unwrap_or_default()
+            .iter()
+            .filter(|byte| !byte.is_ascii_whitespace() && **byte != b'"' && **byte != b'\\');
+        let equals = after.next() == Some(&b'=');
+        key && equals && (ending == Ending::Any || after.any(|byte| *byte != b'='))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::Rng;
 
     #[test]
     fn keys_of_a_well_formed_challenge_are_gone_and_the_rest_stays_byte_exact() {
@@ -169,6 +178,54 @@ mod tests {
             UeChallenge::of(br#"Digest ck="00",realm="home.test",nonce="n",ik="11""#).to_string(),
             r#"Digest realm="home.test",nonce="n""#
         );
+    }
+
+    #[test]
+    fn a_nonce_that_ends_like_the_name_of_a_key_stays() {
+        for value in [
+            r#"Digest realm="h",nonce="AAAAck=",ck="0badc0de""#,
+            r#"Digest ik="0badc0de",realm="h",nonce="AAAAik=""#,
+            r#"Digest realm="h",nonce=AAAAck=,ik=0badc0de"#,
+        ] {
+            let printed = UeChallenge::of(value.as_bytes()).to_string();
+            assert!(
+                printed.contains("AAAA") && printed.contains("realm=\"h\""),
+                "{printed}"
+            );
+            assert!(!printed.contains("0badc0de"), "{printed}");
+        }
+    }
+
+    #[test]
+    fn no_order_of_broken_pieces_lets_a_key_through() {
+        const PIECES: [&str; 16] = [
+            "Digest ",
+            "Digest",
+            "realm=\"h\"",
+            "nonce=\"n",
+            "opaque=",
+            "\"",
+            "\\",
+            ",",
+            ", ",
+            " ",
+            ";",
+            "=",
+            "ck=\"0badc0de\"",
+            "ik=0badc0de",
+            "CK = \"0badc0de\"",
+            "\"ik\"=\"0badc0de",
+        ];
+        let mut rng = ims_common::node::Seed::from_number(14).rng(0);
+        for _ in 0..20_000 {
+            let count = rng.random_range(1..10);
+            let value: String = (0..count)
+                .filter_map(|_| PIECES.get(rng.random_range(0..PIECES.len())))
+                .copied()
+                .collect();
+            let printed = UeChallenge::of(value.as_bytes()).to_string();
+            assert!(!printed.contains("0badc0de"), "{value} became {printed}");
+        }
     }
 
     #[test]
