@@ -1,15 +1,14 @@
 //! Machine: the Cx client of a CSCF: peers, pending requests, pushes (RFC 6733 5.5.4, 6; TS 29.229).
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use ims_common::diameter::base::DisconnectCause;
 use ims_common::diameter::grammar::{VENDOR_3GPP, VENDOR_ETSI, avp};
 use ims_common::diameter::{
     AcceptPolicy, Application, DiameterEvent, DiameterPeers, Header, LocalPeer, Message, PeersConfig,
-    Pending, PendingFull, PendingRequests,
+    Pending, PendingRequests,
 };
 use ims_common::net::{ConnectionId, DiameterInput, DiameterOutput};
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
@@ -17,47 +16,9 @@ use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 use crate::cx::{CxAnswer, CxError, CxInput, CxOutput, CxRequest, CxRequestId, CxResult, RequestHead};
 use crate::push::Pushes;
 
-/// What a Cx client is told once.
-#[derive(Clone, Debug)]
-pub struct HssClientConfig {
-    /// Our Origin-Host; the same over restarts (TS 29.229 5.5), and no other node's.
-    pub origin_host: String,
-    /// Our Origin-Realm.
-    pub origin_realm: String,
-    /// Destination-Realm of our requests.
-    pub destination_realm: String,
-    /// `IP:port` or `name:port` of each HSS, the preferred one first.
-    pub peers: Vec<String>,
-    /// How long a request waits for its answer.
-    pub request_timeout: Duration,
-    /// Tw of RFC 3539, at least 6 s.
-    pub watchdog: Duration,
-    /// Tc of RFC 6733 2.1: the time between two attempts to connect.
-    pub reconnect: Duration,
-    /// Most requests that wait for their answers; above, [`CxError::Overloaded`].
-    pub outstanding_max: usize,
-    /// Host-IP-Address of the CER; empty means the connection's own address.
-    pub host_ip_addresses: Vec<IpAddr>,
-    /// Product-Name of the CER.
-    pub product_name: String,
-}
+mod config;
 
-impl Default for HssClientConfig {
-    fn default() -> Self {
-        Self {
-            origin_host: String::new(),
-            origin_realm: String::new(),
-            destination_realm: String::new(),
-            peers: Vec::new(),
-            request_timeout: Duration::from_secs(5),
-            watchdog: Duration::from_secs(30),
-            reconnect: Duration::from_secs(30),
-            outstanding_max: 10_000,
-            host_ip_addresses: Vec::new(),
-            product_name: "ims-core".to_owned(),
-        }
-    }
-}
+pub use config::HssClientConfig;
 
 /// What happens to an [`HssClient`].
 #[derive(Clone, Debug)]
@@ -96,6 +57,14 @@ struct Outstanding {
     is_sent_again: bool,
 }
 
+/// A request of the CSCF that waits for its turn on a connection.
+#[derive(Debug)]
+struct Queued {
+    id: CxRequestId,
+    request: CxRequest,
+    expires_at: Instant,
+}
+
 /// The Cx client of a CSCF.
 ///
 /// Each [`CxOutput::Request`] gets exactly one [`CxInput::Answer`]: from the preferred open peer, or from
@@ -105,6 +74,7 @@ pub struct HssClient {
     config: HssClientConfig,
     peers: DiameterPeers,
     pending: PendingRequests<Outstanding>,
+    queue: VecDeque<Queued>,
     pushes: Pushes,
     sessions: SessionIds,
     outputs: VecDeque<HssClientOutput>,
@@ -150,6 +120,7 @@ impl HssClient {
         let mut client = Self {
             peers: DiameterPeers::new(peers, seed),
             pending: PendingRequests::new(config.outstanding_max),
+            queue: VecDeque::new(),
             pushes: Pushes::new(config.outstanding_max),
             sessions: SessionIds {
                 high: seed.boot_unix_secs,
@@ -169,26 +140,59 @@ impl HssClient {
         self.choose(None, None).is_some()
     }
 
-    fn on_request(&mut self, now: Instant, id: CxRequestId, request: &CxRequest) {
+    fn on_request(&mut self, now: Instant, id: CxRequestId, request: CxRequest) {
         self.counters.count(REQUESTS, request.name());
-        if let Err(error) = self.send_request(now, id, request) {
-            self.counters.count(ANSWERS, error_label(error));
-            tracing::warn!(command = request.name(), %error, "Cx request not sent");
-            self.answer(id, Err(error));
+        if self.pending.len() + self.queue.len() >= self.config.outstanding_max {
+            return self.refuse(id, &request, CxError::Overloaded);
+        }
+        let expires_at = now + self.config.request_timeout;
+        self.queue.push_back(Queued {
+            id,
+            request,
+            expires_at,
+        });
+        self.send_queued(now);
+    }
+
+    /// Sends what has its turn; what finds no peer fails at once.
+    fn send_queued(&mut self, now: Instant) {
+        while let Some(next) = self.queue.front() {
+            let connection = self.choose(next.request.destination_host(), None);
+            if connection.is_some_and(|c| self.pending.len_on(c) >= self.config.in_flight_max) {
+                return;
+            }
+            let Some(Queued { id, request, .. }) = self.queue.pop_front() else {
+                return;
+            };
+            match connection {
+                Some(connection) => self.send_request(now, id, &request, connection),
+                None => self.refuse(id, &request, CxError::NoPeer),
+            }
         }
     }
 
-    fn send_request(&mut self, now: Instant, id: CxRequestId, request: &CxRequest) -> Result<(), CxError> {
-        self.pending.admit().map_err(|PendingFull| CxError::Overloaded)?;
-        let destination_host = request.destination_host();
-        let connection = self.choose(destination_host, None).ok_or(CxError::NoPeer)?;
+    fn expire_queued(&mut self, now: Instant) {
+        while self.queue.front().is_some_and(|next| next.expires_at <= now) {
+            if let Some(late) = self.queue.pop_front() {
+                self.refuse(late.id, &late.request, CxError::Timeout);
+            }
+        }
+    }
+
+    fn refuse(&mut self, id: CxRequestId, request: &CxRequest, error: CxError) {
+        self.counters.count(ANSWERS, error_label(error));
+        tracing::warn!(command = request.name(), %error, "Cx request not sent");
+        self.answer(id, Err(error));
+    }
+
+    fn send_request(&mut self, now: Instant, id: CxRequestId, request: &CxRequest, connection: ConnectionId) {
         let session_id = self.sessions.next(&self.config.origin_host);
         let hop_by_hop = self.peers.identifiers().next_hop_by_hop();
         let end_to_end = self.peers.identifiers().next_end_to_end();
         let bytes = request.encode(&RequestHead {
             local: self.peers.local(),
             session_id: &session_id,
-            destination_host,
+            destination_host: request.destination_host(),
             destination_realm: &self.config.destination_realm,
             hop_by_hop,
             end_to_end,
@@ -199,7 +203,6 @@ impl HssClient {
             is_sent_again: false,
         };
         self.enqueue(now, connection, hop_by_hop, request.code(), context, bytes);
-        Ok(())
     }
 
     fn enqueue(
@@ -360,6 +363,8 @@ impl HssClient {
             self.on_event(now, event);
             self.collect_outputs();
         }
+        self.send_queued(now);
+        self.collect_outputs();
     }
 
     fn collect_outputs(&mut self) {
@@ -391,7 +396,7 @@ impl Node for HssClient {
     fn handle(&mut self, now: Instant, input: Self::Input) {
         match input {
             HssClientInput::Diameter(input) => self.peers.handle(now, input),
-            HssClientInput::Cx(CxOutput::Request { id, request }) => self.on_request(now, id, &request),
+            HssClientInput::Cx(CxOutput::Request { id, request }) => self.on_request(now, id, request),
             HssClientInput::Cx(CxOutput::PushAnswer { id, answer }) => {
                 if let Some((connection, bytes)) = self.pushes.answer(self.peers.local(), id, &answer) {
                     self.counters.count("ims_cx_pushes_total", "answered");
@@ -409,6 +414,7 @@ impl Node for HssClient {
         while let Some(pending) = self.pending.pop_expired(now) {
             self.fail_over(now, pending, CxError::Timeout);
         }
+        self.expire_queued(now);
         self.pushes.handle_timeout(now);
         self.collect(now);
     }
@@ -419,13 +425,14 @@ impl Node for HssClient {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let requests = earliest(self.pending.poll_timeout(), self.pushes.poll_timeout());
-        earliest(self.peers.poll_timeout(), requests)
+        let queued = self.queue.front().map(|next| next.expires_at);
+        earliest(self.peers.poll_timeout(), earliest(queued, requests))
     }
 
     fn metrics(&self, out: &mut Metrics) {
         self.counters.export(out);
         self.peers.export_metrics(out);
-        let pending = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
+        let pending = u64::try_from(self.pending.len() + self.queue.len()).unwrap_or(u64::MAX);
         out.gauge("ims_cx_requests_pending", &[], pending);
     }
 }

@@ -166,6 +166,7 @@ impl IcscfConfig {
             watchdog: self.cx.watchdog.get(),
             reconnect: self.cx.reconnect.get(),
             outstanding_max: self.cx.outstanding,
+            in_flight_max: self.cx.in_flight.max(1),
             ..HssClientConfig::default()
         }
     }

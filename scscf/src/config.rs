@@ -247,6 +247,7 @@ impl ScscfConfig {
             watchdog: self.cx.watchdog.get(),
             reconnect: self.cx.reconnect.get(),
             outstanding_max: self.cx.outstanding,
+            in_flight_max: self.cx.in_flight.max(1),
             host_ip_addresses: vec![self.mw.address.ip()],
             ..HssClientConfig::default()
         }

@@ -42,14 +42,16 @@ pub struct HssConfig {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CxConfig {
-    /// Longest wait for an answer, over all peers tried.
+    /// Longest wait for the answer of one HSS; another one is tried once after that.
     pub request_timeout: DurationText,
     /// Tw (RFC 3539 3.4.1), before jitter.
     pub watchdog: DurationText,
-    /// Tc (RFC 6733 2.1): pause between dial attempts.
+    /// Tc (RFC 6733 2.1): longest pause between dial attempts, which start with one second.
     pub reconnect: DurationText,
     /// Requests without an answer at a time; above, they fail at once.
     pub outstanding: usize,
+    /// Requests without an answer on one connection; further ones wait. PyHSS 1.0 needs 1.
+    pub in_flight: usize,
 }
 
 impl Default for CxConfig {
@@ -59,6 +61,7 @@ impl Default for CxConfig {
             watchdog: DurationText::secs(30),
             reconnect: DurationText::secs(30),
             outstanding: 20_000,
+            in_flight: 1_000,
         }
     }
 }

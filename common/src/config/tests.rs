@@ -69,7 +69,7 @@ echo:
   # ue_pool: []
   # security: ipsec
   # strict: false
-  # cx: {request_timeout: 5s, watchdog: 30s, reconnect: 30s, outstanding: 20000}
+  # cx: {request_timeout: 5s, watchdog: 30s, reconnect: 30s, outstanding: 20000, in_flight: 1000}
 ";
     fn build(self, _: Seed) -> Result<(EchoNode, ShellConfig), ConfigError> {
         Ok((EchoNode, ShellConfig::new(Self::NAME, Vec::new())))

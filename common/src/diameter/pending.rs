@@ -33,6 +33,8 @@ pub struct PendingFull;
 pub struct PendingRequests<T> {
     requests: BTreeMap<u32, Pending<T>>,
     timers: TimerTable<u32>,
+    /// How many wait on each connection.
+    counts: BTreeMap<ConnectionId, usize>,
     requests_max: usize,
 }
 
@@ -43,6 +45,7 @@ impl<T> PendingRequests<T> {
         Self {
             requests: BTreeMap::new(),
             timers: TimerTable::default(),
+            counts: BTreeMap::new(),
             requests_max,
         }
     }
@@ -59,6 +62,12 @@ impl<T> PendingRequests<T> {
         self.requests.is_empty()
     }
 
+    /// How many wait on one connection.
+    #[must_use]
+    pub fn len_on(&self, connection: ConnectionId) -> usize {
+        self.counts.get(&connection).copied().unwrap_or(0)
+    }
+
     /// Whether one more fits.
     ///
     /// # Errors
@@ -73,6 +82,7 @@ impl<T> PendingRequests<T> {
     /// Adds a request. The identifier is new: the generator counts 2^24 before it repeats.
     pub fn insert(&mut self, hop_by_hop: u32, pending: Pending<T>) {
         self.timers.set(hop_by_hop, pending.expires_at);
+        *self.counts.entry(pending.connection).or_insert(0) += 1;
         self.requests.insert(hop_by_hop, pending);
     }
 
@@ -95,7 +105,7 @@ impl<T> PendingRequests<T> {
     /// Takes the next request whose time is over.
     pub fn pop_expired(&mut self, now: Instant) -> Option<Pending<T>> {
         let hop_by_hop = self.timers.pop_expired(now)?;
-        self.requests.remove(&hop_by_hop)
+        self.remove(hop_by_hop)
     }
 
     /// When the next request's time is over.
@@ -106,7 +116,14 @@ impl<T> PendingRequests<T> {
 
     fn remove(&mut self, hop_by_hop: u32) -> Option<Pending<T>> {
         self.timers.cancel(&hop_by_hop);
-        self.requests.remove(&hop_by_hop)
+        let pending = self.requests.remove(&hop_by_hop)?;
+        if let Some(count) = self.counts.get_mut(&pending.connection) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&pending.connection);
+            }
+        }
+        Some(pending)
     }
 }
 
@@ -176,7 +193,12 @@ mod tests {
         table.insert(1, pending(1, now));
         table.insert(2, pending(2, now));
         table.insert(3, pending(1, now));
+        assert_eq!(table.len_on(ConnectionId(1)), 2);
         assert_eq!(table.take_on(ConnectionId(1)).len(), 2);
         assert_eq!(table.len(), 1);
+        assert_eq!(
+            (table.len_on(ConnectionId(1)), table.len_on(ConnectionId(2))),
+            (0, 1)
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Machine: tests of the Cx client against peers made of the same base protocol, on virtual time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ims_common::identity::{Impi, Impu};
 use ims_common::node::Seed;
@@ -770,4 +771,68 @@ fn origin_host_stays_and_origin_state_id_grows_over_a_restart() {
     let (before, after) = (cer(1_767_225_600), cer(1_767_225_700));
     assert_eq!(before, (CLIENT.to_owned(), 1_767_225_600));
     assert_eq!(after, (CLIENT.to_owned(), 1_767_225_700));
+}
+
+#[test]
+fn requests_wait_for_their_turn_when_the_peer_takes_one_at_a_time() {
+    let peers = vec!["192.0.2.1:3868".to_owned()];
+    let mut world = World::new(HssClientConfig {
+        peers,
+        in_flight_max: 1,
+        ..config()
+    });
+    for id in 0..3 {
+        world.request(id, uar());
+    }
+    for answered in 1..=3 {
+        assert_eq!(world.requests.len(), 1, "before answer {answered}");
+        world.answer(&uaa(CxResult::FIRST_REGISTRATION));
+        assert_eq!(world.cx.len(), answered);
+    }
+    assert!(world.requests.is_empty());
+}
+
+#[test]
+fn requests_that_wait_for_their_turn_time_out_and_count_as_outstanding() {
+    let peers = vec!["192.0.2.1:3868".to_owned()];
+    let limits = HssClientConfig {
+        peers,
+        in_flight_max: 1,
+        outstanding_max: 2,
+        ..config()
+    };
+    let mut world = World::new(limits);
+    world.request(1, uar());
+    world.advance(2);
+    world.request(2, uar());
+    world.request(3, uar());
+    assert_eq!(world.only_answer().unwrap_err(), CxError::Overloaded);
+    // The first times out after 5 s, so the second has its turn after 3, and its own 5 s for the answer.
+    world.advance(3);
+    assert_eq!(world.only_answer().unwrap_err(), CxError::Timeout);
+    assert_eq!(world.requests.len(), 2);
+    world.advance(5);
+    assert_eq!(world.only_answer().unwrap_err(), CxError::Timeout);
+}
+
+#[test]
+fn requests_that_wait_for_their_turn_fail_when_the_peer_is_lost() {
+    let peers = vec!["192.0.2.1:3868".to_owned()];
+    let mut world = World::new(HssClientConfig {
+        peers,
+        in_flight_max: 1,
+        ..config()
+    });
+    world.request(1, uar());
+    world.request(2, uar());
+    world.cut(0);
+    let errors: Vec<_> = world
+        .cx
+        .iter()
+        .map(|input| match input {
+            CxInput::Answer { answer, .. } => answer.as_ref().unwrap_err(),
+            CxInput::Push { .. } => panic!("a push"),
+        })
+        .collect();
+    assert_eq!(errors, [&CxError::NoPeer, &CxError::NoPeer]);
 }

@@ -6,6 +6,8 @@ use crate::diameter::base::{Application, Capabilities};
 use crate::diameter::builder::MessageBuilder;
 use crate::diameter::grammar::{APPLICATION_BASE, avp, command};
 use crate::diameter::header::CommandFlags;
+use crate::diameter::header::Header;
+use crate::diameter::message::Message;
 use crate::diameter::testing::{secs, start};
 
 const A: ConnectionId = ConnectionId(1);

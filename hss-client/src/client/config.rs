@@ -1,0 +1,50 @@
+//! Codec: what a Cx client is told once.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What a Cx client is told once.
+#[derive(Clone, Debug)]
+pub struct HssClientConfig {
+    /// Our Origin-Host; the same over restarts (TS 29.229 5.5), and no other node's.
+    pub origin_host: String,
+    /// Our Origin-Realm.
+    pub origin_realm: String,
+    /// Destination-Realm of our requests.
+    pub destination_realm: String,
+    /// `IP:port` or `name:port` of each HSS, the preferred one first.
+    pub peers: Vec<String>,
+    /// How long a request waits for its answer.
+    pub request_timeout: Duration,
+    /// Tw of RFC 3539, at least 6 s.
+    pub watchdog: Duration,
+    /// Tc of RFC 6733 2.1: the time between two attempts to connect.
+    pub reconnect: Duration,
+    /// Most requests that wait for their answers; above, [`CxError::Overloaded`](crate::cx::CxError::Overloaded).
+    pub outstanding_max: usize,
+    /// Most requests without an answer on one connection; further ones wait for their turn. There are HSSs
+    /// that lose the second of two messages that arrive together: 1 serves them.
+    pub in_flight_max: usize,
+    /// Host-IP-Address of the CER; empty means the connection's own address.
+    pub host_ip_addresses: Vec<IpAddr>,
+    /// Product-Name of the CER.
+    pub product_name: String,
+}
+
+impl Default for HssClientConfig {
+    fn default() -> Self {
+        Self {
+            origin_host: String::new(),
+            origin_realm: String::new(),
+            destination_realm: String::new(),
+            peers: Vec::new(),
+            request_timeout: Duration::from_secs(5),
+            watchdog: Duration::from_secs(30),
+            reconnect: Duration::from_secs(30),
+            outstanding_max: 10_000,
+            in_flight_max: 1_000,
+            host_ip_addresses: Vec::new(),
+            product_name: "ims-core".to_owned(),
+        }
+    }
+}
