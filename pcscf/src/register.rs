@@ -71,7 +71,8 @@ impl Pcscf {
             Asked::Bindings | Asked::RemoveAll => None,
         };
         let known = self.contacts.token_of(&key, address).cloned();
-        if known.is_none() && self.contacts.is_full(self.registers.len()) {
+        // A query or a farewell takes no place.
+        if known.is_none() && address.is_some() && self.contacts.is_full(self.registers.len()) {
             return Err(Reject::ContactsFull);
         }
         let token = known.unwrap_or_else(|| self.core.fresh_token());
