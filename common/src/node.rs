@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 
 /// A network function, or a test peer, driven from outside.
 ///
-/// **The rule: after every `handle*`, drain `poll_output` to `None` before the next.**
+/// **The rule: after every `handle*`, drain `poll_output` to `None` before the next.** Drain it once after
+/// construction too: a node that dials does so then.
 /// `now` never goes back. A spurious `handle_timeout` is a no-op. A node reads no clock, opens no
 /// socket and draws no entropy: the driver (`shell::driver`) or the simulator gives it everything.
 pub trait Node {
