@@ -312,7 +312,10 @@ impl DiameterPeers {
             // An attempt that was given up in the meantime.
             Some(None) => return self.outputs.push_back(DiameterOutput::Close { connection }),
         };
-        if self.connections.len() >= self.config.connections_max || self.is_stopping {
+        // Only what comes by itself is limited: our own dials are as many as the configuration has peers, and
+        // strangers on the listener must not keep us from an HSS.
+        let is_full = owner == Owner::Nobody && self.connections.len() >= self.config.connections_max;
+        if is_full || self.is_stopping {
             self.counters.count(EVENTS, "too_many_connections");
             self.outputs.push_back(DiameterOutput::Close { connection });
             if let Owner::Peer(peer) = owner {

@@ -416,6 +416,26 @@ fn connections_above_the_limit_are_closed() {
 }
 
 #[test]
+fn strangers_that_fill_the_connections_do_not_keep_us_from_our_peer() {
+    let (mut bench, attempt) = Bench::dialling();
+    for number in 10..14 {
+        bench.connect(ConnectionId(number), None, "198.51.100.9:50000");
+    }
+    bench.connect(ConnectionId(14), None, "198.51.100.9:50000");
+    assert_eq!(
+        bench.outputs().iter().filter_map(closes).collect::<Vec<_>>(),
+        [ConnectionId(14)],
+        "one stranger too many"
+    );
+    bench.connect(A, Some(attempt), "192.0.2.1:3868");
+    bench.message(A, cea("hss1", 2001));
+    assert!(matches!(
+        bench.events().as_slice(),
+        [DiameterEvent::Up { connection: A, .. }]
+    ));
+}
+
+#[test]
 fn message_whose_length_is_wrong_closes_the_connection() {
     let mut bench = Bench::open();
     let mut octets = base_request(command::DEVICE_WATCHDOG).to_vec();

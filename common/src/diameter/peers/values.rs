@@ -34,7 +34,7 @@ pub struct PeersConfig {
     /// Tc of RFC 6733 2.1: the longest time between two attempts to connect. A lost connection is dialled
     /// again after one second, then after twice as long each time, up to Tc.
     pub tc: Duration,
-    /// Connections at most; more are closed.
+    /// Connections at most; of those that come by themselves, more are closed.
     pub connections_max: usize,
     /// Which shard of the node this is.
     pub shard: u8,
