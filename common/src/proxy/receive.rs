@@ -13,6 +13,10 @@ use crate::transaction::{to_tag, wire};
 use super::core::{ProxyCore, RETRY_AFTER_SECS};
 use super::{CoreEvent, malformed, via};
 
+/// Transactions of different methods under one branch; RFC 3261 knows two, INVITE and CANCEL. They are searched
+/// in turn, so that more would let a peer make every packet cost more than the one before.
+const METHODS_PER_BRANCH_MAX: usize = 8;
+
 impl ProxyCore {
     pub(super) fn receive(&mut self, now: Instant, message: Message, flow: Flow) {
         match message.into_parts() {
@@ -61,6 +65,10 @@ impl ProxyCore {
         if self.layer.server_count() >= self.config.limits.transactions_max {
             self.counters.count("ims_sip_refusals_total", "transactions_max");
             self.refuse_stateless(request, &flow);
+            return;
+        }
+        if self.layer.methods_of(&key) >= METHODS_PER_BRANCH_MAX {
+            self.counters.count("ims_sip_refusals_total", "branch_reused");
             return;
         }
         let marked = wire::mark_received(request, &flow);

@@ -156,6 +156,51 @@ fn draining_core_finishes_what_is_in_progress_and_refuses_what_is_new() {
     assert!(bench.core.is_idle());
 }
 
+#[test]
+fn request_that_the_node_forgets_does_not_stay_for_ever() {
+    let mut bench = Bench::new();
+    bench.receive_new(&request("INVITE", "forgotten1", &[]));
+    bench.receive_new(&request("MESSAGE", "forgotten2", &[]));
+    bench.advance(secs(210));
+    assert!(!bench.core.is_settled());
+    assert_eq!(statuses(&bench.sent()), [100, 100]);
+    bench.advance(secs(20));
+    // The INVITE is answered, its ACK never comes; the client of the MESSAGE has given up long ago.
+    assert_eq!(statuses(&bench.sent()).first(), Some(&500));
+    assert!(bench.core.is_settled());
+    bench.advance(secs(64));
+    assert!(bench.core.is_idle());
+    assert_eq!(
+        bench.count("ims_sip_transactions_overdue_total", "no_final_response"),
+        2
+    );
+}
+
+#[test]
+fn invite_that_rings_for_long_is_not_overdue() {
+    let mut bench = Bench::new();
+    let (transaction, invite) = bench.receive_new(&request("INVITE", "rings", &[]));
+    bench.relay_to(transaction, &invite, &["192.0.2.200:5060"]);
+    let leg = bench.sent_one();
+    for _ in 0..10 {
+        bench.answer(&leg, 180);
+        bench.advance(secs(60));
+    }
+    bench.sent();
+    bench.answer(&leg, 200);
+    assert_eq!(statuses(&bench.sent()), [200]);
+}
+
+#[test]
+fn one_branch_does_not_serve_any_number_of_methods() {
+    let mut bench = Bench::new();
+    for number in 0..100 {
+        bench.receive(udp(UPSTREAM), &request(&format!("X{number}"), "same-branch", &[]));
+    }
+    assert_eq!(bench.events().len(), 8);
+    assert_eq!(bench.count("ims_sip_refusals_total", "branch_reused"), 92);
+}
+
 fn malformed(bytes: &str, reason: &'static str) -> SipInput {
     SipInput::Malformed(Malformed {
         flow: udp(UPSTREAM),

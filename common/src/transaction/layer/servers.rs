@@ -76,6 +76,11 @@ impl TransactionLayer {
         filed.iter().find(|(filed, _)| filed == method).map(|(_, id)| *id)
     }
 
+    /// How many transactions have this key.
+    pub(crate) fn methods_of(&self, key: &ServerKey) -> usize {
+        self.by_server_key.get(key).map_or(0, |filed| filed.len())
+    }
+
     /// A transaction of this key that a CANCEL may mean, of whatever method.
     pub(crate) fn find_cancellable(&self, key: &ServerKey) -> Option<ServerTransactionId> {
         let filed = self.by_server_key.get(key)?;
