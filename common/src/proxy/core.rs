@@ -113,8 +113,7 @@ impl ProxyCore {
             SipInput::Malformed(malformed) => self.receive_malformed(now, &malformed),
             SipInput::SendFailed(tag) => self.layer.send_failed(now, tag),
             SipInput::Resolved { id, targets } => self.resolved(now, id, &targets),
-            // What was written to it and got no answer ends by its timers; what is written next fails.
-            SipInput::ConnectionClosed(_) => {}
+            SipInput::ConnectionClosed(connection) => self.layer.connection_closed(now, connection),
         }
         self.pump(now);
     }

@@ -1,12 +1,12 @@
 //! Machine: the tables of running transactions (RFC 3261 17): matches messages, runs the machines, prints.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::net::{Destination, Flow, SendTag, Transmit};
+use crate::net::{ConnectionId, Destination, Flow, SendTag, Transmit};
 use crate::node::{Counters, TimerTable};
 use crate::sip::{Method, Request, Response};
 
@@ -113,6 +113,8 @@ pub(crate) struct TransactionLayer {
     by_client_key: HashMap<ClientKey, ClientTransactionId>,
     timers: TimerTable<(Side, TimerName)>,
     transmits: VecDeque<Transmit>,
+    /// Client transactions whose request went along a flow, by its connection.
+    by_connection: BTreeMap<ConnectionId, BTreeSet<ClientTransactionId>>,
     events: VecDeque<TransactionEvent>,
     next: u64,
     pub(crate) counters: Counters,
@@ -162,14 +164,7 @@ impl TransactionLayer {
         match tag.0 & 3 {
             TAG_CLIENT => {
                 let id = ClientTransactionId(number);
-                let Some(client) = self.clients.get_mut(&id) else {
-                    return;
-                };
-                let actions = match &mut client.machine {
-                    ClientMachine::Invite(machine) => machine.on_transport_error(),
-                    ClientMachine::NonInvite(machine) => machine.on_transport_error(),
-                };
-                self.perform_client(now, id, actions, None);
+                self.client_send_failed(now, id);
             }
             TAG_SERVER => self.server_send_failed(now, ServerTransactionId(number)),
             _ => self.counters.count("ims_sip_send_failures_total", "stateless"),

@@ -315,3 +315,35 @@ fn ack_waits_for_dns_too() {
     assert_eq!(bench.sent_one().remote(), address("192.0.2.11:5060"));
     assert!(bench.core.is_idle());
 }
+
+#[test]
+fn request_along_a_flow_fails_when_its_connection_is_lost_before_any_response() {
+    let mut bench = Bench::new();
+    let flow = tcp("192.0.2.50:5060");
+    let closed = SipInput::ConnectionClosed(flow.connection.expect("a stream"));
+    let (_, silent) = bench.receive_new(&request("MESSAGE", "silent", &[]));
+    let silent = bench
+        .core
+        .forward(bench.now, silent, NextHop::Flow(flow), Interface::Mw);
+    bench.sent();
+    let (_, ringing) = bench.receive_new(&request("INVITE", "ringing", &[]));
+    let ringing = bench
+        .core
+        .forward(bench.now, ringing, NextHop::Flow(flow), Interface::Mw);
+    let leg = bench.sent_one();
+    bench.answer(&leg, 180);
+    bench.events();
+    bench.core.handle(bench.now, closed);
+    match bench.events().as_slice() {
+        [CoreEvent::Failed { forward, cause }] => {
+            assert_eq!((*forward, *cause), (silent, ForwardFailure::Unreachable));
+        }
+        other => panic!("{other:?}"),
+    }
+    // The one that rings may be answered over another connection (RFC 3261 18.2.2).
+    bench.answer(&leg, 200);
+    assert!(matches!(
+        bench.events().as_slice(),
+        [CoreEvent::Response { forward, .. }] if *forward == ringing
+    ));
+}

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::net::{Destination, Flow, SendTag, Transmit};
+use crate::net::{ConnectionId, Destination, Flow, SendTag, Transmit};
 use crate::sip::{Method, Response};
 use crate::transaction::invite_client::InviteClient;
 use crate::transaction::key::ClientKey;
@@ -41,6 +41,9 @@ impl TransactionLayer {
                 (ClientMachine::NonInvite(machine), actions)
             }
         };
+        if let Some(connection) = connection_of(&destination) {
+            self.by_connection.entry(connection).or_default().insert(id);
+        }
         let key = ClientKey::new(branch.as_bytes(), method);
         self.by_client_key.insert(key.clone(), id);
         self.clients.insert(
@@ -84,6 +87,39 @@ impl TransactionLayer {
         }
         self.perform_client(now, id, actions, Some(response));
         true
+    }
+
+    pub(super) fn client_send_failed(&mut self, now: Instant, id: ClientTransactionId) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let actions = match &mut client.machine {
+            ClientMachine::Invite(machine) => machine.on_transport_error(),
+            ClientMachine::NonInvite(machine) => machine.on_transport_error(),
+        };
+        self.perform_client(now, id, actions, None);
+    }
+
+    /// RFC 3261 18.4, RFC 3263 4.3: the loss of a connection is a transport error to what was sent along it and
+    /// got no response at all. What got a provisional one may still be answered over another connection.
+    pub(crate) fn connection_closed(&mut self, now: Instant, connection: ConnectionId) {
+        let waiting: Vec<_> = self
+            .by_connection
+            .get(&connection)
+            .map(|ids| ids.iter().copied().collect())
+            .unwrap_or_default();
+        for id in waiting {
+            let is_unanswered = self.clients.get(&id).is_some_and(|client| {
+                matches!(
+                    client.machine,
+                    ClientMachine::Invite(InviteClient::Calling { .. })
+                        | ClientMachine::NonInvite(NonInviteClient::Trying { .. })
+                )
+            });
+            if is_unanswered {
+                self.client_send_failed(now, id);
+            }
+        }
     }
 
     /// The CANCEL of a client transaction that is proceeding, as its own transaction (RFC 3261 9.1).
@@ -180,8 +216,23 @@ impl TransactionLayer {
             return;
         };
         self.by_client_key.remove(&client.key);
+        if let Some(connection) = connection_of(&client.destination)
+            && let Some(ids) = self.by_connection.get_mut(&connection)
+        {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_connection.remove(&connection);
+            }
+        }
         for name in [TimerName::A, TimerName::B, TimerName::E, TimerName::F] {
             self.timers.cancel(&(Side::Client(id), name));
         }
+    }
+}
+
+fn connection_of(destination: &Destination) -> Option<ConnectionId> {
+    match destination {
+        Destination::Flow(flow) => flow.connection,
+        Destination::Address { .. } => None,
     }
 }
