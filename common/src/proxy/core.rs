@@ -267,6 +267,7 @@ impl ProxyCore {
                         self.on_client_failed(now, client, failure)
                     }
                     TransactionEvent::ClientTerminated { client } => self.on_client_terminated(client),
+                    TransactionEvent::ServerOverdue { server } => self.on_server_overdue(now, server),
                 }
             } else if let Some((forward, outcome)) = self.outcomes.pop_front() {
                 self.deliver(now, forward, outcome);
@@ -276,6 +277,28 @@ impl ProxyCore {
         }
         while let Some(transmit) = self.layer.poll_transmit() {
             self.outputs.push_back(SipOutput::Transmit(transmit));
+        }
+    }
+
+    /// Every request gets a final response, also one that the node forgot. As long as something is under way for
+    /// it, the node has not.
+    fn on_server_overdue(&mut self, now: Instant, transaction: ServerTransactionId) {
+        if !self.layer.awaits_final(transaction) {
+            return;
+        }
+        let is_under_way = |forward: &Forward| forward.parent == Some(transaction);
+        if self.relays.contains_key(&transaction) || self.forwards.values().any(is_under_way) {
+            self.layer.expect_final(now, transaction);
+            return;
+        }
+        self.counters
+            .count("ims_sip_transactions_overdue_total", "no_final_response");
+        let server = self.layer.server(transaction);
+        if server.is_some_and(|server| server.request.method() == Method::Invite) {
+            self.reject_with(now, transaction, StatusCode::SERVER_INTERNAL_ERROR, |reply| reply);
+        } else {
+            // RFC 4320 4.2: the client's timer F has fired long ago.
+            self.layer.abandon(transaction);
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) enum TransactionEvent {
     },
     /// Nothing more will come from this transaction.
     ClientTerminated { client: ClientTransactionId },
+    /// The final response is owed for longer than anything that is under way may take.
+    ServerOverdue { server: ServerTransactionId },
 }
 
 /// What a received request is to the layer.
@@ -111,10 +113,10 @@ pub(crate) struct TransactionLayer {
     by_server_key: HashMap<ServerKey, SmallVec<[(Method, ServerTransactionId); 1]>>,
     clients: BTreeMap<ClientTransactionId, ClientTransaction>,
     by_client_key: HashMap<ClientKey, ClientTransactionId>,
-    timers: TimerTable<(Side, TimerName)>,
-    transmits: VecDeque<Transmit>,
     /// Client transactions whose request went along a flow, by its connection.
     by_connection: BTreeMap<ConnectionId, BTreeSet<ClientTransactionId>>,
+    timers: TimerTable<(Side, TimerName)>,
+    transmits: VecDeque<Transmit>,
     events: VecDeque<TransactionEvent>,
     next: u64,
     pub(crate) counters: Counters,
@@ -187,6 +189,10 @@ impl TransactionLayer {
                             .count("ims_sip_retransmissions_total", "request_sent");
                     }
                     self.perform_client(now, id, actions, None);
+                }
+                Side::Server(id) if name == TimerName::Lifetime => {
+                    self.events
+                        .push_back(TransactionEvent::ServerOverdue { server: id });
                 }
                 Side::Server(id) => {
                     let Some(server) = self.servers.get_mut(&id) else {

@@ -59,13 +59,18 @@ impl SipTimers {
             TimerName::I | TimerName::K => self.t4,
             TimerName::J => self.t1_times_64(),
             TimerName::Trying => Duration::from_millis(200),
+            TimerName::Lifetime => self.timer_c.saturating_add(self.t1_times_64()),
         }
     }
 
-    /// The next interval of timers E and G: doubled, at most T2.
+    /// The next interval of timers E and G: doubled, at most T2. Never zero: a timer that is due again at once
+    /// would fire for ever.
     #[must_use]
     pub fn backoff(&self, interval: Duration) -> Duration {
-        interval.saturating_mul(2).min(self.t2)
+        interval
+            .saturating_mul(2)
+            .min(self.t2)
+            .max(Duration::from_millis(1))
     }
 
     /// The time after which a client's timer E has grown to T2, before which RFC 4320 4.1 forbids a 100 to a
@@ -113,11 +118,23 @@ pub enum TimerName {
     M,
     /// When to send 100: 200 ms for INVITE (RFC 3261 17.2.1), see RFC 4320 4.1 for others.
     Trying,
+    /// How long a server transaction may owe its final response after the last provisional one. Of no RFC: a
+    /// transaction user that forgets one must not hold its place for ever.
+    Lifetime,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn interval_never_becomes_zero_even_with_a_zero_t2() {
+        let timers = SipTimers {
+            t2: Duration::ZERO,
+            ..SipTimers::mw()
+        };
+        assert!(!timers.backoff(timers.t1).is_zero());
+    }
 
     #[test]
     fn gm_and_mw_values_are_those_of_ts_24_229_table_7_7_1() {

@@ -148,8 +148,21 @@ impl TransactionLayer {
         if sends {
             server.last = Some(response.bytes().clone());
         }
+        match class {
+            Class::Provisional if sends => self.expect_final(now, id),
+            Class::Provisional => {}
+            Class::Success | Class::Failure => self.timers.cancel(&(Side::Server(id), TimerName::Lifetime)),
+        }
         self.perform_server(now, id, actions);
         sends
+    }
+
+    /// Starts the time anew in which the final response must come.
+    pub(crate) fn expect_final(&mut self, now: Instant, id: ServerTransactionId) {
+        if let Some(server) = self.servers.get(&id) {
+            let at = now + server.wire.first(TimerName::Lifetime);
+            self.timers.set((Side::Server(id), TimerName::Lifetime), at);
+        }
     }
 
     pub(crate) fn set_cancel_reasons(&mut self, id: ServerTransactionId, reasons: Vec<Bytes>) {
@@ -191,7 +204,10 @@ impl TransactionLayer {
         for action in actions {
             match action {
                 Action::Send => self.transmit_last(id),
-                Action::Trying => self.send_trying(id),
+                Action::Trying => {
+                    self.send_trying(id);
+                    self.expect_final(now, id);
+                }
                 Action::Set(name, after) => self.timers.set((Side::Server(id), name), now + after),
                 Action::Stop(name) => self.timers.cancel(&(Side::Server(id), name)),
                 Action::Inform(Failure::Timeout) => self.counters.count("ims_sip_timeouts_total", "H"),
@@ -244,7 +260,7 @@ impl TransactionLayer {
                 self.by_server_key.remove(&server.key);
             }
         }
-        for name in [TimerName::Trying, TimerName::G, TimerName::H] {
+        for name in [TimerName::Trying, TimerName::Lifetime, TimerName::G, TimerName::H] {
             self.timers.cancel(&(Side::Server(id), name));
         }
     }
