@@ -61,8 +61,11 @@ impl DiameterLinks {
         let closing = std::mem::take(&mut self.closing);
         let (context, local) = (self.context.clone(), self.local);
         tokio::spawn(async move {
-            for (_, task) in closing {
-                let _ = tokio::time::timeout(CLOSE_PATIENCE, task).await;
+            for (_, mut task) in closing {
+                // A peer that reads nothing keeps the last writes waiting: then they are lost.
+                if tokio::time::timeout(CLOSE_PATIENCE, &mut task).await.is_err() {
+                    task.abort();
+                }
             }
             let event = match dial_name(&address, local, &dns, context.limits.connect.get()).await {
                 Ok(stream) => Event::DiameterUp {

@@ -164,3 +164,39 @@ fn a_new_connection_begins_only_after_the_old_one_has_ended() {
         ));
     });
 }
+
+#[test]
+fn an_old_connection_that_takes_nothing_is_cut_before_the_new_one_begins() {
+    let (hss, address) = listener();
+    let much = 32 << 20;
+    let mut config = config("127.0.0.1:0");
+    config.limits.connection_write_bytes = much;
+    let again = move |input: &NetInput| match input {
+        NetInput::Diameter(DiameterInput::Connected {
+            connection,
+            attempt: Some(1),
+            ..
+        }) => vec![
+            NetOutput::Diameter(DiameterOutput::Send {
+                connection: *connection,
+                bytes: Bytes::from(vec![0; much]),
+            }),
+            NetOutput::Diameter(DiameterOutput::Close {
+                connection: *connection,
+            }),
+            connect(2, address),
+        ],
+        _ => Vec::new(),
+    };
+    run(&config, vec![connect(1, address)], again, async |_lab: Lab| {
+        let hss = TcpListener::from_std(hss).unwrap();
+        let (mut old, _) = timeout(STUCK, hss.accept()).await.unwrap().unwrap();
+        let (_new, _) = timeout(STUCK, hss.accept()).await.unwrap().unwrap();
+        let mut all = Vec::new();
+        // Its end may be a reset.
+        let _ = timeout(STUCK, tokio::io::AsyncReadExt::read_to_end(&mut old, &mut all))
+            .await
+            .expect("never closed");
+        assert!(all.len() < much, "the old connection went on beside the new one");
+    });
+}
