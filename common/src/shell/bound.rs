@@ -49,6 +49,9 @@ pub enum ShellError {
     Start(#[from] io::Error),
 }
 
+/// Inputs that may wait at most, whatever the configuration says.
+const QUEUE_MAX: usize = 1 << 20;
+
 /// Bound sockets, ready to run one node.
 pub struct Shell {
     pub(super) name: &'static str,
@@ -72,7 +75,7 @@ impl Shell {
     /// A missing address or route, or a socket that cannot be had.
     pub async fn bind(config: &ShellConfig) -> Result<Self, ShellError> {
         preflight::check(config).await.map_err(ShellError::Preflight)?;
-        let (sender, events) = mpsc::channel(config.limits.queue.max(1));
+        let (sender, events) = mpsc::channel(config.limits.queue.clamp(1, QUEUE_MAX));
         let context = Context {
             events: sender,
             counters: Arc::new(Counters::default()),

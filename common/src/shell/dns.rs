@@ -80,7 +80,9 @@ impl Dns {
     pub(crate) fn new(servers: &[SocketAddr], families: Families, context: Context) -> Self {
         Self {
             records: Arc::new(HickoryRecords::new(servers)),
-            permits: Arc::new(Semaphore::new(context.limits.dns_questions)),
+            permits: Arc::new(Semaphore::new(
+                context.limits.dns_questions.min(Semaphore::MAX_PERMITS),
+            )),
             context,
             families,
         }

@@ -117,8 +117,11 @@ impl SipStreams {
             return;
         };
         let limits = &self.context.limits;
-        let from = self.accepted_from.get(&remote.ip()).copied().unwrap_or(0);
-        if self.connections.len() >= limits.connections {
+        let origin = origin(remote.ip());
+        let from = self.accepted_from.get(&origin).copied().unwrap_or(0);
+        // The rest is for connections that we open: whoever connects to us must not keep us from others.
+        let for_accepted = limits.connections - limits.connections / 8;
+        if self.connections.len() >= for_accepted {
             self.context.counters.refused_total.count();
             return;
         }
@@ -127,7 +130,7 @@ impl SipStreams {
             return;
         }
         self.context.counters.tcp_accepted.count();
-        self.accepted_from.insert(remote.ip(), from + 1);
+        self.accepted_from.insert(origin, from + 1);
         let (id, end) = self.insert(interface, remote, true);
         let context = self.context.clone();
         tokio::spawn(async move {
@@ -196,11 +199,15 @@ impl SipStreams {
         let Some(connection) = self.connections.remove(&id) else {
             return;
         };
-        let ip = connection.remote.ip();
-        if let Some(count) = self.accepted_from.get_mut(&ip).filter(|_| connection.accepted) {
+        let origin = origin(connection.remote.ip());
+        if let Some(count) = self
+            .accepted_from
+            .get_mut(&origin)
+            .filter(|_| connection.accepted)
+        {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                self.accepted_from.remove(&ip);
+                self.accepted_from.remove(&origin);
             }
         }
     }
@@ -242,6 +249,15 @@ impl SipStreams {
         if self.by_remote.get(&route) == Some(&id) {
             self.by_remote.remove(&route);
         }
+    }
+}
+
+/// Whose connections are counted together: an IPv4 address, or a /64 of IPv6, which is what one UE has
+/// (RFC 6459 5.2) and in which it may take as many addresses as it likes.
+pub(super) fn origin(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
     }
 }
 

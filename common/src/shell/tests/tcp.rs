@@ -279,3 +279,110 @@ fn the_node_can_close_a_connection_after_its_last_words() {
         assert_eq!(lab.counters.closed_node.get(), 1);
     });
 }
+
+#[test]
+fn a_busy_node_slows_its_streams_down_and_loses_nothing() {
+    const MESSAGES: usize = 500;
+    let mut config = config("127.0.0.1:0");
+    config.limits.queue = 2;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        // No driver takes anything out of the queue until the test does.
+        let mut shell = Shell::bind(&config).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = Peer::connect(listener.local_addr().unwrap()).await;
+        let (stream, _) = listener.accept().await.unwrap();
+        shell.streams.accepted(Interface::Mw, stream);
+        let counters = Arc::clone(&shell.context.counters);
+        let writes = async {
+            for number in 0..MESSAGES {
+                let body = "x".repeat(50_000);
+                let head =
+                    options(&format!("busy{number}")).replace("Content-Length: 0", "Content-Length: 50000");
+                peer.send(&(head + &body)).await;
+            }
+        };
+        let reads = async {
+            timeout(STUCK, async {
+                while counters.tcp_received.get() < 3 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await
+            .unwrap();
+            for _ in 0..10_000 {
+                tokio::task::yield_now().await;
+            }
+            // Two wait in the queue and one before it; the rest is the sender's and the kernel's.
+            assert_eq!(counters.tcp_received.get(), 3);
+            for number in 0..MESSAGES {
+                let event = timeout(STUCK, shell.events.recv()).await.unwrap().unwrap();
+                match event {
+                    Event::Net(NetInput::Sip(SipInput::Received { message, .. })) => {
+                        let call = format!("busy{number}");
+                        assert_eq!(message.call_id(), Some(call.as_bytes()));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        tokio::join!(writes, reads);
+    });
+}
+
+#[test]
+fn a_ue_does_not_get_more_connections_by_taking_more_addresses_of_its_prefix() {
+    let mut config = config("[::1]:0");
+    config.limits.connections_per_address = 1;
+    assert_eq!(
+        super::super::tcp::origin("2001:db8:1:2:3::4".parse().unwrap()),
+        super::super::tcp::origin("2001:db8:1:2::99".parse().unwrap())
+    );
+    assert_ne!(
+        super::super::tcp::origin("2001:db8:1:2::4".parse().unwrap()),
+        super::super::tcp::origin("2001:db8:1:3::4".parse().unwrap())
+    );
+    run(&config, Vec::new(), quiet, async |lab: Lab| {
+        let mut first = Peer::connect(lab.sip).await;
+        first.send(&options("first6")).await;
+        first.expect("Call-ID: first6").await;
+        Peer::connect(lab.sip).await.expect_close().await;
+        assert_eq!(lab.counters.refused_address.get(), 1);
+    });
+}
+
+#[test]
+fn accepted_connections_leave_room_for_those_that_the_node_opens() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let next_hop = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let remote = next_hop.local_addr().unwrap();
+    let mut config = config("127.0.0.1:0");
+    config.limits.connections = 8;
+    let forward = move |input: &NetInput| match input {
+        NetInput::Sip(SipInput::Malformed(_)) => {
+            vec![transmit(to(remote), Bytes::from_static(b"forwarded"), 5)]
+        }
+        _ => Vec::new(),
+    };
+    run(&config, Vec::new(), forward, async |mut lab: Lab| {
+        let mut peers = Vec::new();
+        for number in 0..7 {
+            let mut peer = Peer::connect(lab.sip).await;
+            peer.send(&options(&format!("room{number}"))).await;
+            peer.expect("\r\n\r\n").await;
+            lab.hears().await;
+            peers.push(peer);
+        }
+        Peer::connect(lab.sip).await.expect_close().await;
+        peers[0].send("no SIP at all\r\n\r\n").await;
+        lab.hears().await;
+        assert_eq!(lab.counters.send_connections_full.get(), 0);
+        assert_eq!(lab.counters.tcp_dialled.get(), 1);
+    });
+}

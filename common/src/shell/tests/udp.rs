@@ -35,6 +35,39 @@ fn an_options_ping_is_answered_from_the_address_it_was_sent_to() {
 }
 
 #[test]
+fn a_request_of_almost_64_kib_in_one_datagram_is_taken() {
+    run(&config("127.0.0.1:0"), Vec::new(), quiet, async |mut lab: Lab| {
+        let socket = client().await;
+        let head = options("large").replace("Content-Length: 0", "Content-Length: 65000");
+        let datagram = head + &"x".repeat(65_000);
+        assert!(
+            datagram.len() > 65_200 && datagram.len() <= 65_507,
+            "{}",
+            datagram.len()
+        );
+        socket.send_to(datagram.as_bytes(), lab.sip).await.unwrap();
+        let (answer, _) = receive(&socket).await;
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+        match lab.hears().await {
+            NetInput::Sip(SipInput::Received { message, .. }) => assert_eq!(message.body().len(), 65_000),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn ipv6_has_its_own_socket_on_the_same_port() {
+    run(&config("[::1]:0"), Vec::new(), quiet, async |mut lab: Lab| {
+        let socket = UdpSocket::bind("[::1]:0").await.unwrap();
+        socket.send_to(options("udp6").as_bytes(), lab.sip).await.unwrap();
+        let (answer, from) = receive(&socket).await;
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+        assert_eq!(from, lab.sip);
+        assert_eq!(flow_of(&lab.hears().await).remote, socket.local_addr().unwrap());
+    });
+}
+
+#[test]
 fn keep_alives_are_counted_and_garbage_is_told_as_malformed() {
     run(&config("127.0.0.1:0"), Vec::new(), quiet, async |mut lab: Lab| {
         let socket = client().await;
