@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
 use ims_common::net::Transport;
 use ims_tests::host::Phone;
+use ims_tests::milenage::Sqn;
 use ims_tests::ue::identity::{Secret, UeIdentity};
 use ims_tests::ue::remote::Seen;
 use ims_tests::ue::{UeCommand, UeConfig, UeEvent, shape};
@@ -36,6 +37,9 @@ struct Arguments {
     /// OPc, 32 hex digits.
     #[arg(long)]
     opc: String,
+    /// Highest sequence number that the USIM has seen (48 bits); one above the HSS's makes it ask for resynchronisation.
+    #[arg(long, default_value_t = 0)]
+    sqn: u64,
     /// Over TCP.
     #[arg(long)]
     tcp: bool,
@@ -92,7 +96,8 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn config(arguments: &Arguments) -> Result<UeConfig> {
-    let usim = Usim::new(&key(&arguments.k, "--k")?, &key(&arguments.opc, "--opc")?);
+    let usim = Usim::new(&key(&arguments.k, "--k")?, &key(&arguments.opc, "--opc")?)
+        .with_sqn(Sqn::new(arguments.sqn));
     let shape = shape::ALL
         .into_iter()
         .find(|shape| shape.name == arguments.shape)
