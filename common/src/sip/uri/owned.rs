@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::Uri;
 use crate::sip::error::UriError;
+use crate::telemetry::redact::Redacted;
 
 /// An owned, checked URI. Equality and order are those of the text; for sameness by the RFCs see [`Uri::equivalent`].
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -60,6 +61,18 @@ impl fmt::Display for UriBuf {
 
 impl fmt::Debug for UriBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UriBuf({:?})", self.0)
+        // A user part is an identity, and Debug is what ends up in a log unawares.
+        write!(f, "UriBuf({})", Redacted(self.0.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_identity() {
+        let uri: UriBuf = "sip:001010000000001@ims.example;x=+15550100".parse().unwrap();
+        assert_eq!(format!("{uri:?}"), "UriBuf(sip:00101…01@ims…)");
     }
 }
