@@ -4,6 +4,8 @@
 //! * `log`, `metrics`: where lines and numbers go (with the shell)
 
 #[cfg(feature = "shell")]
+mod budget;
+#[cfg(feature = "shell")]
 pub mod log;
 #[cfg(feature = "shell")]
 pub mod metrics;

@@ -22,6 +22,7 @@ use super::{Context, Event, preflight, seed};
 use crate::config::{ShellConfig, SipListener};
 use crate::net::{NetInput, NetOutput};
 use crate::node::Node;
+use crate::telemetry::log::LeftOut;
 
 /// Why a daemon cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,7 @@ pub struct Shell {
     pub(super) admin: Option<mpsc::Receiver<AdminRequest>>,
     pub(super) admin_address: Option<SocketAddr>,
     pub(super) drain_timeout: Duration,
+    pub(super) left_out: LeftOut,
 }
 
 impl Shell {
@@ -117,7 +119,15 @@ impl Shell {
             admin,
             admin_address,
             drain_timeout: config.drain_timeout,
+            left_out: LeftOut::default(),
         })
+    }
+
+    /// Reports what the log of this process leaves out.
+    #[must_use]
+    pub fn with_log(mut self, left_out: LeftOut) -> Self {
+        self.left_out = left_out;
+        self
     }
 
     /// Where SIP is spoken, in the order of the configuration; with the real port where it said 0.

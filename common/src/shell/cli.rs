@@ -94,12 +94,12 @@ fn serve<C: DaemonConfig>(path: &Path) -> Result<(), Failure> {
     let place = |error: ConfigError| error.located(&path.display().to_string(), &text);
     let config: C = parse(C::NAME, &text).map_err(place)?;
     let (node, shell_config) = config.build(seed()?).map_err(place)?;
-    log::init(&shell_config.log);
+    let left_out = log::init(&shell_config.log, std::time::Instant::now);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let shell = Shell::bind(&shell_config).await?;
+        let shell = Shell::bind(&shell_config).await?.with_log(left_out);
         shell.drive(node).await?;
         Ok(())
     })

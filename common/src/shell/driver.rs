@@ -314,6 +314,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             count(self.shell.diameter.len()),
         );
         all.gauge("ims_queue_length", &[], count(self.shell.events.len()));
+        all.counter("ims_log_lines_left_out_total", &[], self.shell.left_out.get());
         all.gauge("ims_draining", &[], u64::from(self.phase != Phase::Serving));
         all.gauge("ims_uptime_seconds", &[], self.started.elapsed().as_secs());
         all

@@ -1,24 +1,90 @@
 //! Engine: the log, one line per decision, on standard error.
 
-use tracing_subscriber::EnvFilter;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
+use tracing::callsite::Identifier;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use super::budget::LineBudget;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// Libraries that would log whole packets, keys among them, or every step.
 const QUIET: &str = "netlink_proto=warn,netlink_packet_core=warn,rtnetlink=warn,netlink_sys=warn,\
                      hickory_resolver=warn,hickory_net=warn,hickory_proto=warn,hyper=warn,hyper_util=warn,axum=warn,mio=warn";
 
-/// Sends the log of this process to standard error. Later calls change nothing.
-pub fn init(config: &LogConfig) {
+/// How many lines were left out of the log, because their place in the code wrote too many in one second.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOut(Arc<AtomicU64>);
+
+impl LeftOut {
+    /// The present value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Sends the log of this process to standard error. Later calls change nothing. `clock` says the time.
+pub fn init(config: &LogConfig, clock: fn() -> Instant) -> LeftOut {
+    let left_out = LeftOut::default();
+    let lines = lines(config.format, std::io::stderr).with_filter(Budget::new(clock, &left_out));
     let filter = EnvFilter::new(directives(config.level));
-    let lines = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter);
     // An error says that a log is there already; then that one stays.
-    let _ = match config.format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
+    let _ = Registry::default().with(filter).with(lines).try_init();
+    left_out
+}
+
+fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+    W: for<'w> tracing_subscriber::fmt::MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
+}
+
+/// Leaves out lines beyond the budget of their place. Debug and trace are asked for and come in full.
+struct Budget {
+    clock: fn() -> Instant,
+    lines: Mutex<LineBudget<Identifier>>,
+    left_out: LeftOut,
+}
+
+impl Budget {
+    fn new(clock: fn() -> Instant, left_out: &LeftOut) -> Self {
+        Self {
+            clock,
+            lines: Mutex::default(),
+            left_out: left_out.clone(),
+        }
+    }
+}
+
+impl<S: Subscriber> Filter<S> for Budget {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        let metadata = event.metadata();
+        if *metadata.level() > Level::INFO {
+            return true;
+        }
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = lines.take((self.clock)(), metadata.callsite());
+        if !may {
+            self.left_out.0.fetch_add(1, Relaxed);
+        }
+        may
+    }
 }
 
 fn directives(level: LogLevel) -> String {
@@ -35,6 +101,43 @@ fn directives(level: LogLevel) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What was written, for the test to see.
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Paper {
+        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(octets);
+            Ok(octets.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "an Instant can be made in no other way")]
+    fn noon() -> Instant {
+        static NOON: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *NOON.get_or_init(Instant::now)
+    }
+
+    #[test]
+    fn flood_of_refusals_does_not_write_a_line_per_packet() {
+        let (paper, left_out) = (Paper::default(), LeftOut::default());
+        let writer = paper.clone();
+        let lines = lines(LogFormat::Text, move || writer.clone()).with_filter(Budget::new(noon, &left_out));
+        tracing::subscriber::with_default(Registry::default().with(lines), || {
+            for _ in 0..10_000 {
+                tracing::info!("request rejected");
+            }
+            tracing::warn!("Diameter peer is down");
+        });
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches("request rejected").count(), 200);
+        assert_eq!(text.matches("peer is down").count(), 1);
+        assert_eq!(left_out.get(), 9_800);
+    }
 
     #[test]
     fn every_level_is_a_valid_filter_and_keeps_packet_loggers_quiet() {

@@ -156,7 +156,7 @@ fn child() {
         .unwrap();
     let mut config = config("127.0.0.1:0");
     config.log.format = crate::config::LogFormat::Json;
-    crate::telemetry::log::init(&config.log);
+    crate::telemetry::log::init(&config.log, Instant::now);
     runtime.block_on(async {
         let shell = Shell::bind(&config).await.unwrap();
         let probe = Probe {
