@@ -1,4 +1,5 @@
-//! Testkit: how the daemons begin, serve an operator, and end.
+//! Shell: how the daemons begin, serve an operator, and end.
+#![allow(clippy::disallowed_methods, reason = "shell")]
 
 use std::net::SocketAddr;
 use std::path::Path;
