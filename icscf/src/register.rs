@@ -310,7 +310,8 @@ fn unquoted(text: &str) -> String {
 fn authorization_type(contacts: &Contacts<'_>, expires: Option<u32>) -> UserAuthorizationType {
     let leaves = match contacts {
         Contacts::None => false,
-        Contacts::Star => true,
+        // RFC 3261 10.2.2: a star goes with Expires 0 alone. Some HSSs forget the S-CSCF on being asked.
+        Contacts::Star => expires == Some(0),
         Contacts::List(list) => list
             .iter()
             .all(|contact| contact.expires().or(expires) == Some(0)),

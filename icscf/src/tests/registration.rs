@@ -138,6 +138,12 @@ fn the_type_of_the_uar_follows_what_the_contacts_want() {
             "Contact: *\r\nExpires: 0\r\n".to_owned(),
             UserAuthorizationType::DeRegistration,
         ),
+        // Nobody leaves by these: the S-CSCF will say 400, and some HSSs forget the user on being asked.
+        (
+            "Contact: *\r\nExpires: 3600\r\n".to_owned(),
+            UserAuthorizationType::Registration,
+        ),
+        ("Contact: *\r\n".to_owned(), UserAuthorizationType::Registration),
         (
             "Contact: <sip:u@127.0.1.10>\r\nExpires: 0\r\n".to_owned(),
             UserAuthorizationType::DeRegistration,
