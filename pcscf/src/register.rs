@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ims_common::identity::{Impi, Impu};
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId};
-use ims_common::sip::{Contacts, HeaderName, Request, Response, StatusCode, UriBuf};
+use ims_common::sip::{Contacts, HeaderName, NameAddr, Request, Response, StatusCode, UriBuf};
 use tracing::info;
 
 use crate::contacts::{ContactKey, FlowToken, Registration};
@@ -249,10 +249,16 @@ fn asked(request: &Request) -> Result<Asked, Reject> {
     match request.contacts().map_err(|_| Reject::MalformedContact)? {
         Contacts::None => Ok(Asked::Bindings),
         Contacts::Star => Ok(Asked::RemoveAll),
-        Contacts::List(list) => list
-            .first()
-            .map(|contact| Asked::Contact(UriBuf::from(contact.uri)))
-            .ok_or(Reject::MalformedContact),
+        Contacts::List(list) => {
+            let header = request.expires();
+            let stays = |contact: &&NameAddr<'_>| contact.expires().or(header) != Some(0);
+            // A UE that drops an old address beside the new one is at the new one (RFC 3261 10.2.2).
+            list.iter()
+                .find(stays)
+                .or(list.first())
+                .map(|contact| Asked::Contact(UriBuf::from(contact.uri)))
+                .ok_or(Reject::MalformedContact)
+        }
     }
 }
 

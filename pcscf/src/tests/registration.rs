@@ -288,6 +288,23 @@ fn a_grant_is_kept_and_replaced_as_a_whole_by_the_next() {
 }
 
 #[test]
+fn a_ue_that_drops_an_old_address_and_brings_a_new_one_is_registered_at_the_new_one() {
+    let mut bench = Bench::new();
+    let register = Register {
+        contact: Some(format!(
+            "<sip:001010000000001@127.0.1.10:5999>;expires=0, <{CONTACT}>;expires=3600"
+        )),
+        ..Register::default()
+    };
+    bench.register(&register, &grant(CONTACT, 3600, "sip:s.home.test;lr"));
+    let behind = bench.node.contacts.behind(&register.flow());
+    let [(_, contact)] = behind.as_slice() else {
+        panic!("{behind:?}");
+    };
+    assert_eq!(contact.address.to_string(), CONTACT);
+}
+
+#[test]
 fn a_re_registration_keeps_its_path_and_the_binding_ends_when_it_was_granted_to() {
     let mut bench = Bench::new();
     bench.ue_says(&Register::nth(1).text());
