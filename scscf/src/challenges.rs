@@ -11,6 +11,8 @@ use ims_common::aka::{AuthVector, Ha1};
 use ims_common::identity::{Impi, Impu};
 use ims_common::node::TimerTable;
 
+use crate::register::ChallengeAnswer;
+
 /// What is compared with the answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Secret {
@@ -44,6 +46,9 @@ pub(crate) struct Challenge {
     pub(crate) impu: Impu,
     pub(crate) call_id: Bytes,
     pub(crate) cseq: u32,
+    /// What the challenged REGISTER itself had carried. It came before the challenge, so it is no answer to
+    /// it, not even when the HSS gives the same nonce again.
+    pub(crate) carried: ChallengeAnswer,
     pub(crate) nonce: String,
     pub(crate) secret: Secret,
     pub(crate) attempts: Attempts,
@@ -166,6 +171,7 @@ mod tests {
             impu: Impu::parse("sip:alice@home.example").unwrap(),
             call_id: Bytes::from_static(b"c1"),
             cseq: 1,
+            carried: ChallengeAnswer::None,
             nonce: nonce.to_owned(),
             secret: Secret::Digest {
                 realm: String::new(),

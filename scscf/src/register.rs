@@ -22,7 +22,7 @@ use crate::reject::RegisterReject;
 
 pub(crate) use answer::{ok, reject_response};
 pub(crate) use authentication::Issue;
-pub(crate) use request::{ContactRequest, Intent, Register};
+pub(crate) use request::{ChallengeAnswer, ContactRequest, Intent, Register};
 
 /// What a REGISTER waits for.
 #[derive(Debug)]

@@ -281,6 +281,7 @@ pub(super) fn on_maa(
         impu: register.impu.clone(),
         call_id: register.call_id.clone(),
         cseq: register.cseq,
+        carried: register.answer.clone(),
         nonce,
         secret,
         attempts: issue.attempts,

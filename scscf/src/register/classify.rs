@@ -77,7 +77,7 @@ pub(crate) fn classify(register: &Register, pending: Option<&Challenge>, situati
 /// The Call-ID is that of the 401.
 fn against_aka(register: &Register, challenge: &Challenge, situation: &Situation) -> Class {
     let is_repetition = register.cseq == challenge.cseq;
-    let names_challenge = register.answer.nonce() == Some(challenge.nonce.as_bytes());
+    let names_challenge = names(register, challenge);
     match (&register.answer, register.protection) {
         (ChallengeAnswer::Auts { auts, .. }, _) if names_challenge => Class::Resynchronise(*auts),
         (ChallengeAnswer::Refusal { .. }, _) if names_challenge => Class::Refusal,
@@ -102,6 +102,18 @@ fn against_aka(register: &Register, challenge: &Challenge, situation: &Situation
             _,
         ) => Class::Authenticate,
     }
+}
+
+/// Whether the REGISTER says the nonce of the challenge because of the challenge. AU-15: what the challenged
+/// REGISTER had said already is no answer; some HSSs give the same nonce twice. (A USIM says the same AUTS
+/// again in the next REGISTER when the challenge is the same again.)
+fn names(register: &Register, challenge: &Challenge) -> bool {
+    let is_later = match &register.answer {
+        ChallengeAnswer::Auts { .. } | ChallengeAnswer::Refusal { .. } => register.cseq != challenge.cseq,
+        ChallengeAnswer::Response { .. } | ChallengeAnswer::None => false,
+    };
+    let is_new = is_later || register.answer != challenge.carried;
+    is_new && register.answer.nonce() == Some(challenge.nonce.as_bytes())
 }
 
 fn against_digest(register: &Register, challenge: &Challenge, situation: &Situation) -> Class {

@@ -37,7 +37,7 @@ pub(crate) enum ChallengeAnswer {
     /// The nonce without a response: the UE does not believe the network.
     Refusal { nonce: Vec<u8> },
     /// The nonce with a response.
-    Response { nonce: Vec<u8> },
+    Response { nonce: Vec<u8>, response: Vec<u8> },
 }
 
 impl ChallengeAnswer {
@@ -45,7 +45,7 @@ impl ChallengeAnswer {
     pub(crate) fn nonce(&self) -> Option<&[u8]> {
         match self {
             Self::None => None,
-            Self::Auts { nonce, .. } | Self::Refusal { nonce } | Self::Response { nonce } => Some(nonce),
+            Self::Auts { nonce, .. } | Self::Refusal { nonce } | Self::Response { nonce, .. } => Some(nonce),
         }
     }
 }
@@ -176,12 +176,12 @@ fn protection_of(credentials: &Credentials<'_>) -> Protection {
 fn answer_of(credentials: &Credentials<'_>) -> ChallengeAnswer {
     let nonce = credentials.nonce().map(Cow::into_owned).unwrap_or_default();
     let auts = credentials.auts().and_then(|auts| Auts::from_base64(&auts));
-    let has_response = credentials.response().is_some_and(|r| !r.is_empty());
-    match (nonce.is_empty(), auts, has_response) {
+    let response = credentials.response().map(Cow::into_owned).unwrap_or_default();
+    match (nonce.is_empty(), auts, response.is_empty()) {
         (true, _, _) => ChallengeAnswer::None,
         (false, Some(auts), _) => ChallengeAnswer::Auts { nonce, auts },
-        (false, None, false) => ChallengeAnswer::Refusal { nonce },
-        (false, None, true) => ChallengeAnswer::Response { nonce },
+        (false, None, true) => ChallengeAnswer::Refusal { nonce },
+        (false, None, false) => ChallengeAnswer::Response { nonce, response },
     }
 }
 

@@ -283,6 +283,37 @@ fn answer_of_a_phone_that_forgets_to_raise_its_cseq_is_an_answer() {
 }
 
 #[test]
+fn old_response_is_no_answer_even_when_the_hss_gives_the_same_nonce_again() {
+    let mut rig = Rig::with_registration("{reauthenticate: always}");
+    rig.hss.items = Some(vec![AuthItem::Aka(vector(1))]);
+    rig.register_over_ipsec();
+    let nonce = vector(1).nonce();
+    let old = answer(3, &nonce, "yes");
+    assert_eq!(status(&rig.register(&old)), 401);
+    assert_eq!(status(&rig.register(&old)), 401, "the challenged REGISTER again");
+    assert_eq!(rig.mars().len(), 2);
+    assert_eq!(status(&rig.register(&answer(4, &nonce, "yes"))), 401);
+    assert_eq!(rig.sar_types(), [Type::Registration]);
+    let anew = Reg {
+        authorization: Some(aka_authorization(&nonce, false, "yes")),
+        ..Reg::new(5)
+    };
+    assert_eq!(status(&rig.register(&anew)), 200);
+}
+
+#[test]
+fn auts_in_a_new_transaction_goes_to_the_hss_once_even_when_the_nonce_stays_the_same() {
+    let mut rig = Rig::new();
+    rig.hss.items = Some(vec![AuthItem::Aka(vector(1))]);
+    let nonce = nonce_of(&rig.register(&Reg::new(1)));
+    for _ in 0..4 {
+        assert_eq!(status(&rig.register(&resynchronisation(2, &nonce))), 401);
+    }
+    assert_eq!(rig.mars().len(), 2);
+    assert_eq!(status(&rig.register(&answer(3, &nonce, "yes"))), 200);
+}
+
+#[test]
 fn vector_that_cannot_be_used_ends_the_authentication_without_harm() {
     let mut rig = Rig::new();
     rig.hss.items = Some(vec![AuthItem::Unusable("SIP-Authenticate length")]);
