@@ -20,6 +20,7 @@ pub mod registration_change;
 mod reject;
 mod service_route;
 mod sessions;
+mod spelling;
 
 pub use config::ScscfConfig;
 pub use node::Scscf;

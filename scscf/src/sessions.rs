@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::registrar::Binding;
 use crate::reject::RequestReject;
 use crate::service_route;
+use crate::spelling::with_or_without_plus;
 
 /// What to do with a request.
 #[derive(Debug)]
@@ -110,19 +111,6 @@ fn to_contacts(ctx: &Context<'_>, uri: &Uri<'_>) -> Result<Vec<NextHopTarget>, R
         return Err(RequestReject::Barred);
     }
     Ok(set.bindings().iter().map(target_of).collect())
-}
-
-/// An identity and its other spelling: some HSSs list numbers without the plus of a global number.
-fn with_or_without_plus(impu: Impu) -> impl Iterator<Item = Impu> {
-    let other = impu.as_str().split_once(':').and_then(|(scheme, rest)| {
-        let text = match rest.strip_prefix('+') {
-            Some(digits) => format!("{scheme}:{digits}"),
-            None if rest.starts_with(|c: char| c.is_ascii_digit()) => format!("{scheme}:+{rest}"),
-            None => return None,
-        };
-        Impu::parse(&text).ok()
-    });
-    std::iter::once(impu).chain(other)
 }
 
 fn target_of(binding: &Binding) -> NextHopTarget {

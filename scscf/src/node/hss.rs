@@ -14,6 +14,7 @@ use crate::context::Notice;
 use crate::network_initiated;
 use crate::register;
 use crate::registration_change::{ContactEvent, RegistrationChange};
+use crate::spelling::may_mean_a_registered_one;
 
 impl Scscf {
     pub(super) fn ask(&mut self, impi: &Impi, request: CxRequest, progress: InProgress) {
@@ -150,7 +151,8 @@ impl Scscf {
             let is_unanswered = challenge.progress == Progress::Unanswered;
             // A REGISTER in progress tells the HSS itself how it ends.
             let is_pending = is_unanswered && !busy.contains_key(&impi);
-            if is_pending && !self.registrar.has(&challenge.impu) {
+            let home_realm = &self.settings.home_realm;
+            if is_pending && !may_mean_a_registered_one(&self.registrar, home_realm, &challenge.impu) {
                 tracing::info!(?impi, clause = "TS 24.229 5.4.1.2.3", "reg-await-auth expired");
                 notices.push(Notice {
                     impi,

@@ -14,6 +14,7 @@ use super::{Await, Outcome, Proof, Step, accept, answer};
 use crate::challenges::{Attempts, Challenge, Progress, Secret};
 use crate::context::{Context, Notice};
 use crate::reject::RegisterReject;
+use crate::spelling::may_mean_a_registered_one;
 
 /// Fresh vectors after synchronisation failures, per attempt (TS 24.229 5.4.1.2.3A).
 const RESYNCHRONISATIONS_MAX: u8 = 2;
@@ -226,7 +227,7 @@ fn pending(ctx: &Context<'_>, register: &Register) -> Result<Challenge, Register
 /// HSSs would de-register the identity, and a stranger could have it de-registered by failing in its name.
 fn give_up(ctx: &mut Context<'_>, register: &Register, hss_host: Option<String>) {
     ctx.challenges.take(&register.impi);
-    if ctx.registrar.has(&register.impu) {
+    if may_mean_a_registered_one(ctx.registrar, &ctx.settings.home_realm, &register.impu) {
         return;
     }
     ctx.notices.push(Notice {

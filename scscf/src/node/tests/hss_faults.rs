@@ -123,6 +123,36 @@ fn stranger_cannot_have_a_registered_identity_deregistered_by_failing_in_its_nam
 }
 
 #[test]
+fn stranger_who_fails_under_another_spelling_of_an_identity_has_nobody_deregistered() {
+    let stranger = "001010000000009@ims.mnc001.mcc001.3gppnetwork.org";
+    let spellings = [
+        "sip:15550001@ims.mnc001.mcc001.3gppnetwork.org",
+        "tel:15550001",
+        "sip:+15550001@elsewhere.example",
+        "sip:001010000000001@elsewhere.example",
+    ];
+    for spelling in spellings {
+        let mut rig = Rig::registered();
+        let initial = Reg {
+            impu: spelling.to_owned(),
+            call_id: "c9@ue".to_owned(),
+            authorization: Some(authorization(stranger, "", "", "no")),
+            ..Reg::new(1)
+        };
+        let nonce = nonce_of(&rig.register(&initial));
+        let wrong = Reg {
+            cseq: 2,
+            authorization: Some(authorization(stranger, &nonce, "00", "yes")),
+            ..initial.clone()
+        };
+        assert_eq!(status(&rig.register(&wrong)), 403);
+        rig.register(&Reg { cseq: 3, ..initial });
+        rig.advance(secs(240));
+        assert_eq!(rig.sar_types(), [Type::Registration], "{spelling}");
+    }
+}
+
+#[test]
 fn later_requests_name_the_hss_that_answered_first() {
     let mut rig = Rig::new();
     answer_with(&mut rig);
