@@ -25,11 +25,8 @@ pub(crate) fn on_rtr(ctx: &mut Context<'_>, rtr: &Rtr) -> Rta {
             };
         }
     };
-    let impis: BTreeSet<&Impi> = std::iter::once(&rtr.user_name)
-        .chain(&rtr.associated_identities)
-        .collect();
     let mut removed = 0;
-    for impi in impis {
+    for impi in private_identities(rtr) {
         for id in scope(ctx, impi, &rtr.public_identities) {
             removed += remove(ctx, id, impi, event);
         }
@@ -45,6 +42,13 @@ pub(crate) fn on_rtr(ctx: &mut Context<'_>, rtr: &Rtr) -> Rta {
     Rta {
         result: CxResult::SUCCESS,
     }
+}
+
+/// Whom a RTR is about.
+pub(crate) fn private_identities(rtr: &Rtr) -> BTreeSet<&Impi> {
+    std::iter::once(&rtr.user_name)
+        .chain(&rtr.associated_identities)
+        .collect()
 }
 
 /// No identities: all of this private identity. Else those named, each with its implicit set.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hss_client::cx::{CxAnswer, CxError, CxRequest, CxResult, Saa, ServerAssignmentType};
 use hss_client::user_data::{self, ImsSubscription};
+use ims_common::identity::Impu;
 use ims_common::sip::Response;
 
 use crate::context::{Context, Notice};
@@ -87,6 +88,47 @@ pub(crate) struct BindingGrant {
     assignment_type: ServerAssignmentType,
     proof: Proof,
     hss_host: Option<String>,
+    termination: Termination,
+}
+
+/// What RTRs have said while the SAA was awaited (TS 29.228 6.1.3).
+#[derive(Debug)]
+enum Termination {
+    /// Nothing.
+    None,
+    /// These identities end, each with its implicit set.
+    Of(Vec<Impu>),
+    /// All of the private identity.
+    Whole,
+}
+
+impl Await {
+    /// A RTR for the private identity; no identities means all. The HSS may have answered the SAR before or
+    /// after: a UE that registers once more costs little, a contact of a user whom the HSS has removed
+    /// stays for days.
+    pub(crate) fn terminate(&mut self, identities: &[Impu]) {
+        let Self::Saa(grant) = self else { return };
+        match &mut grant.termination {
+            Termination::Whole => {}
+            termination if identities.is_empty() => *termination = Termination::Whole,
+            Termination::Of(terminated) => terminated.extend_from_slice(identities),
+            Termination::None => grant.termination = Termination::Of(identities.to_vec()),
+        }
+    }
+}
+
+impl BindingGrant {
+    /// Whether what the SAA would register is what a RTR has ended meanwhile.
+    fn is_terminated(&self, register: &Register, profile: Option<&Profile>) -> bool {
+        match &self.termination {
+            Termination::None => false,
+            Termination::Whole => true,
+            Termination::Of(identities) => identities.iter().any(|impu| {
+                *impu == register.impu
+                    || profile.is_some_and(|profile| profile.subscription.find(impu).is_some())
+            }),
+        }
+    }
 }
 
 /// Why the REGISTER is believed.
@@ -189,6 +231,7 @@ fn bind(
         assignment_type,
         proof,
         hss_host,
+        termination: Termination::None,
     };
     Ok(Step::Ask(request, Await::Saa(grant)))
 }
@@ -248,6 +291,9 @@ fn on_saa(
         return Err(RegisterReject::of_result(saa.result));
     }
     let profile = match profile_of(ctx, register, grant, saa) {
+        profile if grant.is_terminated(register, profile.as_ref().ok()) => {
+            return Err(RegisterReject::Terminated);
+        }
         Ok(profile) => profile,
         Err(reject) => {
             // The HSS believes the identity registered here: take it back.

@@ -46,6 +46,8 @@ pub(crate) enum RegisterReject {
     ForeignProfile,
     /// The profile cannot be understood (TS 29.228 Annex E).
     ProfileUnusable,
+    /// The HSS ended the registration before it was made (TS 29.228 6.1.3).
+    Terminated,
     /// A table is full.
     Overloaded,
     /// Our own fault: the answer is of another command.
@@ -83,6 +85,7 @@ impl RegisterReject {
             | Self::HssUnavailable(CxError::NoPeer | CxError::Overloaded | CxError::Malformed(_))
             | Self::NoUsableVector(_)
             | Self::ProfileMissing
+            | Self::Terminated
             | Self::ProfileUnusable => StatusCode::TEMPORARILY_UNAVAILABLE,
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -110,6 +113,7 @@ impl RegisterReject {
             Self::ProfileMissing => "profile_missing",
             Self::ForeignProfile => "foreign_profile",
             Self::ProfileUnusable => "profile_unusable",
+            Self::Terminated => "terminated",
             Self::Overloaded => "overloaded",
             Self::Internal => "internal",
         }

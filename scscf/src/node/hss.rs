@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use hss_client::cx::{
-    CxAnswer, CxError, CxInput, CxOutput, CxPush, CxPushAnswer, CxRequest, CxRequestId, ServerAssignmentType,
+    CxAnswer, CxError, CxInput, CxOutput, CxPush, CxPushAnswer, CxRequest, CxRequestId, ReasonCode, Rtr,
+    ServerAssignmentType,
 };
 use ims_common::identity::Impi;
 
@@ -40,6 +41,9 @@ impl Scscf {
         match input {
             CxInput::Answer { id, answer } => self.on_cx_answer(now, id, answer),
             CxInput::Push { id, push, .. } => {
+                if let CxPush::Rtr(rtr) = &push {
+                    self.terminate_in_progress(rtr);
+                }
                 let mut notices = Vec::new();
                 let mut ctx = self.context(now, &mut notices);
                 let answer = match push {
@@ -57,6 +61,23 @@ impl Scscf {
                 };
                 self.counters.count(name, command);
                 self.cx_outputs.push_back(CxOutput::PushAnswer { id, answer });
+            }
+        }
+    }
+
+    /// A termination is also about what is just being registered.
+    fn terminate_in_progress(&mut self, rtr: &Rtr) {
+        if rtr.reason.code == ReasonCode::RemoveScscf {
+            return;
+        }
+        let impis = network_initiated::private_identities(rtr);
+        for progress in self.in_progress.values_mut() {
+            if let InProgress::Register {
+                register, awaited, ..
+            } = progress
+                && impis.contains(&register.impi)
+            {
+                awaited.terminate(&rtr.public_identities);
             }
         }
     }

@@ -80,6 +80,33 @@ fn termination_voids_a_pending_challenge() {
 }
 
 #[test]
+fn termination_between_a_sar_and_its_answer_leaves_nothing_bound() {
+    for (identities, left) in [
+        (&[][..], 0),
+        (&[TEMPORARY_IMPU][..], 0),
+        (&["sip:other@home.example"][..], 1),
+    ] {
+        let mut rig = Rig::new();
+        let nonce = nonce_of(&rig.register(&Reg::new(1)));
+        rig.hss.answers = false;
+        rig.send(&Reg {
+            authorization: Some(aka_authorization(&nonce, true, "yes")),
+            ..Reg::new(2)
+        });
+        rig.push(rtr(ReasonCode::PermanentTermination, identities));
+        rig.answer_next();
+        let response = rig.responses.pop_front().unwrap();
+        assert_eq!(
+            status(&response),
+            if left == 0 { 480 } else { 200 },
+            "{identities:?}"
+        );
+        assert_eq!(rig.gauge("ims_scscf_bindings"), left, "{identities:?}");
+        assert_eq!(rig.sars().len(), 1, "no SAR follows a termination");
+    }
+}
+
+#[test]
 fn pushed_profile_replaces_the_identities_of_the_set() {
     let mut rig = Rig::registered();
     while rig.node.poll_change().is_some() {}
