@@ -255,7 +255,7 @@ fn asked(request: &Request) -> Result<Asked, Reject> {
             // A UE that drops an old address beside the new one is at the new one (RFC 3261 10.2.2).
             list.iter()
                 .find(stays)
-                .or(list.first())
+                .or_else(|| list.first())
                 .map(|contact| Asked::Contact(UriBuf::from(contact.uri)))
                 .ok_or(Reject::MalformedContact)
         }
