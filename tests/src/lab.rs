@@ -11,7 +11,7 @@ use ims_common::net::Transport;
 
 use crate::daemons::{Daemons, binaries};
 use crate::host::{self, Phone};
-use crate::scene::{hss, phone_config, subscriber};
+use crate::scene::{hss, imsi, phone_config, subscriber};
 use crate::site::Site;
 use crate::ue::remote::Seen;
 use crate::ue::{UeCommand, UeConfig, UeEvent, shape};
@@ -57,8 +57,12 @@ impl Lab {
     fn start(printer: &Printer, once: bool) -> Result<Self> {
         let site = Site::loopback();
         let began = printer.began;
-        printer.say(&format!("HSS at {}, 2 subscribers", site.hss));
-        let subscribers = vec![subscriber(1), subscriber(2)];
+        printer.say(&format!(
+            "HSS at {}: alice, bob, and {} for a phone of yours",
+            site.hss,
+            imsi(3)
+        ));
+        let subscribers = vec![subscriber(1), subscriber(2), subscriber(3)];
         let hss = hss(subscribers, ims_common::shell::seed()?);
         host::host(hss, host::hss_sockets(site.hss), printer.watcher("HSS", "?"))
             .context("the embedded HSS cannot listen")?;
@@ -112,6 +116,7 @@ impl Lab {
     fn step(&self, what: &str, command: UeCommand) -> Result<()> {
         for phone in &self.phones {
             self.say(&format!("{} {what}", phone.name()));
+            let _before = phone.take_events();
             let events = phone
                 .tell_and_wait(command, PATIENCE)
                 .with_context(|| format!("{} {what}: no end", phone.name()))?;

@@ -28,6 +28,9 @@ pub const fn refresh_after(seconds: u32) -> Duration {
     })
 }
 
+/// Challenges that a phone answers in one procedure.
+const CHALLENGES_MAX: u32 = 5;
+
 /// The last challenge, and what it takes to answer with it again.
 #[derive(Clone, Debug)]
 struct Challenge {
@@ -57,6 +60,7 @@ enum Proof {
 struct Pending {
     command: UeCommand,
     forward: Option<ForwardId>,
+    challenges: u32,
     bad_challenges: u32,
 }
 
@@ -123,6 +127,7 @@ impl Registrant {
         self.pending = Some(Pending {
             command,
             forward: None,
+            challenges: 0,
             bad_challenges: 0,
         });
         let proof = if self.challenge.is_some() {
@@ -199,7 +204,11 @@ impl Registrant {
         config: &mut UeConfig,
         events: &mut Vec<UeEvent>,
     ) -> Option<String> {
-        let value = text.header("WWW-Authenticate")?;
+        // RFC 8760 2.4: the topmost challenge whose algorithm we support.
+        let supported = |value: &&str| {
+            param_of(value, "algorithm").is_none_or(|name| name == "AKAv1-MD5" || name == "MD5")
+        };
+        let value = text.headers("WWW-Authenticate").find(supported)?;
         let mut challenge = self.read_challenge(value);
         events.push(UeEvent::Challenged {
             algorithm: challenge.algorithm.clone(),
@@ -211,8 +220,10 @@ impl Registrant {
         let bad = matches!(proof, Proof::MacFailure | Proof::Resync(_));
         pending.bad_challenges = if bad { pending.bad_challenges + 1 } else { 0 };
         self.challenge = Some(challenge);
+        pending.challenges += 1;
         // TS 24.229 5.1.1.5.1: after two consecutive invalid challenges the UE stops; it answers the second one too.
-        if pending.bad_challenges > 2 {
+        // No phone goes on for ever when good answers are not believed either.
+        if pending.bad_challenges > 2 || pending.challenges > CHALLENGES_MAX {
             events.push(UeEvent::GaveUp);
             return None;
         }
@@ -297,6 +308,10 @@ impl Registrant {
         };
         let uri = format!("sip:{}", config.identity.home);
         let Some(challenge) = &mut self.challenge else {
+            if matches!(config.secret, Secret::Digest(_)) {
+                // So that the network does not expect AKA (TS 33.203 Annex P.3).
+                ",algorithm=MD5".clone_into(&mut authorization.more);
+            }
             return authorization;
         };
         authorization.realm.clone_from(&challenge.realm);
