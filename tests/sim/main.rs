@@ -10,6 +10,7 @@ mod handsets;
 mod hss_failure;
 mod link_faults;
 mod permanent_termination;
+mod personalities;
 mod profile_update;
 mod query;
 mod register_aka;

@@ -3,6 +3,7 @@
 //! * [`Subscriber`]: what it knows about a user
 //! * [`Subscribers`]: what it answers, and what it remembers
 //! * [`Hss`]: the node: connections, pushes, and faults at command
+//! * [`Personality`]: which HSS of the field it imitates
 //!
 //! A test changes it between two steps of the world:
 //!
@@ -16,6 +17,7 @@
 
 mod config;
 pub mod cx;
+mod personality;
 pub mod profile_xml;
 mod subscribers;
 
@@ -35,6 +37,8 @@ use ims_common::node::{Counters, Metrics, Node, Seed, TimerTable, earliest};
 
 pub use config::{HssFile, SubscriberConfig};
 pub use cx::{DiameterClient, RegistrationState, Subscribers};
+use personality::Persona;
+pub use personality::Personality;
 pub use subscribers::{Subscriber, TEST_K, TEST_OPC};
 
 /// Requests that are remembered for tests; older ones are forgotten.
@@ -56,6 +60,10 @@ pub struct HssConfig {
     pub watchdog: Duration,
     /// The users.
     pub subscribers: Vec<Subscriber>,
+    /// Which HSS it imitates.
+    pub personality: Personality,
+    /// The S-CSCF that a personality names for users that have none.
+    pub scscf_pool: Option<String>,
 }
 
 impl Default for HssConfig {
@@ -66,6 +74,8 @@ impl Default for HssConfig {
             peers: Vec::new(),
             watchdog: Duration::from_secs(30),
             subscribers: Vec::new(),
+            personality: Personality::default(),
+            scscf_pool: None,
         }
     }
 }
@@ -115,6 +125,7 @@ pub struct Hss {
     peers: DiameterPeers,
     /// Users and their states.
     pub subscribers: Subscribers,
+    persona: Persona,
     faults: BTreeMap<Faulty, Fault>,
     late: TimerTable<u64>,
     late_answers: BTreeMap<u64, (ConnectionId, Bytes)>,
@@ -138,9 +149,15 @@ impl Hss {
             applications: vec![Application::CX],
             supported_vendors: vec![Application::CX.vendor],
         };
+        let persona = Persona::new(config.personality, &local, config.scscf_pool);
+        let peers = if config.personality.dials() {
+            config.peers
+        } else {
+            Vec::new()
+        };
         let peers = PeersConfig {
             local,
-            peers: config.peers,
+            peers,
             accept: AcceptPolicy::Anyone,
             tw: config.watchdog,
             tc: Duration::from_secs(30),
@@ -155,6 +172,7 @@ impl Hss {
         Self {
             peers: DiameterPeers::new(peers, &seed),
             subscribers,
+            persona,
             faults: BTreeMap::new(),
             late: TimerTable::default(),
             late_answers: BTreeMap::new(),
@@ -174,6 +192,13 @@ impl Hss {
     /// Fails no more.
     pub fn clear_faults(&mut self) {
         self.faults.clear();
+    }
+
+    /// Forgets what the personality has only in memory, as at a restart of its process.
+    pub fn lose_memory(&mut self) {
+        if let Persona::Open5gs(open5gs) = &mut self.persona {
+            open5gs.lose_memory();
+        }
     }
 
     /// The requests that were understood, in the order of arrival.
@@ -284,7 +309,10 @@ impl Hss {
                     host: message.text(&avp::ORIGIN_HOST).unwrap_or_default().to_owned(),
                     realm: message.text(&avp::ORIGIN_REALM).unwrap_or_default().to_owned(),
                 };
-                self.subscribers.answer(&request, &client)
+                match &mut self.persona {
+                    Persona::Open5gs(open5gs) => open5gs.answer(&mut self.subscribers, &request, &client),
+                    _ => self.subscribers.answer(&request, &client),
+                }
             }
         };
         let bytes = answer.encode(self.peers.local(), message);
@@ -365,8 +393,20 @@ impl Node for Hss {
 
     fn handle(&mut self, now: Instant, input: NetInput) {
         match input {
-            NetInput::Diameter(input) => self.peers.handle(now, input),
-            NetInput::Command(Command::Drain) => self.peers.stop(now, DisconnectCause::Rebooting),
+            NetInput::Diameter(input) => match &mut self.persona {
+                Persona::PyHss(pyhss) => {
+                    if let Some(request) = pyhss.handle(now, input, &mut self.subscribers) {
+                        self.remember(&request);
+                    }
+                }
+                _ => self.peers.handle(now, input),
+            },
+            NetInput::Command(Command::Drain) => {
+                if let Persona::PyHss(pyhss) = &mut self.persona {
+                    pyhss.stop();
+                }
+                self.peers.stop(now, DisconnectCause::Rebooting);
+            }
             // An HSS speaks no SIP.
             NetInput::Sip(_) => {}
         }
@@ -375,6 +415,7 @@ impl Node for Hss {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.peers.handle_timeout(now);
+        self.persona.handle_timeout(now);
         while let Some(key) = self.late.pop_expired(now) {
             if let Some((connection, bytes)) = self.late_answers.remove(&key) {
                 self.peers.send(connection, bytes);
@@ -384,12 +425,14 @@ impl Node for Hss {
     }
 
     fn poll_output(&mut self) -> Option<NetOutput> {
-        let output = self.peers.poll_output().map(NetOutput::Diameter);
+        let output = self.persona.poll_output().or_else(|| self.peers.poll_output());
+        let output = output.map(NetOutput::Diameter);
         output.or_else(|| std::mem::take(&mut self.is_drained).then_some(NetOutput::Drained))
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        earliest(self.peers.poll_timeout(), self.late.next())
+        let own = earliest(self.persona.poll_timeout(), self.late.next());
+        earliest(self.peers.poll_timeout(), own)
     }
 
     fn metrics(&self, out: &mut Metrics) {

@@ -1,5 +1,6 @@
 //! Testkit: a whole network in the virtual world, ready for phones.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ims_common::config::DaemonConfig;
@@ -7,7 +8,7 @@ use ims_common::identity::{Impi, Impu};
 use ims_common::net::Interface;
 use ims_common::node::{MetricKind, Seed};
 
-use crate::hss::{Hss, HssConfig, Subscriber};
+use crate::hss::{Hss, HssConfig, Personality, Subscriber};
 use crate::site::{self, HOME, Site};
 use crate::ue::identity::{Secret, UeIdentity};
 use crate::ue::{Granted, Ue, UeCommand, UeConfig, UeEvent};
@@ -61,13 +62,16 @@ pub fn impu(text: &str) -> Impu {
 /// The embedded HSS of a site.
 #[must_use]
 pub fn hss(subscribers: Vec<Subscriber>, seed: Seed) -> Hss {
-    let config = HssConfig {
+    Hss::new(hss_config(subscribers), seed)
+}
+
+fn hss_config(subscribers: Vec<Subscriber>) -> HssConfig {
+    HssConfig {
         origin_host: format!("hss.{HOME}"),
         origin_realm: HOME.to_owned(),
         subscribers,
         ..HssConfig::default()
-    };
-    Hss::new(config, seed)
+    }
 }
 
 impl Scene {
@@ -84,8 +88,31 @@ impl Scene {
     /// A site with these subscribers.
     #[must_use]
     pub fn with(seed: u64, site: Site, subscribers: Vec<Subscriber>) -> Self {
+        Self::with_hss(seed, site, hss_config(subscribers))
+    }
+
+    /// The default site with subscribers 1 and 2 and an HSS of this personality. One that dials dials both
+    /// CSCFs.
+    #[must_use]
+    pub fn personal(seed: u64, personality: Personality) -> Self {
+        let site = Site::on_network([192, 0, 2]);
+        let dialled = |ip: IpAddr| SocketAddr::new(ip, 3868).to_string();
+        let config = HssConfig {
+            personality,
+            // Without a scheme, as it comes with a fresh installation.
+            scscf_pool: Some(format!("scscf1.{HOME}")),
+            peers: match personality {
+                Personality::Standard => Vec::new(),
+                _ => vec![dialled(site.icscf.ip()), dialled(site.scscf().ip())],
+            },
+            ..hss_config(vec![subscriber(1), subscriber(2)])
+        };
+        Self::with_hss(seed, site, config)
+    }
+
+    fn with_hss(seed: u64, site: Site, config: HssConfig) -> Self {
         let mut world = World::seeded(seed);
-        let hss = hss(subscribers, world.next_seed());
+        let hss = Hss::new(config, world.next_seed());
         world.add(NodeSpec::network("HSS").diameter(site.hss), hss);
         for index in 0..site.scscfs.len() {
             let name = if index == 0 {
@@ -93,13 +120,18 @@ impl Scene {
             } else {
                 format!("S-CSCF{}", index + 1)
             };
-            let spec = NodeSpec::network(&name).socket(Interface::Mw, site.scscfs[index]);
+            let address = site.scscfs[index];
+            let spec = NodeSpec::network(&name)
+                .socket(Interface::Mw, address)
+                .diameter(SocketAddr::new(address.ip(), 3868));
             let node = build::<ScscfConfig>(&site.scscf_file(index), &world);
             world.add(spec, node);
         }
         let node = build::<IcscfConfig>(&site.icscf_file(), &world);
         world.add(
-            NodeSpec::network("I-CSCF").socket(Interface::Mw, site.icscf),
+            NodeSpec::network("I-CSCF")
+                .socket(Interface::Mw, site.icscf)
+                .diameter(SocketAddr::new(site.icscf.ip(), 3868)),
             node,
         );
         let node = build::<PcscfConfig>(&site.pcscf_file(), &world);

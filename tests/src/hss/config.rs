@@ -11,7 +11,7 @@ use ims_common::node::Seed;
 use serde::{Deserialize, Serialize};
 
 use super::subscribers::{Subscriber, TEST_K, TEST_OPC, parse_ifcs};
-use super::{Hss, HssConfig};
+use super::{Hss, HssConfig, Personality};
 use crate::milenage::{Milenage, Sqn};
 
 /// The file of the program `hss`: the value below the key `hss`.
@@ -40,6 +40,11 @@ pub struct HssFile {
     /// The users.
     #[serde(default)]
     subscribers: Vec<SubscriberConfig>,
+    /// Which HSS it imitates: standard, pyhss1, pyhss2 or open5gs.
+    #[serde(default)]
+    personality: Personality,
+    /// The S-CSCF that a personality names for users that have none.
+    scscf_pool: Option<String>,
 }
 
 fn default_origin_host() -> String {
@@ -57,6 +62,10 @@ impl DaemonConfig for HssFile {
 hss:
   ## Address and port for Diameter.
   listen: 127.0.1.5:3868
+  ## Which HSS of the field it imitates: standard, pyhss1, pyhss2 or open5gs.
+  # personality: standard
+  ## The S-CSCF that pyhss1 and pyhss2 name for users that have none.
+  # scscf_pool: scscf.ims.mnc001.mcc001.3gppnetwork.org
   ## Users; impi, keys and public identities follow from the IMSI when absent.
   # subscribers: [{imsi: \"001010000000001\", msisdn: \"+15550001\"}]
 ";
@@ -66,6 +75,8 @@ hss:
             origin_host: self.origin_host,
             origin_realm: self.origin_realm,
             peers: self.peers,
+            personality: self.personality,
+            scscf_pool: self.scscf_pool,
             ..HssConfig::default()
         };
         for (index, subscriber) in self.subscribers.iter().enumerate() {
@@ -321,7 +332,8 @@ mod tests {
 
     #[test]
     fn a_bad_subscriber_is_named_by_its_place() {
-        let text = "hss:\n  listen: 127.0.1.5:3868\n  subscribers:\n    - {imsi: \"001\"}\n";
+        let text =
+            "hss:\n  listen: 127.0.1.5:3868\n  personality: pyhss1\n  subscribers:\n    - {imsi: \"001\"}\n";
         let file: HssFile = ims_common::config::parse("hss", text).unwrap();
         let error = file.build(Seed::from_number(1)).err().unwrap();
         assert!(error.to_string().contains("hss.subscribers.0"), "{error}");

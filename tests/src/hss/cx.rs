@@ -40,7 +40,7 @@ pub enum RegistrationState {
 /// All subscribers and their states.
 #[derive(Debug)]
 pub struct Subscribers {
-    subscribers: Vec<Subscriber>,
+    pub(super) subscribers: Vec<Subscriber>,
     by_impi: BTreeMap<Impi, usize>,
     /// Who has a public identity; several phones may share one.
     by_impu: BTreeMap<Impu, Vec<usize>>,
@@ -48,7 +48,7 @@ pub struct Subscribers {
     subscription_of: Vec<usize>,
     subscriptions: Vec<Subscription>,
     states: BTreeMap<Impu, ImpuState>,
-    rng: StdRng,
+    pub(super) rng: StdRng,
     /// Whether server names are kept when an S-CSCF asks for it.
     pub keeps_server_names: bool,
     /// Whether the network proof of vectors is broken, as by a wrong K.
@@ -339,10 +339,20 @@ impl Subscribers {
         }
     }
 
-    fn assign(&mut self, subscriber: usize, server_name: &str, from: &DiameterClient) {
+    pub(super) fn assign(&mut self, subscriber: usize, server_name: &str, from: &DiameterClient) {
         let subscription = &mut self.subscriptions[self.subscription_of[subscriber]];
         subscription.server_name = Some(server_name.to_owned());
         subscription.scscf = Some(from.clone());
+    }
+
+    pub(super) fn unassign(&mut self, subscriber: usize) {
+        let subscription = &mut self.subscriptions[self.subscription_of[subscriber]];
+        subscription.server_name = None;
+        subscription.scscf = None;
+    }
+
+    pub(super) fn server_name_of(&self, subscriber: usize) -> &Option<String> {
+        &self.subscription(subscriber).server_name
     }
 
     /// The S-CSCF's name goes when none of the subscription's identities needs it any more.
@@ -356,10 +366,9 @@ impl Subscribers {
                 !state.registered.is_empty() || state.unregistered || !state.auth_pending.is_empty()
             })
         });
+        drop(impus);
         if !is_used {
-            let subscription = &mut self.subscriptions[self.subscription_of[subscriber]];
-            subscription.server_name = None;
-            subscription.scscf = None;
+            self.unassign(subscriber);
         }
     }
 

@@ -211,7 +211,12 @@ impl Wires {
             .listeners
             .iter()
             .find(|(_, (node, _))| *node == from)
-            .map_or(remote, |(address, _)| SocketAddr::new(address.ip(), 50_000));
+            .map(|(address, _)| address)
+            .or_else(|| {
+                let mut own = self.diameter_listeners.iter();
+                own.find(|(_, node)| **node == from).map(|(address, _)| address)
+            })
+            .map_or(remote, |address| SocketAddr::new(address.ip(), 50_000));
         let ends = |peer, peer_node, node| DiameterEnd {
             node,
             peer,
