@@ -836,3 +836,64 @@ fn requests_that_wait_for_their_turn_fail_when_the_peer_is_lost() {
         .collect();
     assert_eq!(errors, [&CxError::NoPeer, &CxError::NoPeer]);
 }
+
+/// What a client that starts in this second says first on its first connection.
+fn first_message(boot_unix_secs: u64) -> Message {
+    let seed = Seed {
+        boot_unix_secs,
+        ..Seed::from_number(7)
+    };
+    let mut world = World::single_peer();
+    world.client = HssClient::new(
+        HssClientConfig {
+            peers: vec!["192.0.2.1:3868".to_owned()],
+            ..config()
+        },
+        &seed,
+    );
+    let Some(HssClientOutput::Diameter(DiameterOutput::Connect { attempt, .. })) = world.client.poll_output()
+    else {
+        panic!("does not dial");
+    };
+    let connected = DiameterInput::Connected {
+        connection: ConnectionId(1),
+        attempt: Some(attempt),
+        local: "192.0.2.100:40000".parse().unwrap(),
+        remote: "192.0.2.1:3868".parse().unwrap(),
+    };
+    world
+        .client
+        .handle(world.now, HssClientInput::Diameter(connected));
+    match world.client.poll_output() {
+        Some(HssClientOutput::Diameter(DiameterOutput::Send { bytes, .. })) => Message::parse(bytes).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn cer_offers_cx_of_3gpp_as_a_vendor_specific_application() {
+    let cer = first_message(1_800_000_000);
+    let header = cer.header();
+    assert_eq!(
+        (header.code, header.application, header.flags.0),
+        (257, 0, 0x80),
+        "R alone: PyHSS answers no other CER"
+    );
+    let group = cer.find(&avp::VENDOR_SPECIFIC_APPLICATION_ID).unwrap();
+    let member = |def| group.members().find(def).and_then(|avp| avp.u32());
+    assert_eq!(member(&avp::VENDOR_ID), Some(10_415));
+    assert_eq!(member(&avp::AUTH_APPLICATION_ID), Some(16_777_216));
+    assert_eq!(
+        cer.find(&avp::HOST_IP_ADDRESS).unwrap().address(),
+        "192.0.2.100".parse().ok()
+    );
+}
+
+#[test]
+fn restart_keeps_the_origin_host_and_raises_the_origin_state_id() {
+    let (before, after) = (first_message(1_800_000_000), first_message(1_800_000_060));
+    assert_eq!(before.text(&avp::ORIGIN_HOST), Some(CLIENT));
+    assert_eq!(after.text(&avp::ORIGIN_HOST), Some(CLIENT));
+    let state = |cer: &Message| cer.u32(&avp::ORIGIN_STATE_ID).unwrap();
+    assert!(state(&after) > state(&before));
+}
