@@ -37,6 +37,11 @@ impl ProxyCore {
                 port,
                 transport,
             } => {
+                // No transaction stands for an ACK, so nothing else limits those that wait.
+                if self.resolving.len() >= self.config.limits.transactions_max {
+                    self.counters.count("ims_sip_acks_dropped_total", "too_many");
+                    return;
+                }
                 let question = ResolveId(self.next_number());
                 self.resolving.insert(
                     question,

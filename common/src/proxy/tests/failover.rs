@@ -317,6 +317,24 @@ fn ack_waits_for_dns_too() {
 }
 
 #[test]
+fn acks_that_wait_for_dns_are_limited() {
+    let mut bench = Bench::with(|config| config.limits.transactions_max = 2);
+    for number in 0..5 {
+        bench.receive(udp(UPSTREAM), &request("ACK", &format!("a{number}"), &[]));
+        let events = bench.events();
+        let [CoreEvent::Ack { request: ack, .. }] = events.as_slice() else {
+            panic!("no ACK")
+        };
+        bench
+            .core
+            .forward_ack(bench.now, ack.clone(), uri("sip:far.example"), Interface::Mw);
+    }
+    bench.sent();
+    assert_eq!(bench.resolves.len(), 2);
+    assert_eq!(bench.count("ims_sip_acks_dropped_total", "too_many"), 3);
+}
+
+#[test]
 fn request_along_a_flow_fails_when_its_connection_is_lost_before_any_response() {
     let mut bench = Bench::new();
     let flow = tcp("192.0.2.50:5060");
