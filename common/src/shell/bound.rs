@@ -19,7 +19,7 @@ use super::signals::Signals;
 use super::tcp::{self, SipStreams};
 use super::udp::UdpSide;
 use super::{Context, Event, preflight, seed};
-use crate::config::{ShellConfig, SipListener};
+use crate::config::{LimitsConfig, ShellConfig, SipListener};
 use crate::net::{NetInput, NetOutput};
 use crate::node::Node;
 use crate::telemetry::log::LeftOut;
@@ -78,10 +78,14 @@ impl Shell {
     pub async fn bind(config: &ShellConfig) -> Result<Self, ShellError> {
         preflight::check(config).await.map_err(ShellError::Preflight)?;
         let (sender, events) = mpsc::channel(config.limits.queue.clamp(1, QUEUE_MAX));
+        let limits = LimitsConfig {
+            connections: preflight::connections(config.limits.connections),
+            ..config.limits.clone()
+        };
         let context = Context {
             events: sender,
             counters: Arc::new(Counters::default()),
-            limits: Arc::new(config.limits.clone()),
+            limits: Arc::new(limits),
             connections: Arc::new(AtomicU64::new(1)),
         };
         let mut udp = Vec::new();

@@ -23,6 +23,40 @@ pub(crate) struct Machine {
     device: Option<String>,
 }
 
+/// Descriptors for all but the connections of SIP: listeners, Diameter, DNS, HTTP, the log.
+const DESCRIPTORS_RESERVED: usize = 256;
+
+/// How many of the wanted connections this process may have descriptors for. Without descriptors left, a flood of
+/// connections would also end what needs one for a moment: DNS, a dial to the HSS.
+pub(crate) fn connections(wanted: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let Some(descriptors) = descriptors(&limits) else {
+        return wanted;
+    };
+    let possible = within(wanted, descriptors);
+    if possible < wanted {
+        tracing::warn!(
+            wanted,
+            possible,
+            descriptors,
+            "limits.connections is lowered: raise the limit of open files (ulimit -n, LimitNOFILE=)"
+        );
+    }
+    possible
+}
+
+fn within(wanted: usize, descriptors: usize) -> usize {
+    wanted.min(descriptors - DESCRIPTORS_RESERVED.min(descriptors / 2))
+}
+
+/// The soft limit of open files; `None` when there is none, or it is not told.
+fn descriptors(limits: &str) -> Option<usize> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Checks all that the configuration needs of this machine.
 ///
 /// # Errors

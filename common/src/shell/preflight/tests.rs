@@ -75,3 +75,15 @@ fn the_unspecified_address_is_refused() {
         );
     }
 }
+
+#[test]
+fn connections_fit_into_the_descriptors_of_the_process() {
+    let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                  Max processes             62797                62797                processes \n\
+                  Max open files            1024                 524288               files     \n";
+    assert_eq!(descriptors(limits), Some(1_024));
+    assert_eq!(descriptors(&limits.replace("1024 ", "unlimited ")), None);
+    assert_eq!(within(20_000, 1_024), 768);
+    assert_eq!(within(20_000, 65_536), 20_000);
+    assert_eq!(within(20_000, 64), 32);
+}
