@@ -258,7 +258,10 @@ impl Icscf {
 /// TS 24.229 5.3.1.2: the Authorization's username; without one, the public identity without its scheme.
 fn private_identity(request: &Request, impu: &Impu) -> Result<Impi, Reject> {
     let credentials = request.authorization().map_err(|_| Reject::Malformed)?;
-    match credentials.and_then(|c| c.username()) {
+    match credentials
+        .and_then(|c| c.username())
+        .filter(|username| !username.is_empty())
+    {
         Some(username) => std::str::from_utf8(&username)
             .ok()
             .and_then(|text| Impi::parse(text).ok())

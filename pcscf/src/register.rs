@@ -236,7 +236,10 @@ fn private_identity(request: &Request, impu: &Impu) -> Result<Impi, Reject> {
     let credentials = request
         .authorization()
         .map_err(|_| Reject::MalformedAuthorization)?;
-    match credentials.and_then(|c| c.username()) {
+    match credentials
+        .and_then(|c| c.username())
+        .filter(|username| !username.is_empty())
+    {
         Some(username) => std::str::from_utf8(&username)
             .ok()
             .and_then(|text| Impi::parse(text).ok())

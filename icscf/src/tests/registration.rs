@@ -203,6 +203,14 @@ fn without_authorization_the_private_identity_is_derived() {
 }
 
 #[test]
+fn an_empty_username_is_as_good_as_none() {
+    let mut bench = Bench::new();
+    let authorization = format!("Authorization: Digest username=\"\",realm=\"{REALM}\"\r\n");
+    bench.receive(PCSCF, &register_text(&format!("{CONTACT}{authorization}")));
+    assert_eq!(bench.uar().1.user_name.as_str(), IMPI);
+}
+
+#[test]
 fn a_register_from_outside_the_trust_domain_is_refused() {
     let mut bench = Bench::with(", trusted_peers: [127.0.1.0/24]");
     bench.receive("192.0.2.66:5060", &first_register());

@@ -135,6 +135,16 @@ fn no_authorization_is_added_where_none_is() {
 }
 
 #[test]
+fn an_empty_username_is_as_good_as_none() {
+    let request = forwarded(&Register {
+        authorization: Some(format!("Digest username=\"\",realm=\"{REALM}\"")),
+        ..Register::default()
+    });
+    let authorization = header(&request, HeaderName::Authorization).unwrap();
+    assert!(authorization.contains("integrity-protected"), "{authorization}");
+}
+
+#[test]
 fn two_authorizations_are_refused() {
     let mut bench = Bench::new();
     let further = format!(
