@@ -31,6 +31,8 @@ use crate::node::Scscf;
 pub(super) const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
 pub(super) const IMPI: &str = "001010000000001@ims.mnc001.mcc001.3gppnetwork.org";
 pub(super) const TEMPORARY_IMPU: &str = "sip:001010000000001@ims.mnc001.mcc001.3gppnetwork.org";
+/// Of another subscriber who shares [`IMPU`].
+pub(super) const SECOND_IMPI: &str = "001010000000002@ims.mnc001.mcc001.3gppnetwork.org";
 pub(super) const IMPU: &str = "sip:+15550001@ims.mnc001.mcc001.3gppnetwork.org";
 pub(super) const CONTACT: &str = "<sip:001010000000001@192.0.2.10:5060>";
 pub(super) const PATH: &str = "<sip:term-1@192.0.2.20:5060;lr>";
@@ -383,6 +385,26 @@ impl Rig {
             ..Reg::new(2)
         };
         let response = self.register(&answer);
+        assert_eq!(status(&response), 200);
+        response
+    }
+
+    /// Registers the second private identity at a contact of its own.
+    pub(super) fn register_second(&mut self) -> Response {
+        self.hss.user_data = Some(profile_of(SECOND_IMPI, &[(IMPU, false)]));
+        let mut register = Reg {
+            impu: IMPU.to_owned(),
+            call_id: "c2@ue".to_owned(),
+            contact: Some("<sip:second@192.0.2.12>".to_owned()),
+            authorization: Some(authorization(SECOND_IMPI, "", "", "no")),
+            ..Reg::new(1)
+        };
+        let nonce = nonce_of(&self.register(&register));
+        let ha1 = AkaVersion::V1Md5.ha1(SECOND_IMPI.as_bytes(), HOME.as_bytes(), &vector(1).keys());
+        register.cseq = 2;
+        let answer = digest_authorization(SECOND_IMPI, &nonce, &ha1, Some(1), "AKAv1-MD5", "yes");
+        register.authorization = Some(answer);
+        let response = self.register(&register);
         assert_eq!(status(&response), 200);
         response
     }

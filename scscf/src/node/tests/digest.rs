@@ -1,8 +1,9 @@
 //! Testkit: SIP Digest (AU-16).
 
 use super::*;
-use hss_client::cx::{AuthScheme, DigestHa1};
+use hss_client::cx::{AuthScheme, DigestHa1, Ppr};
 use ims_common::aka::{DigestHash, Secret};
+use ims_common::identity::Impi;
 
 fn ha1(hash: DigestHash) -> Ha1 {
     Ha1::new(hash, IMPI.as_bytes(), HOME.as_bytes(), b"secret")
@@ -138,4 +139,26 @@ fn register_without_authorization_derives_the_private_identity() {
     bare.authorization = None;
     assert_eq!(status(&rig.register(&bare)), 401);
     assert_eq!(rig.mars()[0].user_name.as_str(), IMPI);
+}
+
+#[test]
+fn pushed_hash_makes_the_nonces_of_the_old_one_void() {
+    let mut rig = rig(false);
+    let nonce = nonce_of(&rig.register(&initial(1)));
+    rig.register(&answer(2, &nonce, Some(1), DigestHash::Md5));
+    let Some([AuthItem::Digest(digest)]) = rig.hss.items.as_deref() else {
+        panic!("the HSS gives SIP Digest");
+    };
+    let push = CxPush::Ppr(Ppr {
+        user_name: Impi::parse(IMPI).unwrap(),
+        user_data: None,
+        charging: None,
+        digest: Some(digest.clone()),
+    });
+    let CxPushAnswer::Ppa(ppa) = rig.push(push) else {
+        panic!("a PPR is answered with a PPA");
+    };
+    assert_eq!(ppa.result, CxResult::SUCCESS);
+    let response = rig.register(&answer(3, &nonce, Some(2), DigestHash::Md5));
+    assert_ne!(nonce_of(&response), nonce);
 }

@@ -65,6 +65,25 @@ fn termination_of_one_identity_takes_its_implicit_set_and_spares_others() {
 }
 
 #[test]
+fn termination_takes_the_associated_private_identities_along() {
+    for (associated, left) in [(Vec::new(), 1), (vec![Impi::parse(SECOND_IMPI).unwrap()], 0)] {
+        let mut rig = Rig::registered();
+        rig.register_second();
+        let answer = rig.push(CxPush::Rtr(Rtr {
+            user_name: Impi::parse(IMPI).unwrap(),
+            public_identities: Vec::new(),
+            associated_identities: associated,
+            reason: DeregistrationReason {
+                code: ReasonCode::PermanentTermination,
+                info: None,
+            },
+        }));
+        assert_eq!(result(&answer), CxResult::SUCCESS);
+        assert_eq!(rig.gauge("ims_scscf_bindings"), left);
+    }
+}
+
+#[test]
 fn termination_of_a_stranger_is_a_success_without_effect() {
     let mut rig = Rig::new();
     let answer = rig.push(rtr(ReasonCode::PermanentTermination, &[]));

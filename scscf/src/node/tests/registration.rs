@@ -303,27 +303,7 @@ fn refresh_in_progress_keeps_the_binding_that_expires_meanwhile() {
 #[test]
 fn private_identities_that_share_a_public_one_keep_separate_contacts() {
     let mut rig = Rig::registered();
-    let second = "001010000000002@ims.mnc001.mcc001.3gppnetwork.org";
-    rig.hss.user_data = Some(profile_of(second, &[(IMPU, false)]));
-    let mut initial = Reg {
-        impu: IMPU.to_owned(),
-        call_id: "c2@ue".to_owned(),
-        contact: Some("<sip:second@192.0.2.12>".to_owned()),
-        authorization: Some(authorization(second, "", "", "no")),
-        ..Reg::new(1)
-    };
-    let nonce = nonce_of(&rig.register(&initial));
-    let ha1 = AkaVersion::V1Md5.ha1(second.as_bytes(), HOME.as_bytes(), &vector(1).keys());
-    initial.cseq = 2;
-    initial.authorization = Some(digest_authorization(
-        second,
-        &nonce,
-        &ha1,
-        Some(1),
-        "AKAv1-MD5",
-        "yes",
-    ));
-    let response = rig.register(&initial);
+    let response = rig.register_second();
     assert_eq!(lines(&response, HeaderName::Contact).len(), 2);
     assert_eq!(rig.sar_types(), [Type::Registration, Type::Registration]);
     // The first one de-registers; the second one stays.

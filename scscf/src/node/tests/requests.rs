@@ -40,6 +40,21 @@ fn terminating_request_goes_to_the_contact_along_the_path() {
 }
 
 #[test]
+fn contacts_of_all_private_identities_that_share_a_public_one_are_alerted() {
+    let mut rig = Rig::registered();
+    rig.register_second();
+    rig.receive(request("MESSAGE", IMPU, ""));
+    let uris: Vec<&[u8]> = rig.requests.iter().map(|sent| sent.request_uri_bytes()).collect();
+    assert_eq!(
+        uris,
+        [
+            b"sip:001010000000001@192.0.2.10:5060".as_slice(),
+            b"sip:second@192.0.2.12"
+        ]
+    );
+}
+
+#[test]
 fn number_is_found_with_and_without_its_plus() {
     let mut rig = Rig::registered();
     rig.receive(request("MESSAGE", "tel:15550001", ""));
