@@ -6,7 +6,7 @@ use ims_common::aka::AkaVersion;
 use ims_common::sip::{HeaderName, Reply, Request, Response, StatusCode};
 
 use super::Proof;
-use super::request::{Register, is_supported};
+use super::request::{Intent, Register, is_supported};
 use crate::challenges::{Challenge, Secret};
 use crate::charging;
 use crate::context::Context;
@@ -31,7 +31,7 @@ pub(crate) fn ok(
             reply = reply.header(HeaderName::Path, String::from_utf8_lossy(path));
         }
     }
-    if let Some(set) = ctx.registrar.set_of(&register.impu) {
+    if let Some(set) = told_set(ctx, register) {
         let binding = first.and_then(|contact| {
             set.bindings_of(&register.impi)
                 .find(|b| b.contact.has_uri_of(contact))
@@ -55,6 +55,17 @@ pub(crate) fn ok(
         reply = reply.header(HeaderName::AuthenticationInfo, info);
     }
     with_charging_vector(reply, &register.request, ctx.settings).finish()
+}
+
+/// The set that the UE may hear of. Who only asks must have a contact in it: some HSSs do not check whose the
+/// public identity in a UAR is, so anybody may ask for anybody.
+fn told_set<'a>(ctx: &'a Context<'_>, register: &Register) -> Option<&'a ImplicitRegistrationSet> {
+    let set = ctx.registrar.set_of(&register.impu)?;
+    let is_told = match register.intent {
+        Intent::Query => set.bindings_of(&register.impi).next().is_some(),
+        Intent::RemoveAll | Intent::Remove(_) | Intent::Bind(_) => true,
+    };
+    is_told.then_some(set)
 }
 
 /// P-Associated-URI, the default identity first, and every contact of the set with its time left.

@@ -348,6 +348,29 @@ fn query_tells_the_contacts_and_changes_nothing() {
 }
 
 #[test]
+fn query_of_an_identity_of_somebody_else_tells_nothing() {
+    let mut rig = Rig::registered();
+    rig.hss.user_data = Some(profile_of(SECOND_IMPI, &[("sip:second@home.example", false)]));
+    let mut query = Reg {
+        impu: IMPU.to_owned(),
+        call_id: "c2@ue".to_owned(),
+        contact: None,
+        authorization: Some(authorization(SECOND_IMPI, "", "", "no")),
+        ..Reg::new(1)
+    };
+    let nonce = nonce_of(&rig.register(&query));
+    let ha1 = AkaVersion::V1Md5.ha1(SECOND_IMPI.as_bytes(), HOME.as_bytes(), &vector(1).keys());
+    query.cseq = 2;
+    let answer = digest_authorization(SECOND_IMPI, &nonce, &ha1, Some(1), "AKAv1-MD5", "yes");
+    query.authorization = Some(answer);
+    let response = rig.register(&query);
+    assert_eq!(status(&response), 200);
+    for name in [HeaderName::Contact, HeaderName::PAssociatedUri] {
+        assert_eq!(lines(&response, name), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn unknown_extension_is_refused_with_its_name() {
     let mut rig = Rig::new();
     let mut register = Reg::new(1);
