@@ -30,6 +30,7 @@ impl Network {
         let (hss, _) =
             host::host(hss(subscribers, seed), host::hss_sockets(site.hss), |_, _| {}).expect("the HSS");
         let daemons = Daemons::start(&site, &binaries()).expect("the daemons");
+        host::wait_for_peers(&hss, 1 + site.scscfs.len()).expect("connections with the HSS");
         Self { site, daemons, hss }
     }
 

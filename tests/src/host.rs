@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use ims_common::config::{ShellConfig, SipListener};
 use ims_common::net::{Interface, NetInput, NetOutput};
-use ims_common::node::Node;
+use ims_common::node::{Metrics, Node};
 use ims_common::shell::Shell;
 
+use crate::hss::Hss;
 use crate::ue::remote::{Handle, Remote, Seen};
 use crate::ue::{Ue, UeCommand, UeConfig, UeEvent};
 
@@ -68,6 +69,28 @@ where
         .context("the sockets are not there after 10 s")?
         .map_err(|error| anyhow!(error))?;
     Ok((handle, thread))
+}
+
+/// Waits until so many CSCFs are connected with an HSS: a daemon says `ready` when it listens, not when its peers are up.
+///
+/// # Errors
+/// When they do not come.
+pub fn wait_for_peers(hss: &Handle<Hss>, count: usize) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < end {
+        let open = hss.ask(|_, hss| {
+            let mut metrics = Metrics::default();
+            hss.metrics(&mut metrics);
+            metrics.sum("ims_diameter_peers_open", &[])
+        });
+        if open.is_some_and(|open| usize::try_from(open).unwrap_or(0) >= count) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(anyhow!(
+        "fewer than {count} CSCFs are connected with the HSS after 20 s"
+    ))
 }
 
 /// A phone on real sockets.

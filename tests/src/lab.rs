@@ -64,9 +64,10 @@ impl Lab {
         ));
         let subscribers = vec![subscriber(1), subscriber(2), subscriber(3)];
         let hss = hss(subscribers, ims_common::shell::seed()?);
-        host::host(hss, host::hss_sockets(site.hss), printer.watcher("HSS", "?"))
+        let (hss, _) = host::host(hss, host::hss_sockets(site.hss), printer.watcher("HSS", "?"))
             .context("the embedded HSS cannot listen")?;
         let daemons = Daemons::start(&site, &binaries()?)?;
+        host::wait_for_peers(&hss, 1 + site.scscfs.len())?;
         for (name, address) in [
             ("P-CSCF", site.gm),
             ("I-CSCF", site.icscf),
