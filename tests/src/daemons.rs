@@ -53,6 +53,12 @@ impl Daemon {
         &self.name
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it said.
     #[must_use]
     pub fn log(&self) -> String {

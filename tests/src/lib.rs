@@ -5,6 +5,7 @@ pub mod host;
 pub mod hss;
 pub mod lab;
 pub mod ladder;
+pub mod load;
 pub mod milenage;
 pub mod scene;
 pub mod site;

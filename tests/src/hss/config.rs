@@ -45,6 +45,38 @@ pub struct HssFile {
     personality: Personality,
     /// The S-CSCF that a personality names for users that have none.
     scscf_pool: Option<String>,
+    /// Further users that differ by their IMSI only.
+    range: Option<SubscriberRange>,
+}
+
+/// Users of consecutive IMSIs with the same keys, for load.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct SubscriberRange {
+    /// The first IMSI, in quotes.
+    first_imsi: String,
+    /// How many.
+    count: u32,
+    /// K, 32 hex digits; a test key when absent.
+    k: Option<HexKey>,
+    /// OPc, 32 hex digits.
+    opc: Option<HexKey>,
+}
+
+impl SubscriberRange {
+    fn build(&self) -> Result<Vec<Subscriber>, String> {
+        let wrong = || "first_imsi: expected 15 digits in quotes, so that the last one of the range has 15";
+        let first = Some(&self.first_imsi).filter(|text| text.len() == 15);
+        let first: u64 = first.and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
+        let end = first + u64::from(self.count);
+        if end > 1_000_000_000_000_000 {
+            return Err(wrong().into());
+        }
+        let k = self.k.as_ref().map_or(TEST_K, |k| *k.0.expose());
+        let opc = self.opc.as_ref().map_or(TEST_OPC, |opc| *opc.0.expose());
+        let subscriber = |imsi| Subscriber::new(&format!("{imsi:015}")).key(k, opc);
+        Ok((first..end).map(subscriber).collect())
+    }
 }
 
 fn default_origin_host() -> String {
@@ -68,6 +100,8 @@ hss:
   # scscf_pool: scscf.ims.mnc001.mcc001.3gppnetwork.org
   ## Users; impi, keys and public identities follow from the IMSI when absent.
   # subscribers: [{imsi: \"001010000000001\", msisdn: \"+15550001\"}]
+  ## Further users of consecutive IMSIs with the same keys, for load.
+  # range: {first_imsi: \"001010000100000\", count: 1000}
 ";
 
     fn build(self, seed: Seed) -> Result<(Hss, ShellConfig), ConfigError> {
@@ -84,6 +118,12 @@ hss:
                 ConfigError::invalid(&format!("hss.subscribers.{index}"), problem, "a subscriber")
             })?;
             config.subscribers.push(subscriber);
+        }
+        if let Some(range) = &self.range {
+            let subscribers = range
+                .build()
+                .map_err(|problem| ConfigError::invalid("hss.range", problem, "a range of subscribers"))?;
+            config.subscribers.extend(subscribers);
         }
         let mut shell = ShellConfig::new(Self::NAME, Vec::new());
         shell.diameter_listen = Some(self.listen);
@@ -328,6 +368,23 @@ mod tests {
             shell.diameter_listen,
             Some(SocketAddr::from(([127, 0, 1, 5], 3868)))
         );
+    }
+
+    #[test]
+    fn a_range_makes_subscribers_of_consecutive_imsis() {
+        let range = |first: &str, count| {
+            let text = format!("first_imsi: \"{first}\"\ncount: {count}\n");
+            let range: SubscriberRange = serde_saphyr::from_str(&text).unwrap();
+            range.build()
+        };
+        let all = range("001010000100009", 3).unwrap();
+        let names: Vec<_> = all
+            .iter()
+            .map(|one| &one.private_identity().as_str()[..15])
+            .collect();
+        assert_eq!(names, ["001010000100009", "001010000100010", "001010000100011"]);
+        assert!(range("00101", 3).unwrap_err().contains("first_imsi"));
+        assert!(range("999999999999999", 2).is_err());
     }
 
     #[test]

@@ -1,0 +1,92 @@
+//! Shell: very many phones in one thread, at a rate that no answer slows down (open loop).
+#![allow(clippy::disallowed_methods, reason = "shell")]
+
+mod answer;
+pub mod bench;
+mod phone;
+mod report;
+pub mod responder;
+mod run;
+mod watched;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+pub use report::Report;
+pub use run::run;
+
+/// The first IMSI of the phones, unless said.
+pub const FIRST_IMSI: u64 = 1_010_000_100_000;
+
+/// What the phones do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scenario {
+    /// Initial registrations with a challenge.
+    Register,
+    /// Registrations again of registered phones.
+    Reregister,
+    /// Registered phones leave.
+    Deregister,
+    /// Of ten that are registered, seven register again and three leave; the others register.
+    Mixed,
+}
+
+/// What to do, and to whom.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Plan {
+    /// Address and port of the P-CSCF.
+    #[arg(long, default_value = "127.0.1.1:5060")]
+    pub pcscf: SocketAddr,
+    /// The first address of the phones; the others follow.
+    #[arg(long, default_value = "127.66.0.1")]
+    pub base: Ipv4Addr,
+    /// How many addresses (and sockets) the phones share.
+    #[arg(long, default_value_t = 1_000)]
+    pub addresses: u32,
+    /// The port at each address.
+    #[arg(long, default_value_t = 5060)]
+    pub port: u16,
+    /// The first IMSI, as a number.
+    #[arg(long, default_value_t = FIRST_IMSI)]
+    pub first_imsi: u64,
+    /// How many phones.
+    #[arg(long, default_value_t = 1_000)]
+    pub users: u32,
+    /// Operations a second.
+    #[arg(long, default_value_t = 100.0)]
+    pub rate: f64,
+    /// How many operations; one of each phone unless said.
+    #[arg(long)]
+    pub operations: Option<u64>,
+    /// Registrations a second before the scenarios that begin with registered phones.
+    #[arg(long, default_value_t = 200.0)]
+    pub prepare_rate: f64,
+    /// The seconds that the phones ask for.
+    #[arg(long, default_value_t = 600_000)]
+    pub expires: u32,
+    /// Seconds after which an operation has failed.
+    #[arg(long, default_value_t = 32)]
+    pub patience: u64,
+    /// Seconds of rest before memory is read at the end.
+    #[arg(long, default_value_t = 0)]
+    pub settle: u64,
+    /// K, 32 hex digits; a test key unless said.
+    #[arg(long)]
+    pub k: Option<String>,
+    /// OPc, 32 hex digits.
+    #[arg(long)]
+    pub opc: Option<String>,
+    /// Processes whose time and memory count, `name=pid`.
+    #[arg(long)]
+    pub watch: Vec<String>,
+    /// What the phones do.
+    #[arg(long, value_enum, default_value = "register")]
+    pub scenario: Scenario,
+}
+
+impl Plan {
+    const fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience)
+    }
+}

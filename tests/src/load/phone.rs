@@ -1,0 +1,326 @@
+//! Testkit: one of very many phones: a template of a REGISTER and real AKA, no transaction layer.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest as _, Md5};
+
+use super::answer::{Answer, Ticket};
+use crate::site::HOME;
+use crate::text::param_of;
+use crate::usim::Usim;
+
+/// Timer E of non-INVITE requests on Gm starts with T1 and stays at T2 (TS 24.229 7.7).
+const T1: Duration = Duration::from_secs(2);
+const T2: Duration = Duration::from_secs(16);
+
+/// What a phone does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Operation {
+    Register,
+    Reregister,
+    Deregister,
+}
+
+/// What an answer leads to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Step {
+    /// It was provisional, late or doubled.
+    Nothing,
+    /// The next request stands ready.
+    Send,
+    /// The operation succeeded.
+    Done,
+    /// The operation failed, of this kind.
+    Failed(String),
+}
+
+/// An operation under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) operation: Operation,
+    /// When the plan wanted it to begin.
+    pub(super) intended: Instant,
+    /// What Timer E waits next.
+    wait: Duration,
+    is_challenged: bool,
+}
+
+/// The last challenge, answered again in requests that follow.
+#[derive(Clone, Debug)]
+struct Challenge {
+    nonce: String,
+    has_qop: bool,
+    ha1: String,
+    count: u32,
+}
+
+/// A phone.
+pub(super) struct Phone {
+    ticket: Ticket,
+    imsi: u64,
+    local: SocketAddr,
+    usim: Usim,
+    expires: u32,
+    challenge: Option<Challenge>,
+    request: Vec<u8>,
+    pub(super) pending: Option<Pending>,
+    pub(super) is_registered: bool,
+}
+
+impl Phone {
+    /// A phone that is switched off.
+    pub(super) const fn new(
+        run: u32,
+        phone: u32,
+        imsi: u64,
+        local: SocketAddr,
+        usim: Usim,
+        expires: u32,
+    ) -> Self {
+        Self {
+            ticket: Ticket {
+                run,
+                phone,
+                call: 0,
+                cseq: 0,
+            },
+            imsi,
+            local,
+            usim,
+            expires,
+            challenge: None,
+            request: Vec::new(),
+            pending: None,
+            is_registered: false,
+        }
+    }
+
+    /// The request to send.
+    pub(super) fn request(&self) -> &[u8] {
+        &self.request
+    }
+
+    /// What names the request.
+    pub(super) const fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Begins an operation.
+    pub(super) fn start(&mut self, operation: Operation, intended: Instant) {
+        if operation == Operation::Register {
+            self.ticket.call += 1;
+            self.challenge = None;
+        }
+        self.pending = Some(Pending {
+            operation,
+            intended,
+            wait: T1,
+            is_challenged: false,
+        });
+        self.write_request(operation);
+    }
+
+    /// How long Timer E runs now; the next one runs twice as long.
+    pub(super) fn next_wait(&mut self) -> Duration {
+        let Some(pending) = &mut self.pending else {
+            return T1;
+        };
+        let wait = pending.wait;
+        pending.wait = (wait * 2).min(T2);
+        wait
+    }
+
+    /// Takes an answer.
+    pub(super) fn on_answer(&mut self, answer: &Answer<'_>) -> Step {
+        let Some(pending) = &mut self.pending else {
+            return Step::Nothing;
+        };
+        if answer.ticket != self.ticket || answer.status < 200 {
+            return Step::Nothing;
+        }
+        let operation = pending.operation;
+        if answer.status == 401 && !pending.is_challenged {
+            pending.is_challenged = true;
+            pending.wait = T1;
+            return match self.judge(answer.challenge.unwrap_or_default()) {
+                Ok(()) => {
+                    self.write_request(operation);
+                    Step::Send
+                }
+                Err(kind) => self.fail(kind.to_owned()),
+            };
+        }
+        if answer.status != 200 {
+            return self.fail(answer.status.to_string());
+        }
+        self.is_registered = operation != Operation::Deregister;
+        self.pending = None;
+        Step::Done
+    }
+
+    /// Ends the operation under way.
+    pub(super) fn fail(&mut self, kind: String) -> Step {
+        self.pending = None;
+        Step::Failed(kind)
+    }
+
+    /// Checks the network's proof (TS 33.203 6.1) and keeps what answers it.
+    fn judge(&mut self, value: &str) -> Result<(), &'static str> {
+        let param = |name| param_of(value, name).unwrap_or_default();
+        if !param("algorithm").eq_ignore_ascii_case("AKAv1-MD5") {
+            return Err("challenge of another algorithm");
+        }
+        let nonce = STANDARD.decode(param("nonce")).map_err(|_| "bad nonce")?;
+        let (rand, rest) = nonce.split_first_chunk::<16>().ok_or("bad nonce")?;
+        let autn = rest.first_chunk::<16>().ok_or("bad nonce")?;
+        let answer = self
+            .usim
+            .authenticate(rand, autn)
+            .map_err(|_| "challenge refused by USIM")?;
+        let mut hash = Md5::new();
+        let mut user = [0; 15];
+        let _ = write!(&mut user[..], "{:015}", self.imsi);
+        for part in [
+            &user[..],
+            b"@",
+            HOME.as_bytes(),
+            b":",
+            param("realm").as_bytes(),
+            b":",
+        ] {
+            hash.update(part);
+        }
+        hash.update(answer.res.expose());
+        self.challenge = Some(Challenge {
+            nonce: param("nonce").to_owned(),
+            has_qop: param_of(value, "qop").is_some(),
+            ha1: hex(hash),
+            count: 0,
+        });
+        Ok(())
+    }
+
+    fn write_request(&mut self, operation: Operation) {
+        self.ticket.cseq += 1;
+        let Self {
+            ticket, imsi, local, ..
+        } = *self;
+        let Ticket {
+            run,
+            phone,
+            call,
+            cseq,
+        } = ticket;
+        let expires = if operation == Operation::Deregister {
+            0
+        } else {
+            self.expires
+        };
+        let out = &mut self.request;
+        out.clear();
+        let _ = write!(
+            out,
+            "REGISTER sip:{HOME} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch={ticket};rport\r\nMax-Forwards: 70\r\n\
+             From: <sip:{imsi:015}@{HOME}>;tag={run:x}-{call:x}\r\nTo: <sip:{imsi:015}@{HOME}>\r\n\
+             Call-ID: {run:08x}{phone:08x}{call:08x}@{local}\r\nCSeq: {cseq} REGISTER\r\n\
+             Contact: <sip:{imsi:015}@{local}>;+sip.instance=\"<urn:gsma:imei:35622410-{:06}-0>\"\r\n\
+             Expires: {expires}\r\nSupported: path\r\n\
+             Authorization: Digest username=\"{imsi:015}@{HOME}\",realm=\"{HOME}\",uri=\"sip:{HOME}\",",
+            phone % 1_000_000
+        );
+        write_proof(out, self.challenge.as_mut());
+        let _ = write!(out, "\r\nContent-Length: 0\r\n\r\n");
+    }
+}
+
+/// RFC 2617 3.2.2 with the RES as password (RFC 3310 3.4).
+fn write_proof(out: &mut Vec<u8>, challenge: Option<&mut Challenge>) {
+    let Some(challenge) = challenge else {
+        let _ = write!(out, "nonce=\"\",response=\"\"");
+        return;
+    };
+    challenge.count += 1;
+    let Challenge {
+        nonce, ha1, count, ..
+    } = &*challenge;
+    let mut hash = Md5::new();
+    for part in ["REGISTER:sip:", HOME] {
+        hash.update(part);
+    }
+    let ha2 = hex(hash);
+    let mut hash = Md5::new();
+    hash.update(format!("{ha1}:{nonce}:"));
+    if challenge.has_qop {
+        hash.update(format!("{count:08x}:0a4f113b:auth:"));
+    }
+    hash.update(&ha2);
+    let _ = write!(
+        out,
+        "nonce=\"{nonce}\",response=\"{}\",algorithm=AKAv1-MD5",
+        hex(hash)
+    );
+    if challenge.has_qop {
+        let _ = write!(out, ",qop=auth,nc={count:08x},cnonce=\"0a4f113b\"");
+    }
+}
+
+fn hex(hash: Md5) -> String {
+    format!("{:032x}", u128::from_be_bytes(hash.finalize().into()))
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a beginning of time")]
+mod tests {
+    use super::*;
+    use crate::hss::{TEST_K, TEST_OPC};
+    use crate::milenage::{Milenage, Sqn};
+
+    fn phone() -> Phone {
+        let usim = Usim::new(&TEST_K, &TEST_OPC);
+        Phone::new(
+            1,
+            2,
+            1_010_000_000_001,
+            SocketAddr::from(([127, 66, 0, 1], 5060)),
+            usim,
+            600,
+        )
+    }
+
+    fn text(phone: &Phone) -> String {
+        String::from_utf8(phone.request().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_challenge_is_answered_once_and_a_second_one_is_a_failure() {
+        let mut phone = phone();
+        phone.start(Operation::Register, Instant::now());
+        assert!(text(&phone).contains("nonce=\"\",response=\"\""));
+        let vector = Milenage::new(&TEST_K, &TEST_OPC).vector([5; 16], Sqn::of(1, 1), [0x80, 0]);
+        let nonce = STANDARD.encode([vector.rand, vector.autn].concat());
+        let value = format!("Digest realm=\"{HOME}\",nonce=\"{nonce}\",algorithm=AKAv1-MD5,qop=\"auth\"");
+        let mut answer = Answer {
+            status: 401,
+            ticket: phone.ticket(),
+            challenge: Some(&value),
+        };
+        assert_eq!(phone.on_answer(&answer), Step::Send);
+        assert!(text(&phone).contains("nc=00000001") && text(&phone).contains("CSeq: 2 REGISTER"));
+        assert_eq!(
+            phone.on_answer(&answer),
+            Step::Nothing,
+            "the answer to the first one again"
+        );
+        answer.ticket = phone.ticket();
+        assert_eq!(phone.on_answer(&answer), Step::Failed("401".to_owned()));
+    }
+
+    #[test]
+    fn the_hash_of_a_response_has_all_its_digits() {
+        assert_eq!(hex(Md5::new()), "d41d8cd98f00b204e9800998ecf8427e");
+    }
+}

@@ -1,0 +1,309 @@
+//! Shell: the sockets, the clock and the timers of many phones.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use ims_common::aka::hex::from_hex;
+use tokio::net::UdpSocket;
+
+use super::answer::{Answer, Ticket};
+use super::phone::{Operation, Phone, Step};
+use super::report::{Report, Tally, Used};
+use super::watched::{Usage, Watched};
+use super::{Plan, Scenario};
+use crate::hss::{TEST_K, TEST_OPC};
+use crate::usim::Usim;
+
+/// The longest rest between two looks at the clock.
+const TICK: Duration = Duration::from_millis(2);
+/// Our responses have less.
+const DATAGRAM_MAX: usize = 4_096;
+
+/// Runs a plan to its end.
+///
+/// # Errors
+/// When a socket or a watched process is not there.
+pub fn run(plan: &Plan) -> Result<Report> {
+    ensure!(
+        plan.users > 0 && plan.addresses > 0,
+        "there must be a phone and an address"
+    );
+    ensure!(plan.rate > 0.0 && plan.prepare_rate > 0.0, "a rate is above zero");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, all(plan))
+}
+
+async fn all(plan: &Plan) -> Result<Report> {
+    let watched: Vec<Watched> = plan
+        .watch
+        .iter()
+        .map(|text| Watched::parse(text))
+        .collect::<Result<_>>()?;
+    let usages = || watched.iter().map(Watched::usage).collect::<Result<Vec<Usage>>>();
+    let own = Watched::parse(&format!("load={}", std::process::id()))?;
+    let load = Rc::new(RefCell::new(Load::new(plan).await?));
+    for socket in load.borrow().sockets.clone() {
+        tokio::task::spawn_local(read(socket, Rc::clone(&load)));
+    }
+    let idle = usages()?;
+    prepare(plan, &load).await?;
+    let (before, own_before) = (usages()?, own.usage()?);
+    let operations = plan.operations.unwrap_or_else(|| u64::from(plan.users));
+    let tally = phase(&load, operations, plan.rate, plan.scenario).await;
+    let (after, own_after) = (usages()?, own.usage()?);
+    tokio::time::sleep(Duration::from_secs(plan.settle)).await;
+    let settled = usages()?;
+
+    let mut report = Report::of(plan.scenario, plan.rate, tally);
+    report.users = plan.users;
+    report.addresses = plan.addresses.min(plan.users);
+    report.generator_cpu_seconds = own_after.cpu_seconds - own_before.cpu_seconds;
+    let registered = load
+        .borrow()
+        .phones
+        .iter()
+        .filter(|phone| phone.is_registered)
+        .count();
+    report.registered_users = u64::try_from(registered)?;
+    report.cores = std::thread::available_parallelism().map_or(1, usize::from);
+    report.load_average = fs::read_to_string("/proc/loadavg")
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    for (index, process) in watched.iter().enumerate() {
+        let at = |usages: &[Usage]| usages.get(index).copied().unwrap_or_default();
+        let cpu_seconds = at(&after).cpu_seconds - at(&before).cpu_seconds;
+        let (rss_before, rss_after) = (at(&idle).rss_bytes, at(&settled).rss_bytes);
+        let used = Used {
+            cpu_seconds,
+            cpu_seconds_per_1000: cpu_seconds * 1_000.0 / report.attempted.max(1) as f64,
+            rss_bytes_before: rss_before,
+            rss_bytes_after: rss_after,
+            rss_bytes_per_user: rss_after.saturating_sub(rss_before) / report.registered_users.max(1),
+        };
+        report.watched.insert(process.name.clone(), used);
+    }
+    Ok(report)
+}
+
+/// Registers all phones when the scenario begins with registered ones.
+async fn prepare(plan: &Plan, load: &Rc<RefCell<Load>>) -> Result<()> {
+    if plan.scenario == Scenario::Register {
+        return Ok(());
+    }
+    let tally = phase(load, u64::from(plan.users), plan.prepare_rate, Scenario::Register).await;
+    ensure!(
+        tally.failures.is_empty(),
+        "not all phones could register beforehand: {:?}",
+        tally.failures
+    );
+    Ok(())
+}
+
+/// Starts `operations` at `rate` and waits for all ends.
+async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, scenario: Scenario) -> Tally {
+    let began = Instant::now();
+    load.borrow_mut().tally = Tally::default();
+    let mut started = 0;
+    loop {
+        let now = Instant::now();
+        let due = |number: u64| began + Duration::from_secs_f64(number as f64 / rate);
+        while started < operations && due(started) <= now {
+            load.borrow_mut().begin(started, scenario, due(started));
+            started += 1;
+        }
+        load.borrow_mut().expire(now);
+        if started == operations && load.borrow().under_way == 0 {
+            return load.borrow_mut().close(began);
+        }
+        let tick = now + TICK;
+        let until = if started < operations {
+            due(started).min(tick)
+        } else {
+            tick
+        };
+        tokio::time::sleep_until(until.into()).await;
+    }
+}
+
+/// Everything that a socket hears goes to its phone.
+async fn read(socket: Rc<UdpSocket>, load: Rc<RefCell<Load>>) {
+    while socket.readable().await.is_ok() {
+        let mut buffer = [0; DATAGRAM_MAX];
+        while let Ok(length) = socket.try_recv(&mut buffer) {
+            load.borrow_mut()
+                .receive(buffer.get(..length).unwrap_or_default());
+        }
+    }
+}
+
+struct Load {
+    sockets: Vec<Rc<UdpSocket>>,
+    phones: Vec<Phone>,
+    /// Timer E of requests, some of them answered long ago.
+    timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
+    tally: Tally,
+    under_way: usize,
+    last_end: Instant,
+    patience: Duration,
+}
+
+impl Load {
+    async fn new(plan: &Plan) -> Result<Self> {
+        let mut sockets = Vec::new();
+        let mut addresses = Vec::new();
+        for index in 0..plan.addresses.min(plan.users) {
+            let address = SocketAddr::from((Ipv4Addr::from_bits(plan.base.to_bits() + index), plan.port));
+            let socket = UdpSocket::bind(address)
+                .await
+                .with_context(|| format!("cannot have {address} (see `ulimit -n`)"))?;
+            socket.connect(plan.pcscf).await?;
+            socket.writable().await?;
+            sockets.push(Rc::new(socket));
+            addresses.push(address);
+        }
+        let k = key("k", plan.k.as_deref(), TEST_K)?;
+        let opc = key("opc", plan.opc.as_deref(), TEST_OPC)?;
+        // Call-IDs of an earlier run are not to come again.
+        let since = std::time::SystemTime::UNIX_EPOCH.elapsed()?;
+        let run = u32::try_from(since.as_millis() % u128::from(u32::MAX))?;
+        let phones = (0..plan.users)
+            .zip(addresses.iter().cycle())
+            .map(|(index, address)| {
+                let imsi = plan.first_imsi + u64::from(index);
+                Phone::new(run, index, imsi, *address, Usim::new(&k, &opc), plan.expires)
+            })
+            .collect();
+        Ok(Self {
+            sockets,
+            phones,
+            timers: BinaryHeap::new(),
+            tally: Tally::default(),
+            under_way: 0,
+            last_end: Instant::now(),
+            patience: plan.patience(),
+        })
+    }
+
+    /// Begins the operation of this number.
+    fn begin(&mut self, number: u64, scenario: Scenario, intended: Instant) {
+        self.tally.attempted += 1;
+        let users = u64::try_from(self.phones.len()).unwrap_or(1);
+        let index = usize::try_from(number % users).unwrap_or_default();
+        let Some(phone) = self.phones.get_mut(index) else {
+            return;
+        };
+        if phone.pending.is_some() {
+            return self.failed("phone still busy".to_owned());
+        }
+        let operation = match scenario {
+            Scenario::Register => Operation::Register,
+            Scenario::Reregister => Operation::Reregister,
+            Scenario::Deregister => Operation::Deregister,
+            Scenario::Mixed if !phone.is_registered => Operation::Register,
+            Scenario::Mixed if number % 10 < 7 => Operation::Reregister,
+            Scenario::Mixed => Operation::Deregister,
+        };
+        phone.start(operation, intended);
+        self.under_way += 1;
+        let now = Instant::now();
+        self.tally.lag_max = self.tally.lag_max.max(now - intended);
+        self.send(index, now);
+    }
+
+    /// Sends the request of a phone and starts Timer E. What the kernel refuses is lost, as on a wire.
+    fn send(&mut self, index: usize, now: Instant) {
+        let socket = self.sockets.get(index % self.sockets.len());
+        let (Some(phone), Some(socket)) = (self.phones.get_mut(index), socket) else {
+            return;
+        };
+        let _ = socket.try_send(phone.request());
+        let Ticket {
+            phone: number, cseq, ..
+        } = phone.ticket();
+        self.timers.push(Reverse((now + phone.next_wait(), number, cseq)));
+    }
+
+    /// Lets timers fire that are due.
+    fn expire(&mut self, now: Instant) {
+        while let Some(Reverse((at, number, cseq))) = self.timers.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.timers.pop();
+            let index = usize::try_from(number).unwrap_or(usize::MAX);
+            let Some(phone) = self.phones.get_mut(index) else {
+                continue;
+            };
+            let Some(pending) = phone.pending.filter(|_| phone.ticket().cseq == cseq) else {
+                continue;
+            };
+            if now >= pending.intended + self.patience {
+                phone.fail(String::new());
+                self.end(now);
+                self.failed("timeout".to_owned());
+            } else {
+                self.tally.retransmissions += 1;
+                self.send(index, now);
+            }
+        }
+    }
+
+    fn receive(&mut self, datagram: &[u8]) {
+        let Some(answer) = Answer::read(datagram) else {
+            return;
+        };
+        let index = usize::try_from(answer.ticket.phone).unwrap_or(usize::MAX);
+        let Some(phone) = self.phones.get_mut(index) else {
+            return;
+        };
+        let Some(pending) = phone.pending else { return };
+        let step = phone.on_answer(&answer);
+        if step == Step::Nothing {
+            return;
+        }
+        let now = Instant::now();
+        match step {
+            Step::Nothing => {}
+            Step::Send => self.send(index, now),
+            Step::Done => {
+                self.tally.latencies.push(now - pending.intended);
+                self.end(now);
+            }
+            Step::Failed(kind) => {
+                self.end(now);
+                self.failed(kind);
+            }
+        }
+    }
+
+    /// The findings of the phase that began then.
+    fn close(&mut self, began: Instant) -> Tally {
+        self.tally.lasted = self.last_end.saturating_duration_since(began);
+        std::mem::take(&mut self.tally)
+    }
+
+    const fn end(&mut self, now: Instant) {
+        self.under_way -= 1;
+        self.last_end = now;
+    }
+
+    fn failed(&mut self, kind: String) {
+        *self.tally.failures.entry(kind).or_default() += 1;
+    }
+}
+
+fn key(name: &str, text: Option<&str>, default: [u8; 16]) -> Result<[u8; 16]> {
+    let Some(text) = text else { return Ok(default) };
+    let octets = from_hex(text).and_then(|octets| octets.try_into().ok());
+    octets.with_context(|| format!("--{name}: expected 32 hex digits"))
+}
