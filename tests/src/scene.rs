@@ -74,6 +74,22 @@ fn hss_config(subscribers: Vec<Subscriber>) -> HssConfig {
     }
 }
 
+/// An HSS of this personality with subscribers 1 and 2, which dials both CSCFs if that is its way.
+#[must_use]
+pub fn personal_config(site: &Site, personality: Personality) -> HssConfig {
+    let dialled = |ip: IpAddr| SocketAddr::new(ip, 3868).to_string();
+    HssConfig {
+        personality,
+        // Without a scheme, as it comes with a fresh installation.
+        scscf_pool: Some(format!("scscf1.{HOME}")),
+        peers: match personality {
+            Personality::Standard => Vec::new(),
+            _ => vec![dialled(site.icscf.ip()), dialled(site.scscf().ip())],
+        },
+        ..hss_config(vec![subscriber(1), subscriber(2)])
+    }
+}
+
 impl Scene {
     /// The default site with subscribers 1 and 2.
     #[must_use]
@@ -91,22 +107,10 @@ impl Scene {
         Self::with_hss(seed, site, hss_config(subscribers))
     }
 
-    /// The default site with subscribers 1 and 2 and an HSS of this personality. One that dials dials both
-    /// CSCFs.
+    /// A site with subscribers 1 and 2 and an HSS of this personality.
     #[must_use]
-    pub fn personal(seed: u64, personality: Personality) -> Self {
-        let site = Site::on_network([192, 0, 2]);
-        let dialled = |ip: IpAddr| SocketAddr::new(ip, 3868).to_string();
-        let config = HssConfig {
-            personality,
-            // Without a scheme, as it comes with a fresh installation.
-            scscf_pool: Some(format!("scscf1.{HOME}")),
-            peers: match personality {
-                Personality::Standard => Vec::new(),
-                _ => vec![dialled(site.icscf.ip()), dialled(site.scscf().ip())],
-            },
-            ..hss_config(vec![subscriber(1), subscriber(2)])
-        };
+    pub fn personal(seed: u64, site: Site, personality: Personality) -> Self {
+        let config = personal_config(&site, personality);
         Self::with_hss(seed, site, config)
     }
 

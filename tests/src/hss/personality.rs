@@ -87,3 +87,6 @@ impl Persona {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
