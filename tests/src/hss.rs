@@ -150,6 +150,11 @@ impl Hss {
             supported_vendors: vec![Application::CX.vendor],
         };
         let persona = Persona::new(config.personality, &local, config.scscf_pool);
+        // Whom Open5GS serves, it also dials.
+        let accept = match config.personality {
+            Personality::Open5gs if !config.peers.is_empty() => AcceptPolicy::ConfiguredAddresses,
+            _ => AcceptPolicy::Anyone,
+        };
         let peers = if config.personality.dials() {
             config.peers
         } else {
@@ -158,7 +163,7 @@ impl Hss {
         let peers = PeersConfig {
             local,
             peers,
-            accept: AcceptPolicy::Anyone,
+            accept,
             tw: config.watchdog,
             tc: Duration::from_secs(30),
             connections_max: 1000,

@@ -57,7 +57,7 @@ impl Bench {
         };
         let mut bench = Self {
             now: epoch(),
-            hss: Hss::new(config, seed.clone()),
+            hss: Hss::new(config, seed),
             client,
             ids: Identifiers::new(&seed, 0, &mut seed.rng(1)),
             sent: 0,
