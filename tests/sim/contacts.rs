@@ -52,3 +52,15 @@ fn both_names_of_the_implicit_set_come_and_go_together() {
     scene.world.advance(Duration::from_secs(60));
     assert_eq!(scene.bindings("S-CSCF"), 0);
 }
+
+#[test]
+fn a_second_phone_of_one_subscriber_takes_the_place_of_the_first() {
+    let mut scene = Scene::new(104);
+    scene.phone("UE", 1);
+    scene.phone("UE2", 1);
+    scene.tell("UE", UeCommand::Register);
+    // The second phone has the same card: its counter goes on where the first one's stands.
+    scene.tell("UE2", UeCommand::Register);
+    assert_eq!(scene.granted("UE2").contacts.len(), 1);
+    assert_eq!(scene.bindings("S-CSCF"), 1);
+}
