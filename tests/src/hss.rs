@@ -332,8 +332,12 @@ impl Hss {
         }
     }
 
-    /// RFC 6733 6.1.4, 7.1.3: a request for another host or realm.
+    /// RFC 6733 6.1.4, 7.1.3: a request for another host or realm, or with flags that its command has not.
     fn misrouted(&self, message: &Message) -> Option<Refusal> {
+        let is_strict = matches!(self.persona, Persona::Open5gs(_));
+        if is_strict && !message.header().flags.is_proxiable() {
+            return Some(Refusal::new(result_code::INVALID_HDR_BITS));
+        }
         let local = self.peers.local();
         let differs = |def, own: &str| {
             message

@@ -392,6 +392,7 @@ mod tests {
         let text =
             "hss:\n  listen: 127.0.1.5:3868\n  personality: pyhss1\n  subscribers:\n    - {imsi: \"001\"}\n";
         let file: HssFile = ims_common::config::parse("hss", text).unwrap();
+        assert_eq!(file.personality, Personality::PyHss1);
         let error = file.build(Seed::from_number(1)).err().unwrap();
         assert!(error.to_string().contains("hss.subscribers.0"), "{error}");
     }

@@ -20,6 +20,8 @@ use crate::hss::cx::Subscribers;
 const BATCH: Duration = Duration::from_millis(100);
 /// After this long, one of two connections with the same Origin-Host is deaf.
 const DEAFENING: Duration = Duration::from_secs(1);
+/// A connection that was silent this long is closed.
+const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// What arrives within this time is one read of the socket.
 const ONE_READ: Duration = Duration::from_millis(1);
 /// S6a, Cx, S13, `SLh`, Sh, Rx, Gx.
@@ -53,6 +55,7 @@ pub(in crate::hss) struct PyHss {
     pool: String,
     clients: BTreeMap<ConnectionId, Client>,
     deafening: TimerTable<ConnectionId>,
+    silence: TimerTable<ConnectionId>,
     batch: Vec<(ConnectionId, Bytes)>,
     batch_at: Option<Instant>,
     outputs: VecDeque<DiameterOutput>,
@@ -66,6 +69,7 @@ impl PyHss {
             pool,
             clients: BTreeMap::new(),
             deafening: TimerTable::default(),
+            silence: TimerTable::default(),
             batch: Vec::new(),
             batch_at: None,
             outputs: VecDeque::new(),
@@ -82,11 +86,13 @@ impl PyHss {
         match input {
             DiameterInput::Connected { connection, .. } => {
                 self.clients.insert(connection, Client::default());
+                self.silence.set(connection, now + SILENCE_MAX);
             }
             DiameterInput::ConnectFailed { .. } => {}
             DiameterInput::Closed { connection } => {
                 self.clients.remove(&connection);
                 self.deafening.cancel(&connection);
+                self.silence.cancel(&connection);
             }
             DiameterInput::Message { connection, bytes } => {
                 if !self.hears(now, connection) {
@@ -116,6 +122,7 @@ impl PyHss {
         };
         let is_second = client.last_read.is_some_and(|last| now < last + ONE_READ);
         client.last_read = Some(now);
+        self.silence.set(connection, now + SILENCE_MAX);
         let is_lost = is_second && self.version == Version::One;
         !client.is_deaf && !is_lost
     }
@@ -170,6 +177,12 @@ impl PyHss {
                 client.is_deaf = true;
             }
         }
+        while let Some(connection) = self.silence.pop_expired(now) {
+            if self.clients.remove(&connection).is_some() {
+                self.deafening.cancel(&connection);
+                self.outputs.push_back(DiameterOutput::Close { connection });
+            }
+        }
         if self.batch_at.is_some_and(|at| at <= now) {
             self.batch_at = None;
             // The last one first: nothing is in order here.
@@ -188,6 +201,8 @@ impl PyHss {
     /// Its process ends.
     pub(in crate::hss) fn stop(&mut self) {
         let closed = std::mem::take(&mut self.clients).into_keys();
+        self.silence = TimerTable::default();
+        self.deafening = TimerTable::default();
         self.outputs
             .extend(closed.map(|connection| DiameterOutput::Close { connection }));
     }
@@ -197,7 +212,8 @@ impl PyHss {
     }
 
     pub(in crate::hss) fn poll_timeout(&self) -> Option<Instant> {
-        earliest(self.batch_at, self.deafening.next())
+        let connections = earliest(self.silence.next(), self.deafening.next());
+        earliest(self.batch_at, connections)
     }
 }
 

@@ -487,8 +487,10 @@ fn pyhss_counts_the_state_id_up_and_leaves_the_farewell_to_the_client() {
         assert_eq!(dwa.header().flags, CommandFlags(0));
         let dpr = bench.client.dpr(&mut bench.ids, DisconnectCause::Rebooting);
         assert_eq!(bench.one(1, dpr).result_code(), Some(2001));
-        bench.wait(Duration::from_secs(600));
+        bench.wait(Duration::from_secs(299));
         assert_eq!(bench.closed, []);
+        bench.wait(Duration::from_secs(1));
+        assert_eq!(bench.closed, [ConnectionId(1)], "as every silent one");
     });
 }
 
@@ -531,6 +533,8 @@ fn open5gs_names_the_avp_that_is_missing() {
     assert_eq!(answer.result_code(), Some(5005));
     assert!(answer.find(&avp::FAILED_AVP).is_some());
     assert!(answer.find(&avp::EXPERIMENTAL_RESULT).is_none());
+    let answer = bench.one(1, bare(302, Application::CX.id, 0x80));
+    assert_eq!(answer.result_code(), Some(3008), "without P");
 }
 
 #[test]
