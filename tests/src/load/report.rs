@@ -55,7 +55,8 @@ pub(super) struct Used {
     pub(super) cpu_seconds_per_1000: f64,
     pub(super) rss_bytes_before: u64,
     pub(super) rss_bytes_after: u64,
-    pub(super) rss_bytes_per_user: u64,
+    /// Nothing when nobody is registered at the end.
+    pub(super) rss_bytes_per_user: Option<u64>,
 }
 
 /// All of a run.
@@ -139,11 +140,11 @@ impl fmt::Display for Report {
         for (name, used) in &self.watched {
             writeln!(
                 f,
-                "{name}: {:.3} CPU s per 1000 operations, RSS {} -> {} kB, {} bytes per registered user",
+                "{name}: {:.3} CPU s per 1000 operations, RSS {} -> {} kB, {} bytes per registered user (0: nobody is)",
                 used.cpu_seconds_per_1000,
                 used.rss_bytes_before / 1024,
                 used.rss_bytes_after / 1024,
-                used.rss_bytes_per_user
+                used.rss_bytes_per_user.unwrap_or(0)
             )?;
         }
         Ok(())

@@ -88,7 +88,9 @@ async fn all(plan: &Plan) -> Result<Report> {
             cpu_seconds_per_1000: cpu_seconds * 1_000.0 / report.attempted.max(1) as f64,
             rss_bytes_before: rss_before,
             rss_bytes_after: rss_after,
-            rss_bytes_per_user: rss_after.saturating_sub(rss_before) / report.registered_users.max(1),
+            rss_bytes_per_user: rss_after
+                .saturating_sub(rss_before)
+                .checked_div(report.registered_users),
         };
         report.watched.insert(process.name.clone(), used);
     }
