@@ -22,13 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the phones ask for when they stay: the shortest that the S-CSCF grants.
 const SHORT_EXPIRES: u32 = 60;
 
-/// Runs the lab: one round, or until Ctrl-C.
+/// Runs the lab on the addresses of `network` (its first three numbers): one round, or until Ctrl-C.
 ///
 /// # Errors
 /// With one sentence about the first step that did not hold, and the ends of the daemons' logs.
-pub fn run(once: bool) -> Result<()> {
+pub fn run(network: [u8; 3], once: bool) -> Result<()> {
     let printer = Printer::start();
-    let result = Lab::start(&printer, once).and_then(|mut lab| {
+    let result = Lab::start(&printer, network, once).and_then(|mut lab| {
         let held = lab.round(once);
         let stopped = lab.daemons.stop();
         held.and(stopped).map_err(|error| {
@@ -54,8 +54,8 @@ struct Lab {
 }
 
 impl Lab {
-    fn start(printer: &Printer, once: bool) -> Result<Self> {
-        let site = Site::loopback();
+    fn start(printer: &Printer, network: [u8; 3], once: bool) -> Result<Self> {
+        let site = Site::on_network(network);
         let began = printer.began;
         printer.say(&format!(
             "HSS at {}: alice, bob, and {} for a phone of yours",

@@ -12,12 +12,23 @@ struct Arguments {
     /// One round, then exit: 0 when every step held. The environment variable ONCE does the same.
     #[arg(long)]
     once: bool,
+    /// First three numbers of the loopback addresses, for a second lab on one machine.
+    #[arg(long, default_value = "127.0.1", value_parser = network)]
+    network: [u8; 3],
+}
+
+fn network(text: &str) -> Result<[u8; 3], String> {
+    let numbers: Vec<u8> = text.split('.').map_while(|number| number.parse().ok()).collect();
+    match numbers.as_slice() {
+        [127, b, c] if text.split('.').count() == 3 => Ok([127, *b, *c]),
+        _ => Err("expected three numbers, the first 127, as in 127.0.1".to_owned()),
+    }
 }
 
 fn main() {
     let arguments = Arguments::parse();
     let once = arguments.once || std::env::var("ONCE").is_ok_and(|value| !value.is_empty() && value != "0");
-    if let Err(error) = lab::run(once) {
+    if let Err(error) = lab::run(arguments.network, once) {
         eprintln!("lab: {error:#}");
         std::process::exit(1);
     }
