@@ -128,8 +128,11 @@ fn sigterm_during_a_registration_lets_it_finish() {
     assert!(status.success(), "{status}\n{}", network.daemons.tails(20));
     assert!(began.elapsed() < Duration::from_secs(15));
     // What was under way has been answered: the I-CSCF passed the request on, or refused it, but said so.
-    let log = network.daemons.get("pcscf").log();
-    assert!(log.contains("register answered"), "{log}");
+    let end = Instant::now() + PATIENCE;
+    while !network.daemons.get("pcscf").log().contains("register answered") {
+        assert!(Instant::now() < end, "no answer\n{}", network.daemons.tails(20));
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Waits until the HSS has seen the UAR.
