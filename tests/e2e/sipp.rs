@@ -36,7 +36,21 @@ fn sipp_registers_registers_again_and_leaves_over_tcp() {
 }
 
 /// One call of `register.xml` by the user in `users`.
+///
+/// SIPp 3.6 reads its hexadecimal keys as scenario text without an end, and then sometimes stops with a complaint about
+/// its own scenario: that says nothing about us, and it is called again.
 fn run(network: &Network, transport: &str, users: &str) {
+    for _ in 0..10 {
+        match call(network, transport, users) {
+            Ok(()) => return,
+            Err(said) if said.contains("Syntax error or invalid [keyword]") => {}
+            Err(said) => panic!("{said}\n{}", network.daemons.tails(20)),
+        }
+    }
+    panic!("SIPp does not read its own scenario");
+}
+
+fn call(network: &Network, transport: &str, users: &str) -> Result<(), String> {
     let scenarios: &Path = &Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/sipp");
     let directory = fresh_directory().expect("a directory");
     let ue = network.site.ue(1);
@@ -57,26 +71,15 @@ fn run(network: &Network, transport: &str, users: &str) {
             "1",
         ])
         .args(["-auth_uri", HOME, "-timeout", "30", "-timeout_error", "-nostdin"])
-        .args([
-            "-trace_err",
-            "-error_file",
-            "errors.log",
-            "-trace_msg",
-            "-message_file",
-            "messages.log",
-        ])
+        .args(["-trace_msg", "-message_file", "messages.log"])
         .current_dir(&directory)
         .output()
         .expect("sipp is not installed: `apt-get install sip-tester` (make test does it)");
-    let file = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap_or_default();
-    assert!(
-        output.status.success(),
-        "sipp ended with {}\n{}\n{}\n{}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr),
-        file("errors.log"),
-        file("messages.log"),
-        network.daemons.tails(20)
-    );
+    let messages = std::fs::read_to_string(directory.join("messages.log")).unwrap_or_default();
     let _ = std::fs::remove_dir_all(&directory);
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("sipp ended with {}\n{said}\n{messages}", output.status))
 }
