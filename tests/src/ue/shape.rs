@@ -7,7 +7,7 @@ use ims_common::net::Transport;
 use super::register::Authorization;
 use super::{UeCommand, UeConfig};
 
-/// The looks of one family. The places to fill are those of [`Fill::value`].
+/// The looks of one family. The places to fill stand in braces in its templates.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Shape {
     /// Its name.
