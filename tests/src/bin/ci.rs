@@ -6,18 +6,18 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 /// One command of the pipeline.
-struct Step {
-    name: &'static str,
-    argv: &'static [&'static str],
-    env: &'static [(&'static str, &'static str)],
+struct Step<'a> {
+    name: &'a str,
+    argv: &'a [&'a str],
+    env: &'a [(&'a str, &'a str)],
 }
 
-const fn step(name: &'static str, argv: &'static [&'static str]) -> Step {
+const fn step<'a>(name: &'a str, argv: &'a [&'a str]) -> Step<'a> {
     Step { name, argv, env: &[] }
 }
 
-const FORMAT: Step = step("format", &["cargo", "fmt", "--all", "--check"]);
-const LINTS: Step = step(
+const FORMAT: Step<'static> = step("format", &["cargo", "fmt", "--all", "--check"]);
+const LINTS: Step<'static> = step(
     "lints",
     &[
         "cargo",
@@ -30,29 +30,9 @@ const LINTS: Step = step(
         "warnings",
     ],
 );
-/// The core without the shell: no tokio, no sockets, no clock.
-const PURE: Step = step(
-    "pure core",
-    &[
-        "cargo",
-        "check",
-        "--locked",
-        "--lib",
-        "--no-default-features",
-        "-p",
-        "ims-common",
-        "-p",
-        "hss-client",
-        "-p",
-        "pcscf",
-        "-p",
-        "icscf",
-        "-p",
-        "scscf",
-    ],
-);
-const PURE_TREE: &[&str] = &["ims-common", "hss-client", "pcscf", "icscf", "scscf"];
-const BINARIES: Step = step(
+/// The core: without the shell no tokio, no sockets, no clock.
+const CORE: [&str; 5] = ["ims-common", "hss-client", "pcscf", "icscf", "scscf"];
+const BINARIES: Step<'static> = step(
     "binaries",
     &[
         "cargo",
@@ -69,8 +49,8 @@ const BINARIES: Step = step(
         "ims-tests",
     ],
 );
-const TESTS: Step = step("tests", &["cargo", "test", "--locked", "--workspace", "--quiet"]);
-const DOCS: Step = Step {
+const TESTS: Step<'static> = step("tests", &["cargo", "test", "--locked", "--workspace", "--quiet"]);
+const DOCS: Step<'static> = Step {
     name: "documentation",
     argv: &[
         "cargo",
@@ -83,7 +63,7 @@ const DOCS: Step = Step {
     ],
     env: &[("RUSTDOCFLAGS", "-D warnings")],
 };
-const LAB: Step = step(
+const LAB: Step<'static> = step(
     "lab, one round",
     &[
         "cargo",
@@ -98,7 +78,7 @@ const LAB: Step = step(
         "--once",
     ],
 );
-const TIDY: Step = step(
+const TIDY: Step<'static> = step(
     "tidy",
     &[
         "cargo",
@@ -111,7 +91,7 @@ const TIDY: Step = step(
         "tidy",
     ],
 );
-const SIM: Step = step(
+const SIM: Step<'static> = step(
     "simulation",
     &[
         "cargo",
@@ -124,7 +104,7 @@ const SIM: Step = step(
         "sim",
     ],
 );
-const E2E: Step = step(
+const E2E: Step<'static> = step(
     "end to end",
     &[
         "cargo",
@@ -162,11 +142,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_all(steps: &[&Step]) -> Result<(), String> {
+fn run_all(steps: &[&Step<'_>]) -> Result<(), String> {
     steps.iter().try_for_each(|step| run(step))
 }
 
-fn run(step: &Step) -> Result<(), String> {
+fn run(step: &Step<'_>) -> Result<(), String> {
     println!("ci: {} $ {}", step.name, step.argv.join(" "));
     let started = now();
     let (program, arguments) = step.argv.split_first().ok_or("a step without a command")?;
@@ -186,8 +166,8 @@ fn run(step: &Step) -> Result<(), String> {
 /// Purity is proved: the core compiles without its shell, without tokio among its dependencies, and for wasm
 /// where that target is installed.
 fn pure() -> Result<(), String> {
-    run(&PURE)?;
-    for package in PURE_TREE {
+    check_core("pure core", &[])?;
+    for package in CORE {
         let tree = output(&[
             "cargo",
             "tree",
@@ -213,32 +193,18 @@ fn pure() -> Result<(), String> {
         "wasm32-unknown-unknown",
     ])?;
     if std::path::Path::new(installed.trim()).is_dir() {
-        run(&step(
-            "pure core for wasm",
-            &[
-                "cargo",
-                "check",
-                "--locked",
-                "--lib",
-                "--no-default-features",
-                "--target",
-                "wasm32-unknown-unknown",
-                "-p",
-                "ims-common",
-                "-p",
-                "hss-client",
-                "-p",
-                "pcscf",
-                "-p",
-                "icscf",
-                "-p",
-                "scscf",
-            ],
-        ))
+        check_core("pure core for wasm", &["--target", "wasm32-unknown-unknown"])
     } else {
         println!("ci: the target wasm32-unknown-unknown is not installed here: the wasm build is left out");
         Ok(())
     }
+}
+
+fn check_core(name: &str, options: &[&str]) -> Result<(), String> {
+    let mut argv = vec!["cargo", "check", "--locked", "--lib", "--no-default-features"];
+    argv.extend(options);
+    argv.extend(CORE.iter().flat_map(|package| ["-p", package]));
+    run(&step(name, &argv))
 }
 
 fn output(argv: &[&str]) -> Result<String, String> {
