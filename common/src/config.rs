@@ -42,7 +42,7 @@ pub use error::ConfigError;
 pub use hosts::HostsConfig;
 pub use sections::{
     CxConfig, GmTimersConfig, HssConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, MwConfig,
-    MwTimersConfig, SHARED_DEFAULTS, SipTimersConfig,
+    MwTimersConfig, SHARED_DEFAULTS, SipTimersConfig, sip_uri,
 };
 pub use values::{Cidr, DIAMETER_PORT, DomainName, DurationText, ListenAddress, PeerAddress, SIP_PORT};
 

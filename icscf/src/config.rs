@@ -10,6 +10,7 @@ use hss_client::with_hss::WithHss;
 use ims_common::config::{
     Cidr, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig,
     LimitsConfig, LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
+    sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
@@ -126,14 +127,14 @@ impl IcscfConfig {
         let names = self.names.iter().map(|name| name.as_str().to_owned());
         let own = std::iter::once(self.mw.address.host_port()).chain(names);
         let own_uris: Result<Vec<UriBuf>, _> = own
-            .map(|host| uri("icscf.names", &format!("sip:{host}")))
+            .map(|host| sip_uri("icscf.names", &format!("sip:{host}")))
             .collect();
         let scscfs: Result<Vec<Scscf>, ConfigError> = self
             .scscfs
             .iter()
             .map(|scscf| {
                 Ok(Scscf {
-                    uri: uri("icscf.scscfs", &scscf.uri)?,
+                    uri: sip_uri("icscf.scscfs", &scscf.uri)?,
                     capabilities: scscf.capabilities.clone(),
                 })
             })
@@ -175,16 +176,6 @@ impl IcscfConfig {
         let mw = self.sip_timers.interface(Interface::Mw, self.mw.address);
         ProxyCoreConfig::of(vec![mw], &self.hosts, &self.limits)
     }
-}
-
-fn uri(key: &str, text: &str) -> Result<UriBuf, ConfigError> {
-    text.parse()
-        .ok()
-        .filter(|uri: &UriBuf| uri.as_uri().is_sip())
-        .ok_or_else(|| {
-            let problem = format!("`{text}` is not a SIP URI");
-            ConfigError::invalid(key, problem, "sip:host or sip:host:port")
-        })
 }
 
 impl Serialize for TrustedPeers {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use ims_common::config::{
     Cidr, ConfigError, DaemonConfig, DomainName, DurationText, HostsConfig, LimitsConfig, ListenAddress,
-    LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
+    LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
@@ -159,7 +159,7 @@ impl PcscfConfig {
         let names = self.names.iter().map(|name| name.as_str().to_owned());
         let own_uris = hosts.into_iter().chain(names);
         let own_uris: Result<Vec<UriBuf>, _> = own_uris
-            .map(|host| uri("pcscf.names", &format!("sip:{host}")))
+            .map(|host| sip_uri("pcscf.names", &format!("sip:{host}")))
             .collect();
         Ok(Settings {
             visited_network: quoted_unless_token(network),
@@ -175,11 +175,11 @@ impl PcscfConfig {
 
     fn entry_points(&self) -> Result<Vec<UriBuf>, ConfigError> {
         match &self.icscf {
-            EntryPointsConfig::Dns => Ok(vec![uri(
+            EntryPointsConfig::Dns => Ok(vec![sip_uri(
                 "pcscf.home_realm",
                 &format!("sip:{}", self.home_realm.as_str()),
             )?]),
-            EntryPointsConfig::Uris(uris) => uris.iter().map(|text| uri("pcscf.icscf", text)).collect(),
+            EntryPointsConfig::Uris(uris) => uris.iter().map(|text| sip_uri("pcscf.icscf", text)).collect(),
         }
     }
 
@@ -190,16 +190,6 @@ impl PcscfConfig {
         ];
         ProxyCoreConfig::of(interfaces, &self.hosts, &self.limits)
     }
-}
-
-fn uri(key: &str, text: &str) -> Result<UriBuf, ConfigError> {
-    text.parse()
-        .ok()
-        .filter(|uri: &UriBuf| uri.as_uri().is_sip())
-        .ok_or_else(|| {
-            let problem = format!("`{text}` is not a SIP URI");
-            ConfigError::invalid(key, problem, "sip:host or sip:host:port")
-        })
 }
 
 /// `icid-generated-at` is a host without a port (RFC 7315 5.6).

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DomainName, DurationText, HostsConfig, ListenAddress, PeerAddress};
+use super::{ConfigError, DomainName, DurationText, HostsConfig, ListenAddress, PeerAddress};
 use crate::limits::SipLimits;
 use crate::net::Interface;
 use crate::proxy::{HostsTable, InterfaceConfig, ProxyCoreConfig, ProxyLimits, SipTimers};
+use crate::sip::UriBuf;
 use crate::token::ShardId;
 
 /// One side of a node: `gm: {address: 10.20.0.5}`.
@@ -74,6 +75,20 @@ pub struct SipTimersConfig {
     pub gm: GmTimersConfig,
     /// Between CSCFs: the values of RFC 3261.
     pub mw: MwTimersConfig,
+}
+
+/// The SIP URI in `text`, which stands at `key`.
+///
+/// # Errors
+/// A complaint about `key` when it is another URI or none.
+pub fn sip_uri(key: &str, text: &str) -> Result<UriBuf, ConfigError> {
+    text.parse()
+        .ok()
+        .filter(|uri: &UriBuf| uri.as_uri().is_sip())
+        .ok_or_else(|| {
+            let problem = format!("`{text}` is not a SIP URI");
+            ConfigError::invalid(key, problem, "sip:host or sip:host:port")
+        })
 }
 
 /// Above this, a request to an address goes over TCP (RFC 3261 18.1.1: the path MTU is not known).
