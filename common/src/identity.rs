@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::sip::Uri;
+use crate::sip::{Credentials, Uri};
 use crate::telemetry::redact::Redacted;
 
 /// Longest identity that is accepted, in octets.
@@ -49,6 +49,22 @@ impl Impi {
     /// When the text is empty, too long, or has characters that no NAI has.
     pub fn parse(text: &str) -> Result<Self, IdentityError> {
         checked(text).map(|text| Self(text.to_owned()))
+    }
+
+    /// The identity of a REGISTER: the username of its Authorization; where there is none, or an empty one, the
+    /// one derived from the public identity (TS 24.229 5.3.1.2, 5.4.1.2.1).
+    ///
+    /// # Errors
+    /// When the username is no UTF-8, too long, or has characters that no NAI has.
+    pub fn of_register(credentials: Option<&Credentials<'_>>, impu: &Impu) -> Result<Self, IdentityError> {
+        let username = credentials.and_then(Credentials::username);
+        match username.filter(|username| !username.is_empty()) {
+            Some(username) => {
+                let text = std::str::from_utf8(&username).map_err(|_| IdentityError::BadCharacter)?;
+                Self::parse(text)
+            }
+            None => Ok(impu.to_impi()),
+        }
     }
 
     /// The full text, for the wire only.

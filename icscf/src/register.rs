@@ -255,19 +255,9 @@ impl Icscf {
     }
 }
 
-/// TS 24.229 5.3.1.2: the Authorization's username; without one, the public identity without its scheme.
 fn private_identity(request: &Request, impu: &Impu) -> Result<Impi, Reject> {
     let credentials = request.authorization().map_err(|_| Reject::Malformed)?;
-    match credentials
-        .and_then(|c| c.username())
-        .filter(|username| !username.is_empty())
-    {
-        Some(username) => std::str::from_utf8(&username)
-            .ok()
-            .and_then(|text| Impi::parse(text).ok())
-            .ok_or(Reject::Malformed),
-        None => Ok(impu.to_impi()),
-    }
+    Impi::of_register(credentials.as_ref(), impu).map_err(|_| Reject::Malformed)
 }
 
 /// TS 24.229 5.3.1.3: "no", and what is still pending, is not protected; absent counts as "no" (7.2A.2).

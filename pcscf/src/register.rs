@@ -227,7 +227,6 @@ fn public_identity(request: &Request) -> Result<Impu, Reject> {
     Impu::from_bytes(to.uri.as_bytes()).map_err(|_| Reject::MalformedContact)
 }
 
-/// TS 24.229 5.2.2.2: the Authorization's username; without one, what the registrar will derive (5.4.1.2.1).
 fn private_identity(request: &Request, impu: &Impu) -> Result<Impi, Reject> {
     // Two Authorizations could be marked differently by us and read differently by the S-CSCF.
     if request.headers(HeaderName::Authorization).count() > 1 {
@@ -236,16 +235,7 @@ fn private_identity(request: &Request, impu: &Impu) -> Result<Impi, Reject> {
     let credentials = request
         .authorization()
         .map_err(|_| Reject::MalformedAuthorization)?;
-    match credentials
-        .and_then(|c| c.username())
-        .filter(|username| !username.is_empty())
-    {
-        Some(username) => std::str::from_utf8(&username)
-            .ok()
-            .and_then(|text| Impi::parse(text).ok())
-            .ok_or(Reject::MalformedAuthorization),
-        None => Ok(impu.to_impi()),
-    }
+    Impi::of_register(credentials.as_ref(), impu).map_err(|_| Reject::MalformedAuthorization)
 }
 
 fn asked(request: &Request) -> Result<Asked, Reject> {

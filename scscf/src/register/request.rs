@@ -106,13 +106,14 @@ impl Register {
         let credentials = request
             .authorization()
             .map_err(|_| RegisterReject::Malformed("Authorization"))?;
-        let (impi, protection, answer, plain_digest) = match &credentials {
-            Some(c) => (impi_of(c)?, protection_of(c), answer_of(c), is_plain_digest(c)),
-            None => (None, Protection::Unprotected, ChallengeAnswer::None, false),
+        let impi = Impi::of_register(credentials.as_ref(), &impu)
+            .map_err(|_| RegisterReject::Malformed("username"))?;
+        let (protection, answer, plain_digest) = match &credentials {
+            Some(c) => (protection_of(c), answer_of(c), is_plain_digest(c)),
+            None => (Protection::Unprotected, ChallengeAnswer::None, false),
         };
         Ok(Self {
-            // TS 24.229 5.4.1.2.1: without Authorization the private identity is derived.
-            impi: impi.unwrap_or_else(|| impu.to_impi()),
+            impi,
             impu,
             call_id,
             cseq,
@@ -144,16 +145,6 @@ const SUPPORTED: [&str; 2] = ["path", "sec-agree"];
 
 pub(super) fn is_supported(token: &[u8]) -> bool {
     SUPPORTED.iter().any(|s| token.eq_ignore_ascii_case(s.as_bytes()))
-}
-
-fn impi_of(credentials: &Credentials<'_>) -> Result<Option<Impi>, RegisterReject> {
-    let Some(username) = credentials.username().filter(|u| !u.is_empty()) else {
-        return Ok(None);
-    };
-    let text = std::str::from_utf8(&username).map_err(|_| RegisterReject::Malformed("username"))?;
-    Impi::parse(text)
-        .map(Some)
-        .map_err(|_| RegisterReject::Malformed("username"))
 }
 
 fn protection_of(credentials: &Credentials<'_>) -> Protection {
