@@ -4,9 +4,11 @@
 //! every message down for the ladder ([`crate::ladder`]) and checks what must always hold
 //! ([`invariants`]). Two worlds made alike behave alike: order is by time, then by age.
 
+mod faults;
 pub mod invariants;
 pub mod links;
 pub mod record;
+mod traffic;
 mod wires;
 
 use std::any::Any;
@@ -14,18 +16,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use ims_common::limits::SipLimits;
 use ims_common::net::{
-    Command, DiameterInput, DiameterOutput, Flow, Interface, Malformed, NetInput, NetOutput, ResolveRequest,
-    ResolvedTarget, SipInput, SipOutput, Transmit, Transport,
+    Command, DiameterInput, Interface, NetInput, NetOutput, ResolvedTarget, SipInput, SipOutput, Transport,
 };
 use ims_common::node::{Metrics, Node, Seed, earliest};
-use ims_common::sip::Message;
 use rand::rngs::StdRng;
 
 use self::invariants::Invariants;
-use self::links::{Fate, Links};
+use self::links::Links;
 use self::record::{Entry, Record};
 use self::wires::Wires;
 
@@ -68,9 +67,20 @@ struct Slot {
     role: Role,
     node: Box<dyn SimNode>,
     sockets: Vec<Socket>,
-    alive: bool,
+    state: State,
     deaf: bool,
     drained: bool,
+    /// How often it was started: what was meant for an earlier life is not for this one.
+    life: u32,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Up,
+    /// The process is gone; its host tells whoever asks.
+    Down,
+    /// The host is gone; nobody tells anything.
+    Dark,
 }
 
 /// A node that is to be added to the world.
@@ -120,7 +130,12 @@ impl NodeSpec {
 
 /// Something that will happen.
 enum Event {
-    Deliver { to: NodeId, input: NetInput },
+    /// A datagram arrives.
+    Datagram { to: NodeId, input: NetInput },
+    /// The shell tells this life of a node something.
+    News { to: NodeId, life: u32, input: NetInput },
+    /// Something arrives at an end of a connection.
+    Chunk { end: ims_common::net::ConnectionId },
 }
 
 /// The virtual world. See the module.
@@ -201,9 +216,10 @@ impl World {
             role: spec.role,
             node: Box::new(node),
             sockets: spec.sockets,
-            alive: true,
+            state: State::Up,
             deaf: false,
             drained: false,
+            life: 0,
         });
         let now = self.now;
         self.slots[id.0].node.handle_timeout(now);
@@ -305,41 +321,6 @@ impl World {
         self.record.push(Entry::note(at, text));
     }
 
-    /// A node hears nothing from now on, though its connections stay up. Timers go on.
-    pub fn deafen(&mut self, name: &str) {
-        let id = self.id(name);
-        self.slots[id.0].deaf = true;
-    }
-
-    /// Ends [`World::deafen`].
-    pub fn undeafen(&mut self, name: &str) {
-        let id = self.id(name);
-        self.slots[id.0].deaf = false;
-    }
-
-    /// A node dies: its connections break, nothing reaches it.
-    pub fn crash(&mut self, name: &str) {
-        let id = self.id(name);
-        self.slots[id.0].alive = false;
-        for (peer, input) in self.wires.break_all(id) {
-            self.schedule(Duration::from_millis(5), peer, input);
-        }
-        self.note(&format!("{name} is down"));
-    }
-
-    /// A dead node comes back as `node`, at the same addresses.
-    pub fn restart(&mut self, name: &str, node: impl SimNode + 'static) {
-        let id = self.id(name);
-        let slot = &mut self.slots[id.0];
-        slot.node = Box::new(node);
-        slot.alive = true;
-        slot.drained = false;
-        let now = self.now;
-        slot.node.handle_timeout(now);
-        self.note(&format!("{name} is up again"));
-        self.drain(id);
-    }
-
     /// Lets `duration` pass.
     pub fn advance(&mut self, duration: Duration) {
         let until = self.now + duration;
@@ -369,29 +350,61 @@ impl World {
 
     /// Does the next thing that is due at `until` or before; false when there is none.
     fn step_until(&mut self, until: Instant) -> bool {
+        self.step(until).is_some()
+    }
+
+    /// Does the next thing that is due at `until` or before, and says to which node; `None` when there is none. Then
+    /// the clock stands where it stood.
+    pub fn step(&mut self, until: Instant) -> Option<NodeId> {
         let timer = self.next_timer();
         let event = self.queue.first_key_value().map(|(&(at, _), _)| at);
-        let Some(at) = earliest(timer.map(|(at, _)| at), event).filter(|at| *at <= until) else {
-            return false;
-        };
+        let at = earliest(timer.map(|(at, _)| at), event).filter(|at| *at <= until)?;
         self.now = self.now.max(at);
         if event == Some(at) {
-            if let Some((_, Event::Deliver { to, input })) = self.queue.pop_first() {
-                self.deliver(to, input);
-            }
-        } else if let Some((_, id)) = timer {
-            let now = self.now;
-            self.slots[id.0].node.handle_timeout(now);
-            self.drain(id);
+            let (_, event) = self.queue.pop_first()?;
+            return Some(self.happen(event));
         }
-        true
+        let (_, id) = timer?;
+        let now = self.now;
+        self.slots[id.0].node.handle_timeout(now);
+        self.drain(id);
+        Some(id)
+    }
+
+    /// Lets the clock stand at `until`, where nothing happens before.
+    ///
+    /// # Panics
+    /// When something is due before.
+    pub fn sleep_until(&mut self, until: Instant) {
+        let due = earliest(
+            self.next_timer().map(|(at, _)| at),
+            self.queue.first_key_value().map(|(&(at, _), _)| at),
+        );
+        assert!(due.is_none_or(|due| due > until), "something happens before");
+        self.now = self.now.max(until);
+    }
+
+    fn happen(&mut self, event: Event) -> NodeId {
+        match event {
+            Event::Datagram { to, input } => {
+                self.deliver(to, input);
+                to
+            }
+            Event::News { to, life, input } => {
+                if self.slots[to.0].life == life {
+                    self.deliver(to, input);
+                }
+                to
+            }
+            Event::Chunk { end } => self.arrive(end),
+        }
     }
 
     fn next_timer(&self) -> Option<(Instant, NodeId)> {
         self.slots
             .iter()
             .enumerate()
-            .filter(|(_, slot)| slot.alive)
+            .filter(|(_, slot)| slot.state == State::Up)
             .filter_map(|(index, slot)| Some((slot.node.poll_timeout()?, NodeId(index))))
             .min()
     }
@@ -399,8 +412,11 @@ impl World {
     fn deliver(&mut self, to: NodeId, input: NetInput) {
         let now = self.now;
         let slot = &mut self.slots[to.0];
-        if !slot.alive || (slot.deaf && is_message(&input)) {
+        if slot.state != State::Up || (slot.deaf && is_message(&input)) {
             return;
+        }
+        if let NetInput::Sip(SipInput::Received { message, .. }) = &input {
+            self.invariants.on_arrival(to, message);
         }
         slot.node.handle(now, input);
         self.drain(to);
@@ -412,8 +428,8 @@ impl World {
                 NetOutput::Sip(SipOutput::Transmit(transmit)) => self.transmit(id, &transmit),
                 NetOutput::Sip(SipOutput::Resolve(request)) => self.resolve(id, &request),
                 NetOutput::Sip(SipOutput::Close(connection)) => {
-                    let closed = self.wires.close_stream(connection);
-                    self.schedule_all(closed);
+                    self.close(connection);
+                    self.wires.remove(connection);
                 }
                 NetOutput::Diameter(output) => self.diameter(id, output),
                 NetOutput::Drained => self.slots[id.0].drained = true,
@@ -421,122 +437,22 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: NodeId, transmit: &Transmit) {
-        let alive = |id: NodeId| self.slots[id.0].alive;
-        let Some(route) = self
-            .wires
-            .route(from, &self.slots[from.0].sockets, transmit, alive)
-        else {
-            let input = NetInput::Sip(SipInput::SendFailed(transmit.tag));
-            return self.schedule(Duration::from_millis(1), from, input);
-        };
-        let Some(to) = route.to else { return };
-        let fate = self.links.fate(
-            &self.slots[from.0].name,
-            &self.slots[to.0].name,
-            route.transport,
-            &mut self.rng,
-        );
-        self.write_down(from, to, route.flow, &transmit.bytes, fate == Fate::Lost);
-        let (delay, copies) = match fate {
-            Fate::Lost => return,
-            Fate::Arrives(delay) => (delay, 1),
-            Fate::ArrivesTwice(delay) => (delay, 2),
-        };
-        for _ in 0..copies {
-            let input = self.received(route.flow, transmit.bytes.clone());
-            self.schedule(delay, to, NetInput::Sip(input));
-        }
+    /// Ends the run: something is not as it must be.
+    fn fail(&self, wrong: &str) -> ! {
+        panic!("{wrong}\nSEED={}\n{}", self.seed, crate::ladder::of(&self.record));
     }
 
-    fn received(&self, flow: Flow, bytes: Bytes) -> SipInput {
-        match Message::parse(bytes.clone(), &self.limits) {
-            Ok(message) => SipInput::Received { flow, message },
-            Err(_) => SipInput::Malformed(Malformed {
-                flow,
-                reason: "malformed",
-                bytes,
-            }),
-        }
+    fn news(&mut self, delay: Duration, to: NodeId, input: NetInput) {
+        let life = self.slots[to.0].life;
+        self.schedule(self.now + delay, Event::News { to, life, input });
     }
 
-    fn write_down(&mut self, from: NodeId, to: NodeId, flow: Flow, bytes: &Bytes, lost: bool) {
-        let entry = Entry::sip(
-            self.recorded(),
-            (&self.slots[from.0].name, &self.slots[to.0].name),
-            flow,
-            bytes.clone(),
-            lost,
-        );
-        let wrong = self
-            .invariants
-            .on_sip((from, to), self.slots[to.0].role, &entry, &self.limits);
-        self.record.push(entry);
-        if let Some(wrong) = wrong {
-            panic!("{wrong}\nSEED={}\n{}", self.seed, crate::ladder::of(&self.record));
-        }
-    }
-
-    fn resolve(&mut self, id: NodeId, request: &ResolveRequest) {
-        let mut targets = self
-            .dns
-            .get(&request.host.to_ascii_lowercase())
-            .cloned()
-            .unwrap_or_default();
-        if let Some(transport) = request.transport {
-            targets.retain(|target| target.transport == transport);
-        }
-        if let Some(port) = request.port {
-            targets.iter_mut().for_each(|target| target.remote.set_port(port));
-        }
-        let input = SipInput::Resolved {
-            id: request.id,
-            targets,
-        };
-        self.schedule(Duration::from_millis(2), id, NetInput::Sip(input));
-    }
-
-    fn diameter(&mut self, from: NodeId, output: DiameterOutput) {
-        match output {
-            DiameterOutput::Connect { attempt, address } => {
-                let alive = |id: NodeId| self.slots[id.0].alive;
-                let inputs = self.wires.connect_diameter(from, attempt, &address, alive);
-                self.schedule_all(inputs);
-            }
-            DiameterOutput::Send { connection, bytes } => {
-                let Some((to, peer)) = self.wires.diameter_peer(connection) else {
-                    return;
-                };
-                let names = (self.slots[from.0].name.as_str(), self.slots[to.0].name.as_str());
-                let delay = self.links.delay(names.0, names.1);
-                let at = self.now.duration_since(self.record_from);
-                self.record.push(Entry::diameter(at, names, bytes.clone()));
-                let input = DiameterInput::Message {
-                    connection: peer,
-                    bytes,
-                };
-                self.schedule(delay, to, NetInput::Diameter(input));
-            }
-            DiameterOutput::Close { connection } => {
-                let closed = self.wires.close_diameter(connection);
-                self.schedule_all(closed);
-            }
-        }
-    }
-
-    fn schedule_all(&mut self, inputs: Vec<(NodeId, NetInput)>) {
-        for (to, input) in inputs {
-            self.schedule(Duration::from_millis(5), to, input);
-        }
-    }
-
-    fn schedule(&mut self, delay: Duration, to: NodeId, input: NetInput) {
+    fn schedule(&mut self, at: Instant, event: Event) {
         self.sequence += 1;
-        self.queue
-            .insert((self.now + delay, self.sequence), Event::Deliver { to, input });
+        self.queue.insert((at, self.sequence), event);
     }
 
-    /// The requests that nobody has finally answered, as sentences.
+    /// The requests that arrived and were never finally answered, as sentences.
     #[must_use]
     pub fn unanswered(&self) -> Vec<String> {
         self.invariants.unanswered()

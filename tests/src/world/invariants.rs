@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use ims_common::limits::SipLimits;
 use ims_common::sip::Message;
 
@@ -13,12 +14,20 @@ use super::record::{Entry, What};
 use super::{NodeId, Role};
 use crate::text::{SipText, param_of};
 
-/// One hop of one request: who asked whom, the branch, and the method.
-type Hop = (NodeId, NodeId, String, String);
+/// One hop of one request: who was asked, the branch, and the method.
+type Hop = (NodeId, String, String);
 
 #[derive(Debug, Default)]
 pub(super) struct Invariants {
-    asked: BTreeMap<Hop, Option<Final>>,
+    asked: BTreeMap<Hop, Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    by: NodeId,
+    /// At least one copy of the request came through.
+    arrived: bool,
+    answer: Option<Final>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,13 +58,37 @@ impl Invariants {
             .or_else(|| self.one_final_answer(hop, text, entry))
     }
 
-    /// Requests without a final answer.
+    /// A message came through.
+    pub(super) fn on_arrival(&mut self, at: NodeId, message: &Message) {
+        if !message.is_request() {
+            return;
+        }
+        let (Ok(via), Ok(cseq)) = (message.top_via(), message.cseq()) else {
+            return;
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let hop = (
+            at,
+            text(via.branch().unwrap_or_default()),
+            cseq.method.to_string(),
+        );
+        if let Some(asked) = self.asked.get_mut(&hop) {
+            asked.arrived = true;
+        }
+    }
+
+    /// A node forgot everything: what it owed, and what it had answered.
+    pub(super) fn on_death(&mut self, node: NodeId) {
+        self.asked.retain(|(asked, ..), _| *asked != node);
+    }
+
+    /// Requests that arrived and have no final answer.
     pub(super) fn unanswered(&self) -> Vec<String> {
         self.asked
             .iter()
-            .filter(|(_, answer)| answer.is_none())
-            .map(|((from, to, branch, method), _)| {
-                format!("{method} of node {} to node {} ({branch})", from.0, to.0)
+            .filter(|(_, asked)| asked.arrived && asked.answer.is_none())
+            .map(|((to, branch, method), asked)| {
+                format!("{method} of node {} to node {} ({branch})", asked.by.0, to.0)
             })
             .collect()
     }
@@ -72,7 +105,11 @@ impl Invariants {
             return None;
         }
         let Some(status) = text.status() else {
-            self.asked.entry((from, to, branch, method)).or_insert(None);
+            self.asked.entry((to, branch, method)).or_insert(Asked {
+                by: from,
+                arrived: false,
+                answer: None,
+            });
             return None;
         };
         if status < 200 {
@@ -83,7 +120,11 @@ impl Invariants {
             to: text.header("To")?.to_owned(),
         };
         let invite_ok = method == "INVITE" && (200..300).contains(&status);
-        match self.asked.get_mut(&(to, from, branch, method)) {
+        let asked = self.asked.get_mut(&(from, branch, method));
+        match asked
+            .filter(|asked| asked.by == to)
+            .map(|asked| &mut asked.answer)
+        {
             None => Some(format!(
                 "{} answered {status} to a request that {} never sent",
                 entry.from, entry.to
@@ -99,6 +140,11 @@ impl Invariants {
             )),
         }
     }
+}
+
+/// What in a message must not go towards a UE.
+pub(super) fn leak(bytes: &Bytes) -> Option<&'static str> {
+    leaks_to_ue(SipText::new(bytes)?)
 }
 
 fn leaks_to_ue(text: SipText<'_>) -> Option<&'static str> {

@@ -1,5 +1,7 @@
 use super::*;
-use ims_common::net::{Destination, SendTag};
+use crate::world::links::Link;
+use bytes::Bytes;
+use ims_common::net::{Destination, SendTag, Transmit};
 use std::collections::VecDeque;
 
 /// A node that answers every request with the given responses, and sends what it is given.
@@ -8,6 +10,7 @@ struct Parrot {
     answers: Vec<&'static str>,
     outputs: VecDeque<NetOutput>,
     heard: Vec<Bytes>,
+    failed: usize,
 }
 
 impl Parrot {
@@ -29,6 +32,7 @@ impl Node for Parrot {
     type Input = NetInput;
     type Output = NetOutput;
     fn handle(&mut self, _now: Instant, input: NetInput) {
+        self.failed += usize::from(matches!(input, NetInput::Sip(SipInput::SendFailed(_))));
         let NetInput::Sip(SipInput::Received { flow, message }) = input else {
             return;
         };
@@ -120,12 +124,132 @@ fn a_cut_link_loses_everything_and_says_so_in_the_ladder() {
     world.links.set(
         "A",
         "B",
-        links::Link {
+        Link {
             cut: true,
-            ..links::Link::default()
+            ..Link::default()
         },
     );
     ask(&mut world, Transport::Udp);
     assert!(crate::ladder::of(world.record()).contains("LOST"));
     assert_eq!(world.with("B", |_, node: &mut Parrot| node.heard.len()), 0);
+}
+
+fn send(world: &mut World, transport: Transport, number: usize) {
+    let text = REQUEST.replace("z9hG4bK1", &format!("z9hG4bK{number}"));
+    world.with("A", |_, node: &mut Parrot| {
+        node.send(transport, "192.0.2.2:5060", &text)
+    });
+}
+
+/// The branches in the order in which B heard them.
+fn heard(world: &mut World) -> Vec<usize> {
+    world.with("B", |_, node: &mut Parrot| {
+        let texts = node
+            .heard
+            .iter()
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        texts
+            .map(|text| {
+                text.split("z9hG4bK")
+                    .nth(1)
+                    .unwrap()
+                    .split('\r')
+                    .next()
+                    .unwrap()
+                    .parse()
+                    .unwrap()
+            })
+            .collect()
+    })
+}
+
+fn rough(world: &mut World) {
+    world.links.set_from(
+        "A",
+        "B",
+        Link {
+            jitter: Duration::from_millis(50),
+            pieces: 800,
+            ..Link::default()
+        },
+    );
+}
+
+#[test]
+fn datagrams_overtake_each_other_and_streams_come_in_order_however_they_were_cut() {
+    for (transport, keeps_order) in [(Transport::Udp, false), (Transport::Tcp, true)] {
+        let mut world = world(&[]);
+        rough(&mut world);
+        (0..20).for_each(|number| send(&mut world, transport, number));
+        world.run_until_idle();
+        let order = heard(&mut world);
+        assert_eq!(order.len(), 20);
+        assert_eq!(order.is_sorted(), keeps_order, "{order:?}");
+    }
+}
+
+#[test]
+fn a_stream_waits_behind_a_partition_and_goes_on_when_it_heals() {
+    let mut world = world(&[]);
+    send(&mut world, Transport::Tcp, 1);
+    world.run_until_idle();
+    world.links.partition_from("A", "B");
+    send(&mut world, Transport::Tcp, 2);
+    send(&mut world, Transport::Udp, 3);
+    world.advance(Duration::from_secs(30));
+    assert_eq!(heard(&mut world), [1]);
+    world.links.heal();
+    world.advance(Duration::from_secs(2));
+    assert_eq!(heard(&mut world), [1, 2], "a datagram does not wait");
+}
+
+#[test]
+fn a_stream_breaks_when_a_partition_lasts() {
+    let mut world = world(&[]);
+    send(&mut world, Transport::Tcp, 1);
+    world.run_until_idle();
+    world.links.partition("A", "B");
+    send(&mut world, Transport::Tcp, 2);
+    world.advance(Duration::from_secs(70));
+    world.links.heal();
+    send(&mut world, Transport::Tcp, 3);
+    world.run_until_idle();
+    assert_eq!(heard(&mut world), [1, 3], "over a new connection");
+}
+
+#[test]
+fn nobody_learns_of_a_dark_host_before_it_is_up_again() {
+    let mut world = world(&[]);
+    send(&mut world, Transport::Tcp, 1);
+    world.run_until_idle();
+    world.darken("B");
+    send(&mut world, Transport::Tcp, 2);
+    world.advance(Duration::from_secs(30));
+    world.restart("B", Parrot::default());
+    send(&mut world, Transport::Tcp, 3);
+    world.run_until_idle();
+    assert!(heard(&mut world).is_empty(), "the old connection is reset");
+    send(&mut world, Transport::Tcp, 4);
+    world.run_until_idle();
+    assert_eq!(heard(&mut world), [4]);
+}
+
+#[test]
+fn what_was_meant_for_a_dead_process_does_not_reach_the_next_one() {
+    let mut world = world(&[]);
+    world.with("A", |_, node: &mut Parrot| {
+        node.send(Transport::Tcp, "192.0.2.9:5060", REQUEST)
+    });
+    world.crash("A");
+    world.restart("A", Parrot::default());
+    world.run_until_idle();
+    assert_eq!(world.with("A", |_, node: &mut Parrot| node.failed), 0);
+}
+
+#[test]
+fn a_node_that_died_owes_no_answer() {
+    let mut world = world(&[]);
+    ask(&mut world, Transport::Udp);
+    world.crash("B");
+    assert!(world.unanswered().is_empty());
 }

@@ -1,40 +1,85 @@
 //! Testkit: who listens where, SIP streams and Diameter connections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
+use bytes::{Bytes, BytesMut};
+use ims_common::diameter::framing;
+use ims_common::limits::SipLimits;
 use ims_common::net::{
     ConnectionId, Destination, DiameterInput, Flow, Interface, NetInput, SipInput, Transmit, Transport,
 };
+use ims_common::sip::{Frame, Framer};
 
 use super::{NodeId, Socket};
 
-/// One end of a stream.
-#[derive(Clone, Copy, Debug)]
-struct End {
-    node: NodeId,
-    connection: ConnectionId,
-    interface: Interface,
-    local: SocketAddr,
-    remote: SocketAddr,
-    peer: ConnectionId,
+/// What travels to one end of a connection, in order.
+#[derive(Debug)]
+pub(super) enum Chunk {
+    /// Octets.
+    Octets(Bytes),
+    /// News of the connection itself.
+    Input(NetInput),
+    /// It is closed or reset.
+    End,
 }
 
-/// One end of a Diameter connection.
-#[derive(Clone, Copy, Debug)]
-struct DiameterEnd {
+/// What a chunk becomes at the receiver.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// One whole SIP message.
+    Sip(Flow, Bytes),
+    /// Anything that needs no more care.
+    Input(NetInput),
+    /// CRLF CRLF: the shell answers it (RFC 5626 4.4.1).
+    Ping,
+    /// The framing is lost: the shell closes the connection.
+    Lost,
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+struct End {
     node: NodeId,
     peer: ConnectionId,
     peer_node: NodeId,
+    kind: Kind,
+    incoming: VecDeque<Chunk>,
+    last_due: Option<Instant>,
+    stalled: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Sip { flow: Flow, framer: Framer },
+    Diameter { buffer: BytesMut },
 }
 
 /// Where a transmission comes out.
-pub(super) struct Route {
-    /// The receiver; `None` when nobody listens there and datagrams just vanish.
-    pub to: Option<NodeId>,
-    /// As the receiver sees it.
-    pub flow: Flow,
-    pub transport: Transport,
+pub(super) enum Route {
+    /// At a socket; `to` is `None` when nobody listens there and datagrams just vanish.
+    Datagram { to: Option<NodeId>, flow: Flow },
+    /// At the other end of a connection.
+    Stream {
+        to: NodeId,
+        end: ConnectionId,
+        flow: Flow,
+    },
+    /// The other end is gone and this one does not know yet.
+    HalfOpen { own: ConnectionId },
+    /// The sender learns that it cannot send.
+    Refused,
+    /// The sender learns it too, but only when its patience ends.
+    Unreachable,
+}
+
+/// Whether a connection to a node can be opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reach {
+    Open,
+    Refused,
+    Silent,
 }
 
 /// All sockets of the world.
@@ -42,8 +87,7 @@ pub(super) struct Route {
 pub(super) struct Wires {
     listeners: BTreeMap<SocketAddr, (NodeId, Interface)>,
     diameter_listeners: BTreeMap<SocketAddr, NodeId>,
-    streams: BTreeMap<ConnectionId, End>,
-    diameters: BTreeMap<ConnectionId, DiameterEnd>,
+    ends: BTreeMap<ConnectionId, End>,
     last_connection: u64,
     last_port: u16,
 }
@@ -58,14 +102,24 @@ impl Wires {
         self.diameter_listeners.insert(address, node);
     }
 
-    /// Finds the receiver; `None` when the sender learns that it cannot send.
+    /// The node listens no more.
+    pub(super) fn mute(&mut self, address: SocketAddr) {
+        self.listeners.remove(&address);
+    }
+
+    /// Who listens at an address, and on which side.
+    pub(super) fn listener(&self, address: SocketAddr) -> Option<(NodeId, Interface)> {
+        self.listeners.get(&address).copied()
+    }
+
+    /// Finds the receiver.
     pub(super) fn route(
         &mut self,
         from: NodeId,
         sockets: &[Socket],
         transmit: &Transmit,
-        alive: impl Fn(NodeId) -> bool,
-    ) -> Option<Route> {
+        reach: impl Fn(NodeId) -> Reach,
+    ) -> Route {
         match transmit.destination {
             Destination::Flow(Flow {
                 connection: Some(connection),
@@ -76,29 +130,36 @@ impl Wires {
                 (flow.interface, flow.local),
                 flow.transport,
                 flow.remote,
-                alive,
+                reach,
             ),
             Destination::Address {
                 interface,
                 transport,
                 remote,
             } => {
-                let socket = sockets
-                    .iter()
-                    .find(|s| s.interface == interface && s.address.is_ipv4() == remote.is_ipv4())?;
-                self.route_to(from, (interface, socket.address), transport, remote, alive)
+                let fits = |s: &&Socket| s.interface == interface && s.address.is_ipv4() == remote.is_ipv4();
+                match sockets.iter().find(fits) {
+                    Some(socket) => {
+                        self.route_to(from, (interface, socket.address), transport, remote, reach)
+                    }
+                    None => Route::Refused,
+                }
             }
         }
     }
 
-    fn over_stream(&self, connection: ConnectionId) -> Option<Route> {
-        let end = self.streams.get(&connection)?;
-        let peer = self.streams.get(&end.peer)?;
-        Some(Route {
-            to: Some(peer.node),
-            flow: flow_of(peer),
-            transport: Transport::Tcp,
-        })
+    fn over_stream(&self, own: ConnectionId) -> Route {
+        let Some(end) = self.ends.get(&own) else {
+            return Route::Refused;
+        };
+        match self.ends.get(&end.peer).map(|peer| (peer.node, &peer.kind)) {
+            Some((to, Kind::Sip { flow, .. })) => Route::Stream {
+                to,
+                end: end.peer,
+                flow: *flow,
+            },
+            _ => Route::HalfOpen { own },
+        }
     }
 
     fn route_to(
@@ -107,38 +168,40 @@ impl Wires {
         (interface, local): (Interface, SocketAddr),
         transport: Transport,
         remote: SocketAddr,
-        alive: impl Fn(NodeId) -> bool,
-    ) -> Option<Route> {
-        let listener = self
-            .listeners
-            .get(&remote)
-            .copied()
-            .filter(|(node, _)| alive(*node));
+        reach: impl Fn(NodeId) -> Reach,
+    ) -> Route {
+        let listener = self.listener(remote);
         if transport == Transport::Udp {
             let flow = Flow {
-                interface: listener.map_or(Interface::Mw, |(_, interface)| interface),
+                interface: listener.map_or(interface, |(_, interface)| interface),
                 transport,
                 local: remote,
                 remote: local,
                 connection: None,
             };
-            return Some(Route {
-                to: listener.map(|(node, _)| node),
-                flow,
-                transport,
-            });
+            let to = listener.map(|(node, _)| node);
+            return Route::Datagram { to, flow };
         }
-        let open = self
-            .streams
-            .values()
-            .find(|end| end.node == from && end.interface == interface && end.remote == remote)
-            .map(|end| end.connection);
-        if let Some(connection) = open {
-            return self.over_stream(connection);
+        let is_open = |end: &End| match &end.kind {
+            Kind::Sip { flow, .. } => {
+                end.node == from && flow.interface == interface && flow.remote == remote
+            }
+            Kind::Diameter { .. } => false,
+        };
+        if let Some((open, _)) = self.ends.iter().find(|(_, end)| is_open(end)) {
+            return self.over_stream(*open);
         }
-        let (node, peer_interface) = listener?;
-        let connection = self.open_stream((from, interface, local), (node, peer_interface, remote));
-        self.over_stream(connection)
+        let Some((node, peer_interface)) = listener else {
+            return Route::Refused;
+        };
+        match reach(node) {
+            Reach::Open => {
+                let own = self.open_stream((from, interface, local), (node, peer_interface, remote));
+                self.over_stream(own)
+            }
+            Reach::Refused => Route::Refused,
+            Reach::Silent => Route::Unreachable,
+        }
     }
 
     fn open_stream(
@@ -146,84 +209,73 @@ impl Wires {
         (a, a_interface, a_address): (NodeId, Interface, SocketAddr),
         (b, b_interface, b_address): (NodeId, Interface, SocketAddr),
     ) -> ConnectionId {
-        let (ours, theirs) = (self.next_connection(), self.next_connection());
         self.last_port = self.last_port.checked_add(1).unwrap_or(0).max(40_000);
         let local = SocketAddr::new(a_address.ip(), self.last_port);
-        let client = End {
-            node: a,
-            connection: ours,
-            interface: a_interface,
-            local,
-            remote: b_address,
-            peer: theirs,
+        let kind = |interface, local, remote, connection| Kind::Sip {
+            flow: Flow {
+                interface,
+                transport: Transport::Tcp,
+                local,
+                remote,
+                connection: Some(connection),
+            },
+            framer: Framer::new(SipLimits::default()),
         };
-        let server = End {
-            node: b,
-            connection: theirs,
-            interface: b_interface,
-            local: b_address,
-            remote: local,
-            peer: ours,
-        };
-        self.streams.insert(ours, client);
-        self.streams.insert(theirs, server);
-        ours
+        self.join(
+            (a, |ours| kind(a_interface, local, b_address, ours)),
+            (b, |theirs| kind(b_interface, b_address, local, theirs)),
+        )
+        .0
     }
 
-    /// Closes a stream; the other side learns of it.
-    pub(super) fn close_stream(&mut self, connection: ConnectionId) -> Vec<(NodeId, NetInput)> {
-        let Some(end) = self.streams.remove(&connection) else {
-            return Vec::new();
+    fn join(
+        &mut self,
+        (a, a_kind): (NodeId, impl FnOnce(ConnectionId) -> Kind),
+        (b, b_kind): (NodeId, impl FnOnce(ConnectionId) -> Kind),
+    ) -> (ConnectionId, ConnectionId) {
+        let (ours, theirs) = (
+            ConnectionId(self.last_connection + 1),
+            ConnectionId(self.last_connection + 2),
+        );
+        self.last_connection += 2;
+        let end = |node, peer, peer_node, kind| End {
+            node,
+            peer,
+            peer_node,
+            kind,
+            incoming: VecDeque::new(),
+            last_due: None,
+            stalled: None,
         };
-        self.streams
-            .remove(&end.peer)
-            .map(|peer| {
-                (
-                    peer.node,
-                    NetInput::Sip(SipInput::ConnectionClosed(peer.connection)),
-                )
-            })
-            .into_iter()
-            .collect()
+        self.ends.insert(ours, end(a, theirs, b, a_kind(ours)));
+        self.ends.insert(theirs, end(b, ours, a, b_kind(theirs)));
+        (ours, theirs)
     }
 
-    /// Dials; the events for both sides, or the refusal.
+    /// Dials; what both ends are told, or why not.
     pub(super) fn connect_diameter(
         &mut self,
         from: NodeId,
         attempt: u64,
         address: &str,
-        alive: impl Fn(NodeId) -> bool,
-    ) -> Vec<(NodeId, NetInput)> {
-        let remote = address.parse::<SocketAddr>().ok();
-        let listener = remote
-            .and_then(|a| self.diameter_listeners.get(&a).copied())
-            .filter(|n| alive(*n));
-        let (Some(remote), Some(to)) = (remote, listener) else {
-            let refused = DiameterInput::ConnectFailed {
-                attempt,
-                reason: "connection refused".to_owned(),
-            };
-            return vec![(from, NetInput::Diameter(refused))];
+        reach: impl Fn(NodeId) -> Reach,
+    ) -> Result<[(ConnectionId, NetInput); 2], Reach> {
+        let remote = address.parse::<SocketAddr>().map_err(|_| Reach::Refused)?;
+        let to = *self.diameter_listeners.get(&remote).ok_or(Reach::Refused)?;
+        match reach(to) {
+            Reach::Open => {}
+            failed => return Err(failed),
+        }
+        let kind = |_| Kind::Diameter {
+            buffer: BytesMut::new(),
         };
-        let (ours, theirs) = (self.next_connection(), self.next_connection());
-        let local = self
-            .listeners
-            .iter()
-            .find(|(_, (node, _))| *node == from)
-            .map(|(address, _)| address)
-            .or_else(|| {
-                let mut own = self.diameter_listeners.iter();
-                own.find(|(_, node)| **node == from).map(|(address, _)| address)
-            })
+        let (ours, theirs) = self.join((from, kind), (to, kind));
+        let own_sip = self.listeners.iter().find(|(_, (node, _))| *node == from);
+        let mut own_diameter = self.diameter_listeners.iter();
+        let local = own_sip
+            .map(|(address, _)| *address)
+            .or_else(|| own_diameter.find(|(_, node)| **node == from).map(|(a, _)| *a))
             .map_or(remote, |address| SocketAddr::new(address.ip(), 50_000));
-        let ends = |peer, peer_node, node| DiameterEnd {
-            node,
-            peer,
-            peer_node,
-        };
-        self.diameters.insert(ours, ends(theirs, to, from));
-        self.diameters.insert(theirs, ends(ours, from, to));
         let up = |connection, attempt, local, remote| {
             NetInput::Diameter(DiameterInput::Connected {
                 connection,
@@ -232,66 +284,110 @@ impl Wires {
                 remote,
             })
         };
-        vec![
-            (to, up(theirs, None, remote, local)),
-            (from, up(ours, Some(attempt), local, remote)),
-        ]
+        Ok([
+            (theirs, up(theirs, None, remote, local)),
+            (ours, up(ours, Some(attempt), local, remote)),
+        ])
     }
 
-    pub(super) fn diameter_peer(&self, connection: ConnectionId) -> Option<(NodeId, ConnectionId)> {
-        let end = self.diameters.get(&connection)?;
+    /// The other end of a Diameter connection; `None` when the sender's own end is closed.
+    pub(super) fn diameter_peer(&self, own: ConnectionId) -> Option<(NodeId, ConnectionId)> {
+        let end = self.ends.get(&own)?;
         Some((end.peer_node, end.peer))
     }
 
-    /// Closes a connection; both sides learn of it.
-    pub(super) fn close_diameter(&mut self, connection: ConnectionId) -> Vec<(NodeId, NetInput)> {
-        let Some(end) = self.diameters.remove(&connection) else {
+    pub(super) fn exists(&self, end: ConnectionId) -> bool {
+        self.ends.contains_key(&end)
+    }
+
+    /// Who sends to an end, and who is there.
+    pub(super) fn nodes_of(&self, end: ConnectionId) -> Option<(NodeId, NodeId)> {
+        let end = self.ends.get(&end)?;
+        Some((end.peer_node, end.node))
+    }
+
+    /// Puts something on its way to an end; when it arrives: never before what was sent earlier.
+    pub(super) fn push(&mut self, end: ConnectionId, chunk: Chunk, due: Instant) -> Option<Instant> {
+        let end = self.ends.get_mut(&end)?;
+        let due = end.last_due.map_or(due, |last| last.max(due));
+        end.last_due = Some(due);
+        end.incoming.push_back(chunk);
+        Some(due)
+    }
+
+    /// Nothing passes at `now`; for how long already.
+    pub(super) fn stall(&mut self, end: ConnectionId, now: Instant) -> Duration {
+        self.ends.get_mut(&end).map_or(Duration::ZERO, |end| {
+            now.duration_since(*end.stalled.get_or_insert(now))
+        })
+    }
+
+    /// The next thing that arrives at an end.
+    pub(super) fn pop(&mut self, end: ConnectionId) -> Vec<Reading> {
+        let Some(place) = self.ends.get_mut(&end) else {
             return Vec::new();
         };
-        self.diameters.remove(&end.peer);
-        [(end.node, connection), (end.peer_node, end.peer)]
-            .into_iter()
-            .map(|(node, connection)| (node, NetInput::Diameter(DiameterInput::Closed { connection })))
-            .collect()
+        place.stalled = None;
+        match place.incoming.pop_front() {
+            None => Vec::new(),
+            Some(Chunk::Input(input)) => vec![Reading::Input(input)],
+            Some(Chunk::End) => self.remove(end).into_iter().map(Reading::Input).collect(),
+            Some(Chunk::Octets(octets)) => place.kind.read(end, &octets),
+        }
     }
 
-    /// A node is gone: what its peers learn.
-    pub(super) fn break_all(&mut self, node: NodeId) -> Vec<(NodeId, NetInput)> {
-        let streams: Vec<_> = self
-            .streams
-            .values()
-            .filter(|end| end.node == node)
-            .map(|end| end.connection)
-            .collect();
-        let diameters: Vec<_> = self
-            .diameters
-            .iter()
-            .filter(|(_, end)| end.node == node)
-            .map(|(connection, _)| *connection)
-            .collect();
-        let mut inputs = Vec::new();
-        for connection in streams {
-            inputs.extend(self.close_stream(connection));
-        }
-        for connection in diameters {
-            inputs.extend(self.close_diameter(connection));
-        }
-        inputs.retain(|(to, _)| *to != node);
-        inputs
+    /// An end is gone; what its node is told.
+    pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<NetInput> {
+        Some(match self.ends.remove(&connection)?.kind {
+            Kind::Sip { .. } => NetInput::Sip(SipInput::ConnectionClosed(connection)),
+            Kind::Diameter { .. } => NetInput::Diameter(DiameterInput::Closed { connection }),
+        })
     }
 
-    const fn next_connection(&mut self) -> ConnectionId {
-        self.last_connection += 1;
-        ConnectionId(self.last_connection)
+    /// All ends of a node.
+    pub(super) fn ends_of(&self, node: NodeId) -> Vec<ConnectionId> {
+        let ends = self.ends.iter().filter(|(_, end)| end.node == node);
+        ends.map(|(id, _)| *id).collect()
     }
 }
 
-const fn flow_of(end: &End) -> Flow {
-    Flow {
-        interface: end.interface,
-        transport: Transport::Tcp,
-        local: end.local,
-        remote: end.remote,
-        connection: Some(end.connection),
+impl Kind {
+    fn read(&mut self, connection: ConnectionId, octets: &[u8]) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        match self {
+            Self::Sip { flow, framer } => {
+                framer.push(octets);
+                loop {
+                    readings.push(match framer.next() {
+                        Ok(Some(Frame::Message(bytes))) => Reading::Sip(*flow, bytes),
+                        Ok(Some(Frame::KeepAlivePing)) => Reading::Ping,
+                        Ok(Some(Frame::KeepAlivePong)) => continue,
+                        Ok(None) => return readings,
+                        Err(_) => Reading::Lost,
+                    });
+                    if matches!(readings.last(), Some(Reading::Lost)) {
+                        return readings;
+                    }
+                }
+            }
+            Self::Diameter { buffer } => {
+                buffer.extend_from_slice(octets);
+                loop {
+                    match framing::split(buffer, framing::MESSAGE_BYTES_MAX) {
+                        Ok(Some(bytes)) => {
+                            readings.push(Reading::Input(NetInput::Diameter(DiameterInput::Message {
+                                connection,
+                                bytes,
+                            })))
+                        }
+                        Ok(None) => return readings,
+                        Err(_) => {
+                            readings.push(Reading::Lost);
+                            return readings;
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,122 @@
+//! Testkit: nodes that die, come back, move or hear nothing, connections that break, and strangers that send junk.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ims_common::net::{ConnectionId, Flow, Transport};
+
+use super::wires::Chunk;
+use super::{Event, NodeId, SimNode, State, World};
+
+impl World {
+    /// A node hears nothing from now on, though its connections stay up. Timers go on.
+    pub fn deafen(&mut self, name: &str) {
+        let id = self.id(name);
+        self.slots[id.0].deaf = true;
+    }
+
+    /// Ends [`World::deafen`].
+    pub fn undeafen(&mut self, name: &str) {
+        let id = self.id(name);
+        self.slots[id.0].deaf = false;
+    }
+
+    /// The process of a node dies with all that it knew: its connections are reset, nothing reaches it.
+    pub fn crash(&mut self, name: &str) {
+        let id = self.end_life(name, State::Down);
+        for end in self.wires.ends_of(id) {
+            self.close(end);
+            self.wires.remove(end);
+        }
+        self.note(&format!("{name} is down"));
+    }
+
+    /// The host of a node loses power: it says nothing any more, and nobody resets its connections. Who writes on
+    /// one learns it when the node is up again, or when TCP gives up.
+    pub fn darken(&mut self, name: &str) {
+        let id = self.end_life(name, State::Dark);
+        for end in self.wires.ends_of(id) {
+            self.wires.remove(end);
+        }
+        self.note(&format!("{name} is dark"));
+    }
+
+    fn end_life(&mut self, name: &str, state: State) -> NodeId {
+        let id = self.id(name);
+        let slot = &mut self.slots[id.0];
+        slot.state = state;
+        slot.life += 1;
+        self.invariants.on_death(id);
+        id
+    }
+
+    /// Whether a node is up.
+    #[must_use]
+    pub fn is_up(&self, name: &str) -> bool {
+        self.slots[self.id(name).0].state == State::Up
+    }
+
+    /// A dead node comes back as `node`, at the same addresses.
+    pub fn restart(&mut self, name: &str, node: impl SimNode + 'static) {
+        let id = self.id(name);
+        let slot = &mut self.slots[id.0];
+        slot.node = Box::new(node);
+        slot.state = State::Up;
+        slot.drained = false;
+        let now = self.now;
+        slot.node.handle_timeout(now);
+        self.note(&format!("{name} is up again"));
+        self.drain(id);
+    }
+
+    /// A dead node will come back at another address instead of its only one.
+    ///
+    /// # Panics
+    /// When the node is up.
+    pub fn relocate(&mut self, name: &str, address: SocketAddr) {
+        let id = self.id(name);
+        let slot = &mut self.slots[id.0];
+        assert!(slot.state != State::Up, "{name} is up");
+        for socket in &mut slot.sockets {
+            self.wires.mute(socket.address);
+            socket.address = address;
+            self.wires.listen(address, id, socket.interface);
+        }
+    }
+
+    /// All connections between two nodes are reset.
+    pub fn reset_between(&mut self, a: &str, b: &str) {
+        let (a, b) = (self.id(a), self.id(b));
+        for (node, other) in [(a, b), (b, a)] {
+            for end in self.wires.ends_of(node) {
+                if self.wires.nodes_of(end) == Some((other, node)) {
+                    self.send_chunk(end, Chunk::End, Duration::from_millis(1));
+                }
+            }
+        }
+    }
+
+    /// A datagram of a stranger, whose address is of no node, arrives at a socket.
+    pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        let Some((node, interface)) = self.wires.listener(to) else {
+            return;
+        };
+        let flow = Flow {
+            interface,
+            transport: Transport::Udp,
+            local: to,
+            remote: from,
+            connection: None,
+        };
+        let input = self.received(flow, bytes);
+        self.schedule(self.now, Event::Datagram { to: node, input });
+    }
+
+    /// The other side of an end is told that the connection is over.
+    pub(super) fn close(&mut self, own: ConnectionId) {
+        if let Some((_, peer)) = self.wires.diameter_peer(own) {
+            self.send_chunk(peer, Chunk::End, Duration::from_millis(5));
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Testkit: how messages travel: datagrams at the mercy of their link, streams in order and in pieces.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ims_common::net::{
+    ConnectionId, DiameterInput, DiameterOutput, Flow, Malformed, NetInput, ResolveRequest, SendTag,
+    SipInput, Transmit,
+};
+use ims_common::sip::{Message, ParseError};
+
+use super::links::Fate;
+use super::record::Entry;
+use super::wires::{Chunk, Reach, Reading, Route};
+use super::{Event, NodeId, Role, State, World};
+
+/// How long a host tries to open a connection to one that says nothing.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(4);
+/// How long a host sends again what nobody acknowledges; after that a connection is broken.
+const STREAM_PATIENCE: Duration = Duration::from_secs(60);
+/// How often it does.
+const STREAM_RETRY: Duration = Duration::from_secs(1);
+
+impl World {
+    pub(super) fn transmit(&mut self, from: NodeId, transmit: &Transmit) {
+        let (slots, links) = (&self.slots, &self.links);
+        let reach = |to: NodeId| {
+            reach(
+                slots[to.0].state,
+                links.is_cut(&slots[from.0].name, &slots[to.0].name),
+            )
+        };
+        match self.wires.route(from, &slots[from.0].sockets, transmit, reach) {
+            Route::Refused => self.send_failed(from, Duration::from_millis(1), transmit.tag),
+            Route::Unreachable => self.send_failed(from, CONNECT_PATIENCE, transmit.tag),
+            Route::Datagram { to, flow } => {
+                let message = Message::parse(transmit.bytes.clone(), &self.limits);
+                match to.filter(|to| self.slots[to.0].state == State::Up) {
+                    Some(to) => self.datagram(from, to, flow, &transmit.bytes, message),
+                    None => self.lose_in_the_void(from, flow, &transmit.bytes),
+                }
+            }
+            Route::Stream { to, end, flow } => {
+                self.write_down(from, to, flow, &transmit.bytes, false);
+                self.write(from, to, end, transmit.bytes.clone());
+            }
+            Route::HalfOpen { own } => self.half_open(own),
+        }
+    }
+
+    fn send_failed(&mut self, from: NodeId, after: Duration, tag: SendTag) {
+        self.news(after, from, NetInput::Sip(SipInput::SendFailed(tag)));
+    }
+
+    fn datagram(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        flow: Flow,
+        bytes: &Bytes,
+        message: Result<Message, ParseError>,
+    ) {
+        let names = (self.slots[from.0].name.as_str(), self.slots[to.0].name.as_str());
+        let fate = self.links.fate(names.0, names.1, &mut self.rng);
+        self.write_down(from, to, flow, bytes, fate == Fate::Lost);
+        let input = received(flow, bytes, message);
+        let first = match fate {
+            Fate::Lost => return,
+            Fate::Arrives(delay) => delay,
+            Fate::ArrivesTwice(delay, second) => {
+                let input = input.clone();
+                self.schedule(self.now + second, Event::Datagram { to, input });
+                delay
+            }
+        };
+        self.schedule(self.now + first, Event::Datagram { to, input });
+    }
+
+    /// Nobody is there; what is said there must still not hold a secret.
+    fn lose_in_the_void(&mut self, from: NodeId, flow: Flow, bytes: &Bytes) {
+        let is_gm = flow.interface == ims_common::net::Interface::Gm;
+        if is_gm && self.slots[from.0].role == Role::Network {
+            let at = self.recorded();
+            let entry = Entry::sip(
+                at,
+                (&self.slots[from.0].name, "nobody"),
+                flow,
+                bytes.clone(),
+                true,
+            );
+            let wrong = super::invariants::leak(bytes);
+            self.record.push(entry);
+            if let Some(what) = wrong {
+                self.fail(&format!("{} sent {what} to nobody", self.slots[from.0].name));
+            }
+        }
+    }
+
+    pub(super) fn received(&self, flow: Flow, bytes: Bytes) -> NetInput {
+        let message = Message::parse(bytes.clone(), &self.limits);
+        received(flow, &bytes, message)
+    }
+
+    fn write_down(&mut self, from: NodeId, to: NodeId, flow: Flow, bytes: &Bytes, lost: bool) {
+        let entry = Entry::sip(
+            self.recorded(),
+            (&self.slots[from.0].name, &self.slots[to.0].name),
+            flow,
+            bytes.clone(),
+            lost,
+        );
+        let wrong = self
+            .invariants
+            .on_sip((from, to), self.slots[to.0].role, &entry, &self.limits);
+        self.record.push(entry);
+        if let Some(wrong) = wrong {
+            self.fail(&wrong);
+        }
+    }
+
+    pub(super) fn resolve(&mut self, id: NodeId, request: &ResolveRequest) {
+        let mut targets = self
+            .dns
+            .get(&request.host.to_ascii_lowercase())
+            .cloned()
+            .unwrap_or_default();
+        if let Some(transport) = request.transport {
+            targets.retain(|target| target.transport == transport);
+        }
+        if let Some(port) = request.port {
+            targets.iter_mut().for_each(|target| target.remote.set_port(port));
+        }
+        let input = SipInput::Resolved {
+            id: request.id,
+            targets,
+        };
+        self.news(Duration::from_millis(2), id, NetInput::Sip(input));
+    }
+
+    pub(super) fn diameter(&mut self, from: NodeId, output: DiameterOutput) {
+        match output {
+            DiameterOutput::Connect { attempt, address } => self.dial(from, attempt, &address),
+            DiameterOutput::Send { connection, bytes } => {
+                let Some((to, end)) = self.wires.diameter_peer(connection) else {
+                    return;
+                };
+                let at = self.recorded();
+                let names = (self.slots[from.0].name.as_str(), self.slots[to.0].name.as_str());
+                self.record.push(Entry::diameter(at, names, bytes.clone()));
+                if self.wires.exists(end) {
+                    self.write(from, to, end, bytes);
+                } else {
+                    self.half_open(connection);
+                }
+            }
+            DiameterOutput::Close { connection } => {
+                self.close(connection);
+                if let Some(input) = self.wires.remove(connection) {
+                    self.news(Duration::from_millis(5), from, input);
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, from: NodeId, attempt: u64, address: &str) {
+        let (slots, links) = (&self.slots, &self.links);
+        let reach = |to: NodeId| {
+            reach(
+                slots[to.0].state,
+                links.is_cut(&slots[from.0].name, &slots[to.0].name),
+            )
+        };
+        match self.wires.connect_diameter(from, attempt, address, reach) {
+            Ok(news) => {
+                for (end, input) in news {
+                    self.send_chunk(end, Chunk::Input(input), Duration::from_millis(5));
+                }
+            }
+            Err(failed) => {
+                let (after, reason) = match failed {
+                    Reach::Silent => (CONNECT_PATIENCE, "timed out"),
+                    Reach::Open | Reach::Refused => (Duration::from_millis(5), "connection refused"),
+                };
+                let input = DiameterInput::ConnectFailed {
+                    attempt,
+                    reason: reason.to_owned(),
+                };
+                self.news(after, from, NetInput::Diameter(input));
+            }
+        }
+    }
+
+    /// One message on a stream.
+    fn write(&mut self, from: NodeId, to: NodeId, end: ConnectionId, bytes: Bytes) {
+        let names = (self.slots[from.0].name.as_str(), self.slots[to.0].name.as_str());
+        for piece in self.links.pieces(names.0, names.1, bytes, &mut self.rng) {
+            let names = (self.slots[from.0].name.as_str(), self.slots[to.0].name.as_str());
+            let delay = self.links.delay(names.0, names.1, &mut self.rng);
+            self.send_chunk(end, Chunk::Octets(piece), delay);
+        }
+    }
+
+    pub(super) fn send_chunk(&mut self, end: ConnectionId, chunk: Chunk, delay: Duration) {
+        if let Some(due) = self.wires.push(end, chunk, self.now + delay) {
+            self.schedule(due, Event::Chunk { end });
+        }
+    }
+
+    /// Somebody writes on a connection whose other end is gone: a reset comes back, if anybody is there to send it.
+    fn half_open(&mut self, own: ConnectionId) {
+        let peer = self.wires.diameter_peer(own).map(|(node, _)| node);
+        let is_dark = peer.is_none_or(|node| self.slots[node.0].state == State::Dark);
+        let after = if is_dark {
+            STREAM_PATIENCE
+        } else {
+            Duration::from_millis(10)
+        };
+        self.send_chunk(own, Chunk::End, after);
+    }
+
+    /// The next chunk arrives at an end, unless nothing passes.
+    pub(super) fn arrive(&mut self, end: ConnectionId) -> NodeId {
+        let Some((from, to)) = self.wires.nodes_of(end) else {
+            return NodeId(0);
+        };
+        let is_cut = self
+            .links
+            .is_cut(&self.slots[from.0].name, &self.slots[to.0].name);
+        if is_cut && self.wires.stall(end, self.now) < STREAM_PATIENCE {
+            self.schedule(self.now + STREAM_RETRY, Event::Chunk { end });
+            return to;
+        }
+        if is_cut {
+            self.break_both(end);
+            return to;
+        }
+        for reading in self.wires.pop(end) {
+            match reading {
+                Reading::Sip(flow, bytes) => {
+                    let input = self.received(flow, bytes);
+                    self.deliver(to, input);
+                }
+                Reading::Input(input) => self.deliver(to, input),
+                Reading::Ping => {
+                    if let Some((peer, peer_end)) = self.wires.diameter_peer(end) {
+                        self.write(to, peer, peer_end, Bytes::from_static(b"\r\n"));
+                    }
+                }
+                Reading::Lost => self.break_both(end),
+            }
+        }
+        to
+    }
+
+    fn break_both(&mut self, end: ConnectionId) {
+        let ends = self.wires.diameter_peer(end).map(|(_, peer)| peer);
+        for end in [Some(end), ends].into_iter().flatten() {
+            let node = self.wires.nodes_of(end).map(|(_, node)| node);
+            if let (Some(node), Some(input)) = (node, self.wires.remove(end)) {
+                self.news(Duration::ZERO, node, input);
+            }
+        }
+    }
+}
+
+fn received(flow: Flow, bytes: &Bytes, message: Result<Message, ParseError>) -> NetInput {
+    NetInput::Sip(match message {
+        Ok(message) => SipInput::Received { flow, message },
+        Err(_) => SipInput::Malformed(Malformed {
+            flow,
+            reason: "malformed",
+            bytes: bytes.clone(),
+        }),
+    })
+}
+
+const fn reach(state: State, is_cut: bool) -> Reach {
+    match state {
+        _ if is_cut => Reach::Silent,
+        State::Up => Reach::Open,
+        State::Down => Reach::Refused,
+        State::Dark => Reach::Silent,
+    }
+}
