@@ -194,7 +194,6 @@ impl Realm {
     /// When the text is no domain name.
     pub fn parse(text: &str) -> Result<Self, IdentityError> {
         let text = checked(text)?;
-        let text = text.strip_suffix('.').unwrap_or(text);
         if text.contains(':') {
             return Err(IdentityError::BadHost);
         }
@@ -328,19 +327,19 @@ fn split_port(host_port: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// A name in lower case without the dot of the root, or an address in its shortest spelling: one host, one text.
 fn canonical_host(host: &str) -> Result<String, IdentityError> {
-    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    let valid = match bracketed {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !host.is_empty()
-                && host
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
-        }
-    };
-    if valid {
-        Ok(host.to_ascii_lowercase())
+    if let Some(address) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        let address: std::net::Ipv6Addr = address.parse().map_err(|_| IdentityError::BadHost)?;
+        return Ok(format!("[{address}]"));
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_label_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name
+        .split('.')
+        .all(|label| !label.is_empty() && label.chars().all(is_label_char))
+    {
+        Ok(name.to_ascii_lowercase())
     } else {
         Err(IdentityError::BadHost)
     }
@@ -395,6 +394,22 @@ mod tests {
             impu("sip:alice@[2001:DB8::1]:5070"),
             "sip:alice@[2001:db8::1]:5070"
         );
+    }
+
+    #[test]
+    fn two_spellings_of_one_host_are_one_identity() {
+        assert_eq!(impu("sip:a@[2001:DB8:0:0::1]"), impu("sip:a@[2001:db8::1]"));
+        assert_eq!(impu("sip:a@Home.Example."), "sip:a@home.example");
+    }
+
+    #[test]
+    fn a_host_of_nothing_but_dots_is_none() {
+        for text in ["sip:a@..", "sip:a@.", "sip:a@h..example", "sip:a@.h"] {
+            assert_eq!(impu(text), "BadHost", "{text}");
+        }
+        assert_eq!(Realm::parse(".."), Err(IdentityError::BadHost));
+        assert_eq!(Realm::parse("h.example.."), Err(IdentityError::BadHost));
+        assert_eq!(Realm::parse("H.example.").unwrap().as_str(), "h.example");
     }
 
     #[test]

@@ -30,6 +30,10 @@ impl<'a> AuthParams<'a> {
         if !cut(raw, 0, scheme_len).eq_ignore_ascii_case(b"Digest") {
             return Ok(None);
         }
+        // RFC 3261 25.1: quoted strings are UTF-8. What is not could not be sent on as it came.
+        if std::str::from_utf8(raw).is_err() {
+            return Err(HeaderError::new("digest_not_utf8"));
+        }
         let params = text::trim_start(after(raw, scheme_len));
         let parsed = Self { raw, params };
         if parsed.iter().all(is_well_formed) && parsed.iter().next().is_some() {
@@ -101,7 +105,10 @@ fn is_well_formed(param: &[u8]) -> bool {
     text::is_token(name)
         && match value {
             Some([b'"', ..]) => value.is_some_and(|v| text::quoted_end(v) == Some(v.len())),
-            Some(bare) => !bare.iter().any(|b| text::is_lws(*b) || *b == b'"'),
+            // Brackets would hide what follows them from us and not from others, who see commas only.
+            Some(bare) => !bare
+                .iter()
+                .any(|b| text::is_lws(*b) || matches!(b, b'"' | b'<' | b'>')),
             None => false,
         }
 }
@@ -299,6 +306,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_utf8_is_refused_since_it_could_not_be_sent_on_as_it_came() {
+        let error = Credentials::parse(b"Digest username=\"caf\xe9\",realm=r").unwrap_err();
+        assert_eq!(error.reason, "digest_not_utf8");
+        let value = "Digest username=\"caf\u{e9}\",realm=r".as_bytes();
+        assert!(Credentials::parse(value).is_ok());
+    }
+
+    #[test]
     fn other_schemes_and_broken_parameters_are_refused() {
         assert!(Credentials::parse_digest(b"Basic YQ==").unwrap().is_none());
         for value in [
@@ -308,6 +323,9 @@ mod tests {
             "Digest a=b c",
             "Digest =b",
             "Digest a=\"b\"c",
+            "Digest a=<",
+            "Digest a=<,integrity-protected=yes>",
+            "Digest a=<,ck=00>,b=c",
         ] {
             assert!(Credentials::parse(value.as_bytes()).is_err(), "{value}");
         }

@@ -43,12 +43,11 @@ impl<T: AsRef<[u8]>> fmt::Debug for Redacted<T> {
     }
 }
 
-/// Splits off `sip:`, `tel:` and the like, but not an unlucky user part with a password.
+/// Splits off `sip:`, `tel:` and the like, but not a user part that has a password or only looks like a scheme.
 fn split_scheme(text: &str) -> (&str, &str) {
+    const SCHEMES: [&str; 5] = ["sip", "sips", "tel", "urn", "im"];
     match text.split_once(':') {
-        Some((scheme, rest))
-            if (2..=5).contains(&scheme.len()) && scheme.chars().all(|c| c.is_ascii_alphabetic()) =>
-        {
+        Some((scheme, rest)) if SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)) => {
             (&text[..=scheme.len()], rest)
         }
         _ => ("", text),
@@ -117,6 +116,12 @@ mod tests {
         let text = shown("sip:+1555000199:secret@h.example;x=+1555000199?To=sip:+1555000199@h");
         assert!(!text.contains("secret"), "{text}");
         assert!(!text.contains("1555000199"), "{text}");
+    }
+
+    #[test]
+    fn a_user_part_before_a_colon_is_no_scheme() {
+        assert_eq!(shown("alice:secret@h.example"), "a…e@h…");
+        assert_eq!(shown("SIPS:alice@h.example"), "SIPS:a…e@h…");
     }
 
     #[test]

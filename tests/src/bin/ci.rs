@@ -1,6 +1,7 @@
-//! Shell: the project's own CI, the same at home and on the server: `cargo ci fast|sim|e2e|pure|all`.
+//! Shell: the project's own CI, the same at home and on the server: `cargo ci fast|sim|e2e|fuzz|pure|all`.
 //!
-//! `make test` is set-up plus `cargo ci all`. Each step prints its command, so that it can be run alone.
+//! `make test` is set-up plus `cargo ci all`, which fuzzes for a short time; `cargo ci fuzz [TARGET] [--secs N | --iterations N]
+//! [--seed N]` goes on for so long on each target. Each step prints its command, so that it can be run alone.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -118,16 +119,36 @@ const E2E: Step<'static> = step(
     ],
 );
 
+const FUZZ: Step<'static> = step(
+    "fuzz",
+    &[
+        "cargo",
+        "test",
+        "--locked",
+        "--quiet",
+        "--release",
+        "-p",
+        "ims-tests",
+        "--test",
+        "fuzz",
+        "--",
+        "--nocapture",
+        "--test-threads",
+        "1",
+    ],
+);
+
 fn main() -> ExitCode {
     let job = std::env::args().nth(1).unwrap_or_else(|| "all".to_owned());
     let outcome = match job.as_str() {
         "fast" => run_all(&[&FORMAT, &LINTS, &TIDY, &SIM, &DOCS]).and_then(|()| pure()),
         "sim" => run_all(&[&SIM]),
         "e2e" => run_all(&[&BINARIES, &E2E]),
+        "fuzz" => fuzz(),
         "pure" => pure(),
         "all" => run_all(&[&FORMAT, &LINTS, &BINARIES, &TESTS, &LAB, &DOCS]).and_then(|()| pure()),
         other => Err(format!(
-            "unknown job '{other}'; expected fast, sim, e2e, pure or all"
+            "unknown job '{other}'; expected fast, sim, e2e, fuzz, pure or all"
         )),
     };
     match outcome {
@@ -161,6 +182,35 @@ fn run(step: &Step<'_>) -> Result<(), String> {
     } else {
         Err(format!("step '{}' failed", step.name))
     }
+}
+
+/// Each target, or the one that is named, for `--secs N` (60 unless said) or `--iterations N`, from `--seed N` on.
+/// A seed that is not said is the number of the present second, so that no two runs are the same.
+fn fuzz() -> Result<(), String> {
+    let mut env: Vec<(&str, String)> = vec![("FUZZ_SEED", fresh_seed())];
+    let mut arguments = std::env::args().skip(2);
+    while let Some(argument) = arguments.next() {
+        let name = match argument.as_str() {
+            "--secs" => "FUZZ_SECS",
+            "--iterations" => "FUZZ_ITERATIONS",
+            "--seed" => "FUZZ_SEED",
+            target => {
+                env.push(("FUZZ_TARGET", target.to_owned()));
+                continue;
+            }
+        };
+        let number = arguments.next().filter(|text| text.parse::<u64>().is_ok());
+        env.push((name, number.ok_or_else(|| format!("{argument} wants a number"))?));
+    }
+    if !env
+        .iter()
+        .any(|(name, _)| matches!(*name, "FUZZ_SECS" | "FUZZ_ITERATIONS"))
+    {
+        env.push(("FUZZ_SECS", "60".to_owned()));
+    }
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    println!("ci: fuzz with {env:?}");
+    run(&Step { env: &env, ..FUZZ })
 }
 
 /// Purity is proved: the core compiles without its shell, without tokio among its dependencies, and for wasm
@@ -227,4 +277,14 @@ fn output(argv: &[&str]) -> Result<String, String> {
 #[allow(clippy::disallowed_methods, reason = "shell: how long a step took")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "shell: a number that differs from run to run"
+)]
+fn fresh_seed() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    // Far apart, since each input of a run takes the next number.
+    (since.map_or(1, |since| since.as_secs()) << 32).to_string()
 }

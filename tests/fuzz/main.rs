@@ -1,0 +1,5 @@
+//! Testkit: fuzzing. See `tests/README.md` for how to run it long, and how to repeat what it finds.
+
+mod dice;
+mod engine;
+mod sip;
