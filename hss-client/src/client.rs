@@ -8,13 +8,13 @@ use ims_common::diameter::base::DisconnectCause;
 use ims_common::diameter::grammar::{VENDOR_3GPP, VENDOR_ETSI, avp};
 use ims_common::diameter::{
     AcceptPolicy, Application, DiameterEvent, DiameterPeers, Header, LocalPeer, Message, PeersConfig,
-    Pending, PendingRequests,
+    PeerId, Pending, PendingRequests,
 };
 use ims_common::net::{ConnectionId, DiameterInput, DiameterOutput};
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 
 use crate::cx::{CxAnswer, CxError, CxInput, CxOutput, CxRequest, CxRequestId, CxResult, RequestHead};
-use crate::push::Pushes;
+use crate::push::{Accepted, Pushes};
 
 mod config;
 
@@ -46,6 +46,7 @@ pub enum HssClientOutput {
 const CONNECTIONS_MAX: usize = 64;
 const REQUESTS: &str = "ims_cx_requests_total";
 const ANSWERS: &str = "ims_cx_answers_total";
+const PUSHES: &str = "ims_cx_pushes_total";
 
 /// A request of the CSCF on its way.
 #[derive(Clone, Debug)]
@@ -306,21 +307,29 @@ impl HssClient {
                 peer,
                 connection,
                 message,
-            } => {
-                let origin_host = self.peers.host(peer).unwrap_or_default().to_owned();
-                let expires_at = now + self.config.request_timeout;
-                match self
-                    .pushes
-                    .accept(expires_at, self.peers.local(), connection, message, origin_host)
-                {
-                    Ok(input) => self.outputs.push_back(HssClientOutput::Cx(input)),
-                    Err(bytes) => {
-                        self.counters.count("ims_cx_pushes_total", "refused");
-                        self.peers.send(connection, bytes);
-                    }
-                }
-            }
+            } => self.on_push(now, peer, connection, message),
             DiameterEvent::Stopped => self.outputs.push_back(HssClientOutput::Stopped),
+        }
+    }
+
+    fn on_push(&mut self, now: Instant, peer: PeerId, connection: ConnectionId, message: Message) {
+        let origin_host = self.peers.host(peer).unwrap_or_default().to_owned();
+        let expires_at = now + self.config.request_timeout;
+        let local = self.peers.local();
+        let accepted = self
+            .pushes
+            .accept(expires_at, local, connection, message, origin_host);
+        match accepted {
+            Accepted::New(input) => self.outputs.push_back(HssClientOutput::Cx(input)),
+            Accepted::Waits => self.counters.count(PUSHES, "repeated"),
+            Accepted::AnsweredBefore(bytes) => {
+                self.counters.count(PUSHES, "repeated");
+                self.peers.send(connection, bytes);
+            }
+            Accepted::Refused(bytes) => {
+                self.counters.count(PUSHES, "refused");
+                self.peers.send(connection, bytes);
+            }
         }
     }
 
@@ -398,8 +407,9 @@ impl Node for HssClient {
             HssClientInput::Diameter(input) => self.peers.handle(now, input),
             HssClientInput::Cx(CxOutput::Request { id, request }) => self.on_request(now, id, request),
             HssClientInput::Cx(CxOutput::PushAnswer { id, answer }) => {
-                if let Some((connection, bytes)) = self.pushes.answer(self.peers.local(), id, &answer) {
-                    self.counters.count("ims_cx_pushes_total", "answered");
+                if let Some((connection, bytes)) = self.pushes.answer(now, self.peers.local(), id, answer)
+                {
+                    self.counters.count(PUSHES, "answered");
                     self.peers.send(connection, bytes);
                 }
             }
@@ -434,6 +444,8 @@ impl Node for HssClient {
         self.peers.export_metrics(out);
         let pending = u64::try_from(self.pending.len() + self.queue.len()).unwrap_or(u64::MAX);
         out.gauge("ims_cx_requests_pending", &[], pending);
+        let answered = u64::try_from(self.pushes.answered()).unwrap_or(u64::MAX);
+        out.gauge("ims_cx_pushes_remembered", &[], answered);
     }
 }
 

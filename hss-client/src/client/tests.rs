@@ -12,6 +12,8 @@ use crate::cx::{
     Uaa, Uar, UserAuthorizationType,
 };
 
+mod repeats;
+
 const CLIENT: &str = "scscf.ims.mnc001.mcc001.3gppnetwork.org";
 
 fn config() -> HssClientConfig {
