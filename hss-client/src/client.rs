@@ -7,8 +7,8 @@ use bytes::Bytes;
 use ims_common::diameter::base::DisconnectCause;
 use ims_common::diameter::grammar::{VENDOR_3GPP, VENDOR_ETSI, avp};
 use ims_common::diameter::{
-    AcceptPolicy, Application, DiameterEvent, DiameterPeers, Header, LocalPeer, Message, PeersConfig,
-    PeerId, Pending, PendingRequests,
+    AcceptPolicy, Application, DiameterEvent, DiameterPeers, Header, LocalPeer, Message, PeerId, PeersConfig,
+    Pending, PendingRequests,
 };
 use ims_common::net::{ConnectionId, DiameterInput, DiameterOutput};
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
@@ -407,8 +407,7 @@ impl Node for HssClient {
             HssClientInput::Diameter(input) => self.peers.handle(now, input),
             HssClientInput::Cx(CxOutput::Request { id, request }) => self.on_request(now, id, request),
             HssClientInput::Cx(CxOutput::PushAnswer { id, answer }) => {
-                if let Some((connection, bytes)) = self.pushes.answer(now, self.peers.local(), id, answer)
-                {
+                if let Some((connection, bytes)) = self.pushes.answer(now, self.peers.local(), id, answer) {
                     self.counters.count(PUSHES, "answered");
                     self.peers.send(connection, bytes);
                 }

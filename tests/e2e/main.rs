@@ -1,6 +1,7 @@
-//! Testkit: the suite on loopback sockets: the three real binaries, the embedded HSS, phones of ours and SIPp.
+//! Testkit: the suite on loopback sockets: the three real binaries, the embedded HSS, phones of ours, SIPp and freeDiameter.
 
 mod daemon_life;
+mod free_diameter;
 mod lab_program;
 mod network;
 mod phones;

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ims_tests::daemons::{self, Daemons};
 use ims_tests::host::{self, Phone};
 use ims_tests::hss::{Hss, Subscriber};
 use ims_tests::scene::{hss, phone_config};
 use ims_tests::site::Site;
-use ims_tests::ue::remote::Handle;
+use ims_tests::ue::remote::{Handle, Seen};
 use ims_tests::ue::{UeCommand, UeConfig, UeEvent};
 
 /// Enough on a busy machine; far below timer F.
@@ -26,6 +26,17 @@ pub(crate) struct Network {
 impl Network {
     /// Starts all on `site`.
     pub(crate) fn start(site: Site, subscribers: Vec<Subscriber>) -> Self {
+        let peers = 1 + site.scscfs.len();
+        Self::start_watched(site, subscribers, peers, |_, _| {})
+    }
+
+    /// Starts all on `site` with somebody who sees what the HSS sees, and waits until the HSS has so many peers.
+    pub(crate) fn start_watched(
+        site: Site,
+        subscribers: Vec<Subscriber>,
+        peers: usize,
+        watch: impl FnMut(Instant, Seen<'_>) + Send + 'static,
+    ) -> Self {
         // The HSS draws the same challenges in every run: SIPp cuts RES at an octet of zero, which one of 32 random
         // challenges has, and is then refused as it should be.
         let seed = ims_common::node::Seed {
@@ -33,9 +44,9 @@ impl Network {
             ..ims_common::shell::seed().expect("a clock")
         };
         let (hss, _) =
-            host::host(hss(subscribers, seed), host::hss_sockets(site.hss), |_, _| {}).expect("the HSS");
+            host::host(hss(subscribers, seed), host::hss_sockets(site.hss), watch).expect("the HSS");
         let daemons = Daemons::start(&site, &binaries()).expect("the daemons");
-        host::wait_for_peers(&hss, 1 + site.scscfs.len()).expect("connections with the HSS");
+        host::wait_for_peers(&hss, peers).expect("connections with the HSS");
         Self { site, daemons, hss }
     }
 

@@ -126,6 +126,8 @@ pub struct Hss {
     /// Users and their states.
     pub subscribers: Subscribers,
     persona: Persona,
+    /// Where the requests of each client came from last: it may be behind an agent.
+    routes: BTreeMap<String, ConnectionId>,
     faults: BTreeMap<Faulty, Fault>,
     late: TimerTable<u64>,
     late_answers: BTreeMap<u64, (ConnectionId, Bytes)>,
@@ -178,6 +180,7 @@ impl Hss {
             peers: DiameterPeers::new(peers, &seed),
             subscribers,
             persona,
+            routes: BTreeMap::new(),
             faults: BTreeMap::new(),
             late: TimerTable::default(),
             late_answers: BTreeMap::new(),
@@ -241,7 +244,8 @@ impl Hss {
     }
 
     fn push(&mut self, now: Instant, push: &CxPush, to: &DiameterClient) -> bool {
-        let Some(connection) = self.peers.connection_of(&to.host) else {
+        let direct = self.peers.connection_of(&to.host);
+        let Some(connection) = direct.or_else(|| self.routes.get(&to.host).copied()) else {
             return false;
         };
         self.sequence += 1;
@@ -277,12 +281,18 @@ impl Hss {
                     self.push_answers.extend(CxPushAnswer::decode(&message));
                 }
                 DiameterEvent::Stopped => self.is_drained = true,
-                DiameterEvent::Up { .. } | DiameterEvent::Down { .. } | DiameterEvent::BadAnswer { .. } => {}
+                DiameterEvent::Down { connection, .. } => {
+                    self.routes.retain(|_, route| *route != connection);
+                }
+                DiameterEvent::Up { .. } | DiameterEvent::BadAnswer { .. } => {}
             }
         }
     }
 
     fn on_request(&mut self, now: Instant, connection: ConnectionId, message: &Message) {
+        if let Some(host) = message.text(&avp::ORIGIN_HOST) {
+            self.routes.insert(host.to_owned(), connection);
+        }
         let request = match self
             .misrouted(message)
             .map_or_else(|| CxRequest::decode(message), Err)

@@ -22,6 +22,8 @@ pub struct Site {
     pub scscfs: Vec<SocketAddr>,
     /// HSS.
     pub hss: SocketAddr,
+    /// Whom the CSCFs dial instead of the HSS, the preferred one first; empty means the HSS itself.
+    pub diameter: Vec<SocketAddr>,
     /// The first address of UEs; the others follow.
     pub ues: IpAddr,
     /// Lines for the P-CSCF's file.
@@ -51,6 +53,7 @@ impl Site {
             icscf: SocketAddr::new(ip(3), 5060),
             scscfs: vec![SocketAddr::new(ip(4), 5060)],
             hss: SocketAddr::new(ip(5), 3868),
+            diameter: Vec::new(),
             ues: ip(10),
             pcscf_more: String::new(),
             icscf_more: String::new(),
@@ -140,8 +143,9 @@ impl Site {
     pub fn icscf_file(&self) -> String {
         let mut text = format!(
             "icscf:\n  home_realm: {HOME}\n  mw: {{address: \"{}\"}}\n  \
-             hss: {{peers: [\"{}\"], origin_host: icscf.{HOME}}}\n  scscfs:\n",
-            self.icscf, self.hss
+             hss: {{peers: [{}], origin_host: icscf.{HOME}}}\n  scscfs:\n",
+            self.icscf,
+            self.diameter_peers()
         );
         for index in 0..self.scscfs.len() {
             let _ = writeln!(
@@ -166,13 +170,23 @@ impl Site {
             .unwrap_or_else(|| panic!("no S-CSCF {index}"));
         let mut text = format!(
             "scscf:\n  home_realm: {HOME}\n  mw: {{address: \"{address}\"}}\n  server_name: \"{}\"\n  \
-             hss: {{peers: [\"{}\"], origin_host: scscf{}.{HOME}}}\n",
+             hss: {{peers: [{}], origin_host: scscf{}.{HOME}}}\n",
             Self::server_name(index),
-            self.hss,
+            self.diameter_peers(),
             index + 1
         );
         let admin = self.admin.filter(|_| index == 0);
         self.finish(text_with_admin(&mut text, admin, 2), &self.scscf_more)
+    }
+
+    fn diameter_peers(&self) -> String {
+        let dialled: &[SocketAddr] = if self.diameter.is_empty() {
+            std::slice::from_ref(&self.hss)
+        } else {
+            &self.diameter
+        };
+        let quoted: Vec<String> = dialled.iter().map(|peer| format!("\"{peer}\"")).collect();
+        quoted.join(", ")
     }
 
     fn finish(&self, text: &str, more: &str) -> String {
