@@ -3,8 +3,9 @@
 //! [`cli::daemon_main`] is the whole of a daemon's `main`. Below it, [`Shell::bind`] makes the sockets and
 //! [`Shell::drive`] runs one [`Node`](crate::node::Node) on them, in one thread, until it is told to end.
 //!
-//! Back-pressure: the node's inputs wait in one bounded queue. When it is full, datagrams are dropped and
-//! counted (their senders repeat them), and streams are not read (their senders are slowed down by TCP).
+//! Back-pressure: the driver reads datagrams itself when the node has time for them; until then they wait in the
+//! kernel. Inputs of streams wait in one bounded queue; when it is full, streams are not read (their senders are
+//! slowed down by TCP).
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 mod admin;
@@ -30,6 +31,7 @@ use rand::rngs::OsRng;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use self::admin::AdminRequest;
 pub use self::bound::{Shell, ShellError};
 use self::counters::Counters;
 use crate::config::LimitsConfig;
@@ -70,6 +72,10 @@ enum Event {
     DiameterUp { attempt: Option<u64>, stream: TcpStream },
     /// The task of a Diameter connection has ended.
     DiameterEnded(ConnectionId),
+    /// The operator asks over HTTP.
+    Admin(AdminRequest),
+    /// A signal, by its name.
+    Signal(&'static str),
 }
 
 /// What every task of a shell has: the way to the driver, the counters, the limits.

@@ -10,14 +10,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use super::{Context, Event};
 use crate::telemetry::metrics::CONTENT_TYPE;
 
-/// Requests that wait for the driver.
-const QUEUE: usize = 16;
-
 /// What the operator asks of the driver. The driver's answer proves that the driver turns.
+#[derive(Debug)]
 pub(crate) enum AdminRequest {
     Health(oneshot::Sender<Health>),
     Metrics(oneshot::Sender<String>),
@@ -42,47 +41,44 @@ pub(crate) const SERVING: &str = "serving";
 /// [`Health::status`] of a node that finishes what it has.
 pub(crate) const DRAINING: &str = "draining";
 
-type Asking = mpsc::Sender<AdminRequest>;
-
-/// Serves HTTP here; the requests come out of the receiver. Also says where it is bound.
-pub(crate) async fn serve(address: SocketAddr) -> io::Result<(SocketAddr, mpsc::Receiver<AdminRequest>)> {
+/// Serves HTTP here; the requests go to the driver. Says where it is bound.
+pub(crate) async fn serve(address: SocketAddr, context: Context) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
-    let (sender, receiver) = mpsc::channel(QUEUE);
     let routes = Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/drain", post(drain))
-        .with_state(sender);
+        .with_state(context);
     tokio::spawn(async move { axum::serve(listener, routes).await });
-    Ok((bound, receiver))
+    Ok(bound)
 }
 
-async fn health(State(asking): State<Asking>) -> Response {
-    match ask(&asking, AdminRequest::Health).await {
+async fn health(State(driver): State<Context>) -> Response {
+    match ask(&driver, AdminRequest::Health).await {
         Some(health) if health.status == SERVING => Json(health).into_response(),
         Some(health) => (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
-async fn metrics(State(asking): State<Asking>) -> Response {
-    match ask(&asking, AdminRequest::Metrics).await {
+async fn metrics(State(driver): State<Context>) -> Response {
+    match ask(&driver, AdminRequest::Metrics).await {
         Some(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
-async fn drain(State(asking): State<Asking>) -> Response {
-    match ask(&asking, AdminRequest::Drain).await {
+async fn drain(State(driver): State<Context>) -> Response {
+    match ask(&driver, AdminRequest::Drain).await {
         Some(health) => (StatusCode::ACCEPTED, Json(health)).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
 /// The driver's answer; `None` when it has too many requests waiting, or has ended.
-async fn ask<T>(asking: &Asking, request: impl FnOnce(oneshot::Sender<T>) -> AdminRequest) -> Option<T> {
+async fn ask<T>(driver: &Context, request: impl FnOnce(oneshot::Sender<T>) -> AdminRequest) -> Option<T> {
     let (sender, receiver) = oneshot::channel();
-    asking.try_send(request(sender)).ok()?;
+    driver.events.try_send(Event::Admin(request(sender))).ok()?;
     receiver.await.ok()
 }

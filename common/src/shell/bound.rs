@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc;
 
-use super::admin::{self, AdminRequest};
+use super::admin;
 use super::counters::Counters;
 use super::diameter::DiameterLinks;
 use super::dns::{Dns, Families};
@@ -64,7 +64,6 @@ pub struct Shell {
     pub(super) diameter_address: Option<SocketAddr>,
     pub(super) dns: Dns,
     pub(super) rng: StdRng,
-    pub(super) admin: Option<mpsc::Receiver<AdminRequest>>,
     pub(super) admin_address: Option<SocketAddr>,
     pub(super) drain_timeout: Duration,
     pub(super) left_out: LeftOut,
@@ -96,15 +95,15 @@ impl Shell {
             Some(address) => Some(bind_diameter(config.name, address, &context)?),
             None => None,
         };
-        let (admin_address, admin) = match config.admin {
+        let admin_address = match config.admin {
             Some(address) => {
                 let key = format!("{}.admin", config.name);
-                let (bound, requests) = admin::serve(address)
+                let bound = admin::serve(address, context.clone())
                     .await
                     .map_err(|e| refused(&key, address, e))?;
-                (Some(bound), Some(requests))
+                Some(bound)
             }
-            None => (None, None),
+            None => None,
         };
         let families = Families {
             v4: udp.iter().any(|u| u.local().is_ipv4()),
@@ -120,7 +119,6 @@ impl Shell {
             dns: Dns::new(&config.dns_servers, families, context.clone()),
             rng: StdRng::from_seed(seed()?.entropy),
             context,
-            admin,
             admin_address,
             drain_timeout: config.drain_timeout,
             left_out: LeftOut::default(),
@@ -161,9 +159,6 @@ impl Shell {
         N: Node<Input = NetInput, Output = NetOutput>,
     {
         let signals = Signals::listen()?;
-        for side in &self.udp {
-            side.start(&self.context);
-        }
         tracing::info!(
             node = self.name,
             version = env!("CARGO_PKG_VERSION"),

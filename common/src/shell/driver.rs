@@ -1,13 +1,16 @@
 //! Shell: the one driver: gives a node its inputs and the time, and does what it asks.
 
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
-use tokio::sync::mpsc;
+use tokio::time::{Sleep, sleep};
 
 use super::Event;
 use super::admin::{AdminRequest, DRAINING, Health, SERVING};
@@ -19,11 +22,14 @@ use crate::net::{
     Command, ConnectionId, Destination, DiameterInput, DiameterOutput, Interface, NetInput, NetOutput,
     ResolveRequest, SipInput, SipOutput, Transmit, Transport,
 };
-use crate::node::{Metrics, Node};
+use crate::node::{Metrics, Node, earliest};
 use crate::telemetry::metrics::prometheus_text;
 
-/// Inputs that are taken before timers and signals get their turn again.
+/// Inputs from one place that are taken before other places and timers get their turn again.
 const BATCH: usize = 64;
+/// How much later than due a timer may fire, so that those of a moment fire together, as a rule when the thread is
+/// awake anyway. The timers of SIP and Diameter are of half a second and more.
+const TIMER_SLACK: Duration = Duration::from_millis(5);
 /// How long the last writes may take after the node has ended.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -42,6 +48,8 @@ pub(super) struct Driver<N> {
     failed: VecDeque<NetInput>,
     started: Instant,
     phase: Phase,
+    /// Whether sockets have more than the last turn took.
+    is_behind: bool,
 }
 
 impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
@@ -52,79 +60,125 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             failed: VecDeque::new(),
             started: Instant::now(),
             phase: Phase::Serving,
+            is_behind: false,
         }
     }
 
     /// Until the node is over.
-    pub(super) async fn run(mut self, mut signals: Signals) {
+    pub(super) async fn run(mut self, signals: Signals) {
+        signals.report_to(self.shell.context.clone());
         let mut batch = Vec::with_capacity(BATCH);
-        let mut admin = self.shell.admin.take();
-        self.speak();
+        let mut alarm = Alarm::new();
+        self.speak(self.started);
         while self.phase != Phase::Over {
-            let drain_deadline = match self.phase {
-                Phase::Draining { until } => Some(until),
-                Phase::Serving | Phase::Over => None,
-            };
-            tokio::select! {
-                _ = self.shell.events.recv_many(&mut batch, BATCH) => {
-                    for event in batch.drain(..) {
-                        self.on_event(event);
-                    }
-                }
-                Some(request) = next_request(&mut admin) => self.on_admin(request),
-                signal = signals.next() => self.on_signal(signal),
-                () = until(self.node.poll_timeout()) => {}
-                () = until(drain_deadline) => {
-                    tracing::warn!("drain timed out: ending with work in progress");
-                    self.phase = Phase::Over;
-                }
-            }
-            let now = Instant::now();
-            if self.node.poll_timeout().is_some_and(|at| at <= now) {
-                self.node.handle_timeout(now);
-                self.speak();
+            let is_behind = self.wait(&mut batch, &mut alarm).await;
+            self.turn(&mut batch);
+            if is_behind {
+                // Connections, DNS and HTTP have tasks in this thread.
+                tokio::task::yield_now().await;
             }
         }
         self.flush().await;
         tracing::info!(node = self.shell.name, "ended");
     }
 
-    fn on_event(&mut self, event: Event) {
+    /// Sleeps until there is something to do. Says whether sockets have more than one turn takes.
+    async fn wait(&mut self, batch: &mut Vec<Event>, alarm: &mut Alarm) -> bool {
+        let drain_deadline = match self.phase {
+            Phase::Draining { until } => Some(until),
+            Phase::Serving | Phase::Over => None,
+        };
+        let timer = self.node.poll_timeout().map(|at| at + TIMER_SLACK);
+        let deadline = earliest(timer, drain_deadline);
+        let is_behind = self.is_behind;
+        poll_fn(|task| {
+            let mut is_awake = is_behind;
+            for side in &self.shell.udp {
+                is_awake |= side.poll_readable(task);
+            }
+            is_awake |= self.shell.events.poll_recv_many(task, batch, BATCH).is_ready();
+            is_awake |= alarm.poll(task, deadline);
+            if is_awake { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        is_behind
+    }
+
+    /// Some of all that is there, then the timers that are due.
+    fn turn(&mut self, batch: &mut Vec<Event>) {
+        let now = Instant::now();
+        for event in batch.drain(..) {
+            self.on_event(now, event);
+        }
+        self.is_behind = false;
+        for side in 0..self.shell.udp.len() {
+            self.is_behind |= self.receive(now, side);
+        }
+        if self.node.poll_timeout().is_some_and(|at| at <= now) {
+            self.node.handle_timeout(now);
+            self.speak(now);
+        }
+        if matches!(self.phase, Phase::Draining { until } if until <= now) {
+            tracing::warn!("drain timed out: ending with work in progress");
+            self.phase = Phase::Over;
+        }
+    }
+
+    /// Datagrams of one socket, at most a batch; says whether there may be more.
+    fn receive(&mut self, now: Instant, side: usize) -> bool {
+        for _ in 0..BATCH {
+            let context = &self.shell.context;
+            let input = self
+                .shell
+                .udp
+                .get_mut(side)
+                .and_then(|side| side.receive(context));
+            match input {
+                Some(input) => self.tell(now, input),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn on_event(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Net(input) => self.tell(input),
+            Event::Net(input) => self.tell(now, input),
+            Event::Admin(request) => self.on_admin(now, request),
+            Event::Signal(signal) => self.on_signal(now, signal),
             Event::SipAccepted { interface, stream } => self.shell.streams.accepted(interface, stream),
-            Event::SendFailed(tag) => self.tell(NetInput::Sip(SipInput::SendFailed(tag))),
+            Event::SendFailed(tag) => self.tell(now, NetInput::Sip(SipInput::SendFailed(tag))),
             Event::SipEnded(id) => {
                 self.shell.streams.ended(id);
-                self.tell(NetInput::Sip(SipInput::ConnectionClosed(id)));
+                self.tell(now, NetInput::Sip(SipInput::ConnectionClosed(id)));
             }
             Event::DiameterUp { attempt, stream } => {
                 if let Some(input) = self.shell.diameter.up(attempt, stream) {
-                    self.tell(NetInput::Diameter(input));
+                    self.tell(now, NetInput::Diameter(input));
                 }
             }
             Event::DiameterEnded(connection) => {
                 let input: DiameterInput = self.shell.diameter.ended(connection);
-                self.tell(NetInput::Diameter(input));
+                self.tell(now, NetInput::Diameter(input));
             }
         }
     }
 
-    fn on_admin(&mut self, request: AdminRequest) {
+    fn on_admin(&mut self, now: Instant, request: AdminRequest) {
         // Whoever asked may have gone meanwhile.
         match request {
             AdminRequest::Health(answer) => drop(answer.send(self.health())),
             AdminRequest::Metrics(answer) => drop(answer.send(prometheus_text(self.metrics()))),
             AdminRequest::Drain(answer) => {
-                self.begin_drain("POST /drain");
+                self.begin_drain(now, "POST /drain");
                 drop(answer.send(self.health()));
             }
         }
     }
 
-    fn on_signal(&mut self, signal: &'static str) {
+    fn on_signal(&mut self, now: Instant, signal: &'static str) {
         match self.phase {
-            Phase::Serving => self.begin_drain(signal),
+            Phase::Serving => self.begin_drain(now, signal),
             Phase::Draining { .. } => {
                 tracing::warn!(signal, "second signal: ending with work in progress");
                 self.phase = Phase::Over;
@@ -133,25 +187,25 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         }
     }
 
-    fn begin_drain(&mut self, cause: &'static str) {
+    fn begin_drain(&mut self, now: Instant, cause: &'static str) {
         if self.phase != Phase::Serving {
             return;
         }
         tracing::info!(cause, timeout = ?self.shell.drain_timeout, "draining");
         self.phase = Phase::Draining {
-            until: Instant::now() + self.shell.drain_timeout,
+            until: now + self.shell.drain_timeout,
         };
-        self.tell(NetInput::Command(Command::Drain));
+        self.tell(now, NetInput::Command(Command::Drain));
     }
 
     /// One input, and everything that comes of it.
-    fn tell(&mut self, input: NetInput) {
-        self.node.handle(Instant::now(), input);
-        self.speak();
+    fn tell(&mut self, now: Instant, input: NetInput) {
+        self.node.handle(now, input);
+        self.speak(now);
     }
 
     /// Does all that the node asks, and tells it what failed at once.
-    fn speak(&mut self) {
+    fn speak(&mut self, now: Instant) {
         loop {
             while let Some(output) = self.node.poll_output() {
                 self.perform(output);
@@ -159,7 +213,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             let Some(failed) = self.failed.pop_front() else {
                 return;
             };
-            self.node.handle(Instant::now(), failed);
+            self.node.handle(now, failed);
         }
     }
 
@@ -340,10 +394,33 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
     }
 }
 
-/// The next request; never when there is no HTTP.
-async fn next_request(requests: &mut Option<mpsc::Receiver<AdminRequest>>) -> Option<AdminRequest> {
-    match requests {
-        Some(requests) => requests.recv().await,
-        None => std::future::pending().await,
+/// The one timer of the driver. Setting it costs more than waking once for nothing: it is only ever set earlier.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    set_to: Option<Instant>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self {
+            sleep: Box::pin(sleep(Duration::ZERO)),
+            set_to: None,
+        }
+    }
+
+    /// Whether it has gone off, at `deadline` or at an earlier one that is no more.
+    fn poll(&mut self, task: &mut TaskContext<'_>, deadline: Option<Instant>) -> bool {
+        let Some(deadline) = deadline else {
+            return false;
+        };
+        if self.set_to.is_none_or(|set_to| deadline < set_to) {
+            self.sleep.as_mut().reset(deadline.into());
+            self.set_to = Some(deadline);
+        }
+        let has_rung = self.sleep.as_mut().poll(task).is_ready();
+        if has_rung {
+            self.set_to = None;
+        }
+        has_rung
     }
 }

@@ -4,6 +4,8 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::{Context, Event};
+
 /// The two signals by which an operator or a supervisor asks a daemon to end.
 pub(crate) struct Signals {
     terminate: Signal,
@@ -19,8 +21,18 @@ impl Signals {
         })
     }
 
+    /// Tells the driver of each.
+    pub(crate) fn report_to(mut self, context: Context) {
+        tokio::spawn(async move {
+            loop {
+                let signal = self.next().await;
+                context.report(Event::Signal(signal)).await;
+            }
+        });
+    }
+
     /// The name of the next one.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
             Some(()) = self.terminate.recv() => "SIGTERM",
             Some(()) = self.interrupt.recv() => "SIGINT",

@@ -1,32 +1,34 @@
 //! Shell: SIP over UDP (RFC 3261 18): one socket per listener.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::{SocketAddr, UdpSocket};
+use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::UdpSocket;
-use tokio::sync::mpsc::error::TrySendError;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
+use super::Context;
 use super::scan::{is_keep_alive, scan};
-use super::{Context, Event};
 use crate::config::SipListener;
-use crate::net::{Flow, Interface, Transport};
+use crate::net::{Flow, Interface, NetInput, Transport};
 
 /// Asked of the kernel for what arrives while the node is busy; the kernel may give less.
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// The largest datagram of UDP.
 const DATAGRAM_MAX: usize = 65_535;
-/// Rest after a receive error, so that a broken socket does not eat a core.
-const ERROR_PAUSE: Duration = Duration::from_millis(20);
+/// Keep-alives that are passed over in one look.
+const KEEP_ALIVES: usize = 64;
 
-/// One bound socket.
+/// One bound socket. The driver reads it: no task and no channel stands between a datagram and the node.
 pub(crate) struct UdpSide {
-    interface: Interface,
     local: SocketAddr,
-    socket: Arc<UdpSocket>,
+    /// What a datagram has come by, but for its sender.
+    flow: Flow,
+    /// Watched for reading only: with writing, each datagram that leaves would wake the driver once more.
+    socket: AsyncFd<UdpSocket>,
+    buffer: Vec<u8>,
 }
 
 impl UdpSide {
@@ -43,12 +45,25 @@ impl UdpSide {
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         socket.set_nonblocking(true)?;
         socket.bind(&listener.address.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
+        let socket = UdpSocket::from(socket);
         let local = socket.local_addr()?;
-        Ok(Self {
+        let flow = Flow {
             interface: listener.interface,
+            transport: Transport::Udp,
             local,
-            socket: Arc::new(socket),
+            remote: local,
+            connection: None,
+        };
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, and asks for what holds here: the socket keeps its descriptor"
+        )]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        Ok(Self {
+            local,
+            flow,
+            socket,
+            buffer: vec![0; DATAGRAM_MAX],
         })
     }
 
@@ -59,56 +74,55 @@ impl UdpSide {
 
     /// Whether packets of `interface` to `remote` leave here; `local` narrows to one socket.
     pub(crate) fn serves(&self, interface: Interface, remote: SocketAddr, local: Option<SocketAddr>) -> bool {
-        self.interface == interface
+        self.flow.interface == interface
             && self.local.is_ipv4() == remote.is_ipv4()
             && local.is_none_or(|local| local == self.local)
     }
 
     /// One datagram, at once. `WouldBlock`: the send buffer is full and the datagram is lost, as on a wire.
     pub(crate) fn send(&self, bytes: &[u8], remote: SocketAddr) -> io::Result<()> {
-        // Past tokio's readiness: a datagram either goes now or is lost.
-        SockRef::from(&*self.socket).send_to(bytes, &remote.into())?;
+        self.socket.get_ref().send_to(bytes, remote)?;
         Ok(())
     }
 
-    /// The task that reads: every datagram becomes an input, or is counted away.
-    pub(crate) async fn read(socket: Arc<UdpSocket>, flow_base: Flow, context: Context) {
-        let mut buffer = vec![0; DATAGRAM_MAX];
-        loop {
-            let (length, remote) = match socket.recv_from(&mut buffer).await {
-                Ok(received) => received,
-                Err(_) => {
-                    context.counters.udp_receive_errors.count();
-                    tokio::time::sleep(ERROR_PAUSE).await;
-                    continue;
-                }
-            };
-            let datagram = buffer.get(..length).unwrap_or_default();
-            context.counters.udp_received.count();
-            if is_keep_alive(datagram) {
-                context.counters.keep_alive.count();
-                continue;
+    /// Whether there may be something to read; if not, the task is woken when there is.
+    pub(crate) fn poll_readable(&self, task: &mut TaskContext<'_>) -> bool {
+        match self.socket.poll_read_ready(task) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(mut guard)) => {
+                guard.retain_ready();
+                true
             }
-            let flow = Flow { remote, ..flow_base };
-            let input = scan(flow, Bytes::copy_from_slice(datagram), &context);
-            // UDP's back-pressure is loss: the sender's timers bring it again.
-            match context.events.try_send(Event::Net(input)) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_)) => context.counters.udp_dropped_queue_full.count(),
-                Err(TrySendError::Closed(_)) => return,
-            }
+            // The reactor is gone: the process ends.
+            Poll::Ready(Err(_)) => false,
         }
     }
 
-    /// Starts the reading task.
-    pub(crate) fn start(&self, context: &Context) {
-        let flow = Flow {
-            interface: self.interface,
-            transport: Transport::Udp,
-            local: self.local,
-            remote: self.local,
-            connection: None,
-        };
-        tokio::spawn(Self::read(Arc::clone(&self.socket), flow, context.clone()));
+    /// The next datagram that is there; `None` when there is none. Keep-alives are counted away.
+    pub(crate) fn receive(&mut self, context: &Context) -> Option<NetInput> {
+        let counters = &context.counters;
+        for _ in 0..KEEP_ALIVES {
+            let buffer = &mut self.buffer;
+            let received = self
+                .socket
+                .try_io(Interest::READABLE, |socket| socket.recv_from(buffer));
+            let (length, remote) = match received {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(_) => {
+                    counters.udp_receive_errors.count();
+                    return None;
+                }
+            };
+            let datagram = buffer.get(..length).unwrap_or_default();
+            counters.udp_received.count();
+            if is_keep_alive(datagram) {
+                counters.keep_alive.count();
+                continue;
+            }
+            let flow = Flow { remote, ..self.flow };
+            return Some(scan(flow, Bytes::copy_from_slice(datagram), context));
+        }
+        None
     }
 }

@@ -1,5 +1,6 @@
 //! Shell: tests of SIP over UDP and of names.
 
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 
 use super::*;
@@ -86,35 +87,83 @@ fn keep_alives_are_counted_and_garbage_is_told_as_malformed() {
     });
 }
 
+/// More datagrams than one turn of the driver takes.
 #[test]
-fn a_full_queue_drops_datagrams_and_counts_them() {
-    let mut config = config("127.0.0.1:0");
-    config.limits.queue = 2;
+fn a_burst_of_datagrams_is_answered_to_the_last_one() {
+    run(&config("127.0.0.1:0"), Vec::new(), quiet, async |lab: Lab| {
+        let socket = client().await;
+        for number in 0..200 {
+            let text = options(&format!("burst{number}"));
+            // Past tokio, so that the driver has no turn before all have come.
+            SockRef::from(&socket)
+                .send_to(text.as_bytes(), &lab.sip.into())
+                .unwrap();
+        }
+        for number in 0..200 {
+            let (answer, _) = receive(&socket).await;
+            assert!(
+                answer.contains(&format!("branch=z9hG4bKburst{number};")),
+                "{answer}"
+            );
+        }
+        assert_eq!(lab.counters.udp_received.get(), 200);
+    });
+}
+
+/// A timer that the node moves earlier and later fires once for each time that it was due.
+#[test]
+fn timers_of_the_node_fire_when_due_though_the_alarm_is_set_seldom() {
+    struct Clockwork {
+        due: VecDeque<Instant>,
+        fired: mpsc::UnboundedSender<Instant>,
+    }
+    impl Node for Clockwork {
+        type Input = NetInput;
+        type Output = NetOutput;
+        fn handle(&mut self, now: Instant, _: NetInput) {
+            // Earlier than what is set.
+            self.due.push_front(now + Duration::from_millis(10));
+        }
+        fn handle_timeout(&mut self, now: Instant) {
+            while self.due.front().is_some_and(|at| *at <= now) {
+                let _ = self.due.pop_front().map(|at| self.fired.send(at));
+            }
+        }
+        fn poll_output(&mut self) -> Option<NetOutput> {
+            None
+        }
+        fn poll_timeout(&self) -> Option<Instant> {
+            self.due.front().copied()
+        }
+        fn metrics(&self, _: &mut Metrics) {}
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        // Bound and reading, but no node takes anything out of the queue.
-        let shell = Shell::bind(&config).await.unwrap();
-        shell.udp[0].start(&shell.context);
-        let socket = client().await;
-        for number in 0..5 {
-            let text = options(&format!("full{number}"));
-            socket
-                .send_to(text.as_bytes(), shell.sip_addresses()[0])
+        let shell = Shell::bind(&config("127.0.0.1:0")).await.unwrap();
+        let (sip, (fired, mut firing)) = (shell.sip_addresses()[0], mpsc::unbounded_channel());
+        let start = Instant::now();
+        let node = Clockwork {
+            due: [100, 150, 200].map(|ms| start + Duration::from_millis(ms)).into(),
+            fired,
+        };
+        let test = async {
+            client()
+                .await
+                .send_to(options("tick").as_bytes(), sip)
                 .await
                 .unwrap();
-        }
-        let counters = &shell.context.counters;
-        timeout(STUCK, async {
-            while counters.udp_received.get() < 5 {
-                tokio::task::yield_now().await;
+            for _ in 0..4 {
+                let at = timeout(STUCK, firing.recv()).await.unwrap().unwrap();
+                assert!(at <= Instant::now());
             }
-        })
-        .await
-        .unwrap();
-        assert_eq!(counters.udp_dropped_queue_full.get(), 3);
+        };
+        tokio::select! {
+            () = test => {}
+            _ = shell.drive(node) => unreachable!("nobody ends it"),
+        }
     });
 }
 
