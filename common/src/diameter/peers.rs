@@ -230,6 +230,12 @@ impl DiameterPeers {
             .map(|(_, connection, _)| connection)
     }
 
+    /// Whether this is the connection of a peer that may be used.
+    #[must_use]
+    pub fn is_usable(&self, connection: ConnectionId) -> bool {
+        self.open_peers().any(|(_, open, _)| open == connection)
+    }
+
     /// Origin-Host of a peer.
     #[must_use]
     pub fn host(&self, peer: PeerId) -> Option<&str> {

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
+use ims_common::diameter::grammar::avp;
 use ims_common::identity::{Impi, Impu};
 use ims_common::node::Seed;
 
 use super::*;
 use crate::cx::{
-    CxPush, CxPushAnswer, DeregistrationReason, Lir, ReasonCode, Rta, Rtr, Saa, Sar, ServerAssignmentType,
-    Uaa, Uar, UserAuthorizationType,
+    CxPush, CxPushAnswer, CxRequest, DeregistrationReason, Lir, ReasonCode, RequestHead, Rta, Rtr, Saa, Sar,
+    ServerAssignmentType, Uaa, Uar, UserAuthorizationType,
 };
 
+mod preference;
 mod repeats;
+mod window;
 
 const CLIENT: &str = "scscf.ims.mnc001.mcc001.3gppnetwork.org";
 
@@ -717,7 +721,6 @@ fn lir_reads_as_it_was_written() {
 
 #[test]
 fn redirect_of_a_locator_is_followed_once_to_the_first_host_that_is_a_peer() {
-    use ims_common::diameter::grammar::avp;
     let mut world = World::new(config());
     world.request(1, uar());
     let (_, _, request) = world.requests.remove(0);
@@ -743,7 +746,6 @@ fn redirect_of_a_locator_is_followed_once_to_the_first_host_that_is_a_peer() {
 
 #[test]
 fn origin_host_stays_and_origin_state_id_grows_over_a_restart() {
-    use ims_common::diameter::grammar::avp;
     let cer = |boot_unix_secs| {
         let seed = Seed {
             boot_unix_secs,
