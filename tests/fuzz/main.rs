@@ -4,5 +4,6 @@ mod config;
 mod diameter;
 mod dice;
 mod engine;
+mod nodes;
 mod sip;
 mod user_data;

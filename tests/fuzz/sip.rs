@@ -131,14 +131,15 @@ pub(crate) fn message(dice: &mut dyn Dice, seeds: &[Vec<u8>]) -> Vec<u8> {
     if dice.one_in(16) {
         return raw(dice, 300);
     }
-    let (mut head, mut body) = lines(&seed(dice, seeds));
-    if dice.one_in(3) {
-        let other = seed(dice, seeds);
-        change_lines(dice, &mut head, &other);
-    }
+    let (message, other) = (seed(dice, seeds), seed(dice, seeds));
+    changed_message(dice, &message, &other)
+}
+
+/// A message with something of another one in it.
+pub(crate) fn changed_message(dice: &mut dyn Dice, message: &[u8], other: &[u8]) -> Vec<u8> {
+    let (mut head, mut body) = lines(message);
     for _ in 0..few(dice) {
-        let other = seed(dice, seeds);
-        change_lines(dice, &mut head, &other);
+        change_lines(dice, &mut head, other);
     }
     if dice.one_in(6) {
         let more = raw(dice, 40);
@@ -150,7 +151,7 @@ pub(crate) fn message(dice: &mut dyn Dice, seeds: &[Vec<u8>]) -> Vec<u8> {
         set_length(&mut bytes, body.len().saturating_sub(2));
     }
     bytes.extend(body);
-    if dice.one_in(2) {
+    if dice.one_in(3) {
         change(dice, &mut bytes, &WORDS);
     }
     bytes
@@ -171,6 +172,9 @@ fn set_length(head: &mut Vec<u8>, length: usize) {
 }
 
 fn change_lines(dice: &mut dyn Dice, head: &mut Vec<Vec<u8>>, other: &[u8]) {
+    if head.is_empty() {
+        return;
+    }
     let (one, two) = (dice.below(head.len()), dice.below(head.len()));
     match dice.below(12) {
         0 => head.swap(one, two),
@@ -185,7 +189,9 @@ fn change_lines(dice: &mut dyn Dice, head: &mut Vec<Vec<u8>>, other: &[u8]) {
         }
         5 => {
             let (others, _) = lines(other);
-            head[one].clone_from(&others[dice.below(others.len())]);
+            if let Some(line) = others.get(dice.below(others.len())) {
+                head[one].clone_from(line);
+            }
         }
         6 => fold(dice, &mut head[one]),
         7 => shorten(dice, &mut head[one]),

@@ -1,0 +1,485 @@
+//! Testkit: one node, its neighbours, and what must hold after every step.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ims_common::aka::{AkaVersion, DigestInput};
+use ims_common::limits::SipLimits;
+use ims_common::net::{
+    Command, ConnectionId, Destination, Flow, Interface, Malformed, NetInput, NetOutput, ResolvedTarget,
+    SendTag, SipInput, SipOutput, Transmit, Transport,
+};
+use ims_common::node::{Metrics, Node};
+use ims_common::sip::{HeaderName, Message, Method, SipMessage, refuse};
+
+use super::HOME;
+use super::hss::{FakeHss, vector};
+use super::script::Step;
+use crate::engine::now;
+use crate::sip::datagram::WIDE;
+
+pub(super) type NetNode = dyn Node<Input = NetInput, Output = NetOutput>;
+
+/// A gauge and what it never exceeds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    gauge: &'static str,
+    side: Option<&'static str>,
+    max: u64,
+}
+
+impl Limit {
+    pub(super) const fn new(gauge: &'static str, max: u64) -> Self {
+        Self {
+            gauge,
+            side: None,
+            max,
+        }
+    }
+
+    pub(super) const fn of_side(gauge: &'static str, side: &'static str, max: u64) -> Self {
+        Self {
+            gauge,
+            side: Some(side),
+            max,
+        }
+    }
+
+    fn present(self, metrics: &Metrics) -> u64 {
+        match self.side {
+            Some(side) => metrics.sum(self.gauge, &[("side", side)]),
+            None => metrics.sum(self.gauge, &[]),
+        }
+    }
+}
+
+/// What one input makes a node say at most.
+const OUTPUTS_MAX: usize = 200;
+/// Timers that fire in one wait at most.
+const TIMERS_MAX: usize = 20_000;
+/// The longest wait of a script.
+const WAIT_MAX: Duration = Duration::from_secs(8_000);
+/// Longer than any transaction lives.
+const ALL_IS_OVER: Duration = Duration::from_secs(700);
+/// What the neighbours remember of what they were asked.
+const ASKED_MAX: usize = 64;
+
+/// Who asked what: sent-by, branch and CSeq of the topmost Via, white space left out.
+type Key = (Vec<u8>, Vec<u8>);
+
+pub(super) struct Bench {
+    node: Box<NetNode>,
+    now: Instant,
+    interfaces: &'static [Interface],
+    limits: &'static [Limit],
+    hss: FakeHss,
+    /// Requests of the node, the oldest first.
+    asked: VecDeque<(Flow, Message)>,
+    tags: VecDeque<SendTag>,
+    nonce: String,
+    delivered: BTreeMap<Key, usize>,
+    finals: BTreeMap<Key, BTreeSet<Vec<u8>>>,
+    peaks: BTreeMap<&'static str, u64>,
+    drained: usize,
+    understood: bool,
+}
+
+impl Bench {
+    pub(super) fn new(
+        node: Box<NetNode>,
+        interfaces: &'static [Interface],
+        limits: &'static [Limit],
+    ) -> Self {
+        let mut bench = Self {
+            node,
+            now: now(),
+            interfaces,
+            limits,
+            hss: FakeHss::new(),
+            asked: VecDeque::new(),
+            tags: VecDeque::new(),
+            nonce: String::new(),
+            delivered: BTreeMap::new(),
+            finals: BTreeMap::new(),
+            peaks: BTreeMap::new(),
+            drained: 0,
+            understood: false,
+        };
+        bench.drain();
+        bench.settle();
+        bench
+    }
+
+    /// Whether the node acted upon a message of the script: it asked a neighbour, or granted something.
+    pub(super) fn was_understood(&self) -> bool {
+        self.understood
+    }
+
+    pub(super) fn step(&mut self, step: &Step) {
+        match step.word(0) {
+            "sip" => self.on_sip(step),
+            "answer" => self.on_answer(step),
+            "fail" => {
+                if let Some(tag) = self.tags.get(step.number(1) % self.tags.len().max(1)).copied() {
+                    self.tell(NetInput::Sip(SipInput::SendFailed(tag)));
+                }
+            }
+            "wait" => {
+                let millis = u64::try_from(step.number(1)).unwrap_or(u64::MAX);
+                self.wait(Duration::from_millis(millis).min(WAIT_MAX));
+            }
+            "close" => self.tell(NetInput::Sip(SipInput::ConnectionClosed(ConnectionId(
+                step.number(1) as u64 % 8,
+            )))),
+            "drain" => self.tell(NetInput::Command(Command::Drain)),
+            _ => self.hss.step(step),
+        }
+        self.settle();
+        self.check_limits();
+    }
+
+    /// All waits end, and the node leaves when it is asked to.
+    pub(super) fn end(&mut self) {
+        for word in ["up", "go"] {
+            self.step(&Step {
+                words: vec!["hss".to_owned(), word.to_owned()],
+                body: Vec::new(),
+            });
+        }
+        self.wait(ALL_IS_OVER);
+        let metrics = self.metrics();
+        for gauge in [
+            "ims_sip_transactions",
+            "ims_sip_forwards",
+            "ims_sip_response_contexts",
+            "ims_cx_requests_pending",
+        ] {
+            assert_eq!(metrics.sum(gauge, &[]), 0, "{gauge} after all is over");
+        }
+        for (gauge, _, _, value) in metrics.iter().filter(|(gauge, ..)| gauge.ends_with("_pending")) {
+            assert_eq!(value, 0, "{gauge} after all is over");
+        }
+        self.tell(NetInput::Command(Command::Drain));
+        self.settle();
+        self.wait(ALL_IS_OVER);
+        assert_eq!(self.drained, 1, "the node says once that it is drained");
+    }
+
+    fn interface(&self, word: &str) -> Interface {
+        match word {
+            "gm" if self.interfaces.contains(&Interface::Gm) => Interface::Gm,
+            _ => Interface::Mw,
+        }
+    }
+
+    fn flow(&self, interface: Interface, transport: Transport, peer: usize) -> Flow {
+        let host = u8::try_from(peer % 8).unwrap_or_default();
+        let last = if interface == Interface::Gm {
+            10 + host
+        } else {
+            3 + host
+        };
+        let local = if interface == Interface::Gm { 1 } else { 2 };
+        Flow {
+            interface,
+            transport,
+            local: SocketAddr::from(([192, 0, 2, local], 5060)),
+            remote: SocketAddr::from(([192, 0, 2, last], 5060)),
+            connection: (transport == Transport::Tcp).then(|| ConnectionId(u64::from(host))),
+        }
+    }
+
+    fn on_sip(&mut self, step: &Step) {
+        let transport = if step.word(2) == "tcp" {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        };
+        let flow = self.flow(self.interface(step.word(1)), transport, step.number(3));
+        let bytes = self.filled(&step.body);
+        self.receive(flow, bytes);
+    }
+
+    fn receive(&mut self, flow: Flow, bytes: Bytes) {
+        let limits = SipLimits {
+            message_bytes_max: 16_000,
+            ..SipLimits::default()
+        };
+        let input = match Message::parse(bytes.clone(), &limits) {
+            Ok(message) => {
+                if message.is_request() {
+                    self.count(&message);
+                }
+                SipInput::Received { flow, message }
+            }
+            Err(error) => {
+                if let Some(response) = refuse(&bytes, &limits, "t") {
+                    self.count(&response);
+                }
+                SipInput::Malformed(Malformed {
+                    flow,
+                    reason: error.reason(),
+                    bytes,
+                })
+            }
+        };
+        self.tell(NetInput::Sip(input));
+    }
+
+    fn count(&mut self, message: &Message) {
+        if let Some(key) = key(message) {
+            *self.delivered.entry(key).or_default() += 1;
+        }
+    }
+
+    /// `{aka}` is the right answer to the last challenge of the node.
+    fn filled(&self, body: &[u8]) -> Bytes {
+        let Some(at) = body.windows(5).position(|window| window == b"{aka}") else {
+            return Bytes::copy_from_slice(body);
+        };
+        let (impi, uri) = (format!("001010000000001@{HOME}"), format!("sip:{HOME}"));
+        let ha1 = AkaVersion::V1Md5.ha1(impi.as_bytes(), HOME.as_bytes(), &vector().keys());
+        let input = DigestInput {
+            nonce: self.nonce.as_bytes().into(),
+            uri: uri.as_bytes().into(),
+            qop: Some(b"auth".as_slice().into()),
+            nc: b"00000001".as_slice().into(),
+            cnonce: b"0a4f113b".as_slice().into(),
+            method: b"REGISTER".as_slice().into(),
+            ..DigestInput::default()
+        };
+        let response = input.expected_response(&ha1).expect("a response");
+        let value = format!(
+            "Digest username=\"{impi}\",realm=\"{HOME}\",nonce=\"{}\",uri=\"{uri}\",response=\"{response}\",algorithm=AKAv1-MD5,\
+             qop=auth,nc=00000001,cnonce=\"0a4f113b\",integrity-protected=\"yes\"",
+            self.nonce
+        );
+        [&body[..at], value.as_bytes(), &body[at + 5..]].concat().into()
+    }
+
+    fn on_answer(&mut self, step: &Step) {
+        let Some((flow, request)) = self.asked.get(step.number(1) % self.asked.len().max(1)).cloned() else {
+            return;
+        };
+        let mut text = format!("SIP/2.0 {} Answer\r\n", step.word(2)).into_bytes();
+        for name in [
+            HeaderName::Via,
+            HeaderName::From,
+            HeaderName::To,
+            HeaderName::CallId,
+            HeaderName::CSeq,
+        ] {
+            for value in request.headers(name) {
+                let tag = if name == HeaderName::To && step.word(2) != "100" {
+                    ";tag=n"
+                } else {
+                    ""
+                };
+                text.extend([name.as_str().as_bytes(), b": ", value, tag.as_bytes(), b"\r\n"].concat());
+            }
+        }
+        text.extend_from_slice(&step.body);
+        if !step.body.ends_with(b"\r\n\r\n") {
+            text.extend_from_slice(b"\r\n");
+        }
+        self.receive(flow, text.into());
+    }
+
+    fn tell(&mut self, input: NetInput) {
+        self.node.handle(self.now, input);
+        self.drain();
+    }
+
+    /// The neighbours of Diameter have their say, to the end.
+    fn settle(&mut self) {
+        for _ in 0..OUTPUTS_MAX {
+            let Some(input) = self.hss.inputs.pop_front() else {
+                break;
+            };
+            self.tell(NetInput::Diameter(input));
+        }
+        assert!(self.hss.inputs.is_empty(), "node and HSS talk without end");
+    }
+
+    fn check_limits(&mut self) {
+        let metrics = self.metrics();
+        for limit in self.limits {
+            let present = limit.present(&metrics);
+            assert!(
+                present <= limit.max,
+                "{present} in {} of at most {}",
+                limit.gauge,
+                limit.max
+            );
+            let peak = self.peaks.entry(limit.gauge).or_default();
+            *peak = present.max(*peak);
+        }
+    }
+
+    /// The most that a limited gauge has shown.
+    pub(super) fn peak(&self, gauge: &str) -> u64 {
+        self.peaks.get(gauge).copied().unwrap_or_default()
+    }
+
+    fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::default();
+        self.node.metrics(&mut metrics);
+        metrics
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let until = self.now + time;
+        for _ in 0..TIMERS_MAX {
+            let Some(at) = self.node.poll_timeout().filter(|at| *at <= until) else {
+                self.now = until;
+                return;
+            };
+            self.now = self.now.max(at);
+            self.node.handle_timeout(self.now);
+            self.drain();
+            self.settle();
+        }
+        panic!("timers fire without end");
+    }
+
+    fn drain(&mut self) {
+        let mut resolve = Vec::new();
+        let mut outputs = 0;
+        while let Some(output) = self.node.poll_output() {
+            outputs += 1;
+            assert!(outputs <= OUTPUTS_MAX, "{outputs} outputs after one input");
+            match output {
+                NetOutput::Sip(SipOutput::Transmit(transmit)) => self.on_transmit(&transmit),
+                NetOutput::Sip(SipOutput::Resolve(request)) => {
+                    assert!(
+                        request.host.parse::<std::net::IpAddr>().is_err(),
+                        "an address is not resolved"
+                    );
+                    resolve.push(request);
+                }
+                NetOutput::Sip(SipOutput::Close(_)) => {}
+                NetOutput::Diameter(output) => self.hss.on_output(output),
+                NetOutput::Drained => self.drained += 1,
+            }
+        }
+        for request in resolve {
+            let targets = [40, 41].map(|last| ResolvedTarget {
+                transport: if request.host.contains("tcp") {
+                    Transport::Tcp
+                } else {
+                    Transport::Udp
+                },
+                remote: SocketAddr::from(([192, 0, 2, last], 5060)),
+            });
+            let targets = if request.host.contains("void") {
+                Vec::new()
+            } else {
+                targets.to_vec()
+            };
+            let id = request.id;
+            self.tell(NetInput::Sip(SipInput::Resolved { id, targets }));
+        }
+    }
+
+    fn on_transmit(&mut self, transmit: &Transmit) {
+        let shown = || String::from_utf8_lossy(&transmit.bytes).into_owned();
+        let message = Message::parse(transmit.bytes.clone(), &WIDE)
+            .unwrap_or_else(|e| panic!("{e} is sent: {}", shown()));
+        assert_eq!(message.bytes(), &transmit.bytes, "more than one message is sent");
+        let (interface, transport, remote, connection) = match transmit.destination {
+            Destination::Flow(flow) => (flow.interface, flow.transport, flow.remote, flow.connection),
+            Destination::Address {
+                interface,
+                transport,
+                remote,
+            } => (interface, transport, remote, None),
+        };
+        assert!(self.interfaces.contains(&interface));
+        if interface == Interface::Gm {
+            not_for_a_ue(&message);
+        }
+        self.tags.push_front(transmit.tag);
+        self.tags.truncate(ASKED_MAX);
+        match message.clone().into_parts() {
+            SipMessage::Request(request) => {
+                if request.method() != Method::Ack {
+                    let flow = Flow {
+                        remote,
+                        connection,
+                        ..self.flow(interface, transport, 0)
+                    };
+                    self.understood = true;
+                    self.asked.push_back((flow, message));
+                    self.asked.drain(..self.asked.len().saturating_sub(ASKED_MAX));
+                }
+            }
+            SipMessage::Response(response) => {
+                if let Ok(Some(challenge)) = response.www_authenticate() {
+                    let nonce = challenge.nonce().unwrap_or_default();
+                    self.nonce = String::from_utf8_lossy(&nonce).into_owned();
+                }
+                self.understood |= (200..300).contains(&response.status().as_u16());
+                if response.status().is_final() {
+                    self.on_final(response.status().as_u16(), &message);
+                }
+            }
+        }
+    }
+
+    /// A request has one final answer, and nobody else has any. An INVITE may have several 2xx (RFC 3261 16.7).
+    fn on_final(&mut self, status: u16, message: &Message) {
+        let Some(key) = key(message) else { return };
+        let shown = || String::from_utf8_lossy(message.bytes()).into_owned();
+        let asked = self.delivered.get(&key).copied().unwrap_or_default();
+        assert!(asked > 0, "nobody asked for this: {}", shown());
+        if status < 300 && key.1.ends_with(b"INVITE") {
+            return;
+        }
+        let finals = self.finals.entry(key).or_default();
+        finals.insert(message.bytes().to_vec());
+        assert!(
+            finals.len() <= asked,
+            "{} answers to {asked} requests: {}",
+            finals.len(),
+            shown()
+        );
+    }
+}
+
+/// Keys and charging data stay in the network (TS 24.229 4.4, 5.2.2.2).
+fn not_for_a_ue(message: &Message) {
+    for name in [
+        HeaderName::PChargingVector,
+        HeaderName::PChargingFunctionAddresses,
+    ] {
+        assert_eq!(message.header(name), None, "charging data on Gm");
+    }
+    for name in [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate] {
+        for value in message.headers(name) {
+            let plain: Vec<u8> = value
+                .iter()
+                .filter(|b| !b" \t\"\\".contains(b))
+                .map(u8::to_ascii_lowercase)
+                .collect();
+            let leaks = plain.windows(6).any(|w| w == b"ck=0ba" || w == b"ik=0ba");
+            assert!(!leaks, "a key on Gm: {}", String::from_utf8_lossy(value));
+        }
+    }
+}
+
+fn key(message: &Message) -> Option<Key> {
+    let via = message.top_via().ok()?;
+    let plain = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .copied()
+            .filter(|b| !b.is_ascii_whitespace())
+            .collect::<Vec<u8>>()
+    };
+    let mut branch = plain(via.sent_by());
+    branch.push(b';');
+    branch.extend(plain(via.branch().unwrap_or_default()));
+    Some((branch, plain(message.header(HeaderName::CSeq)?)))
+}
