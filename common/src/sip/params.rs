@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::text::{self, ByteSet, Split, cut};
+use super::text::{self, ByteSet, after, cut};
 
 /// The parameters after an address, a Via or a URI: the text after the first `;`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -18,28 +18,58 @@ impl<'a> Params<'a> {
 
     /// Are all well formed? None empty, names are tokens, quotes are closed.
     pub(crate) fn is_well_formed(&self) -> bool {
-        self.text.is_none_or(|text| {
-            Split::new(text, b';').all(|param| {
-                let (name, value) = split_param(param);
-                PARAM_NAME.spans(name) && value.is_none_or(is_param_value)
-            })
-        })
+        self.count_well_formed().is_some()
+    }
+
+    /// How many there are; `None` when one is empty, a name is no token, or a quote is open.
+    pub(crate) fn count_well_formed(&self) -> Option<usize> {
+        let Some(mut rest) = self.text else {
+            return Some(0);
+        };
+        let mut count = 0;
+        loop {
+            let (_, tail) = well_formed_param(rest)?;
+            count += 1;
+            rest = match tail {
+                None => return Some(count),
+                Some(tail) => tail,
+            };
+        }
     }
 
     /// Each parameter in the order written: name, and value as written.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
-        self.text
-            .map_or_else(Split::none, |text| Split::new(text, b';'))
-            .filter(|param| !param.is_empty())
-            .map(split_param)
+        let mut rest = self.text;
+        std::iter::from_fn(move || {
+            loop {
+                let (param, tail) = next_param(rest?);
+                rest = tail;
+                if !param.is_empty() {
+                    return Some(split_param(param));
+                }
+            }
+        })
     }
 
     /// The first parameter of that name, in any case. `Some(None)`: there, without a value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Option<&'a [u8]>> {
-        self.iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value)
+        let mut rest = self.text;
+        while let Some(text) = rest {
+            let (param, tail) = next_param(text);
+            let starts_so = param
+                .get(..name.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes()));
+            // Only then is it worth to look for the end of the name.
+            if starts_so && !param.is_empty() {
+                let (found, value) = split_param(param);
+                if found.len() == name.len() {
+                    return Some(value);
+                }
+            }
+            rest = tail;
+        }
+        None
     }
 
     /// Is there a parameter of that name, with or without a value?
@@ -70,20 +100,61 @@ impl<'a> Params<'a> {
 /// Beyond tokens, URI parameters may hold `param-unreserved` (RFC 3261 25.1).
 static PARAM_NAME: ByteSet = ByteSet::alphanumeric_and(b"-.!%*_+`'~[]/:&$()");
 
-/// A quoted string that ends at the end, or something without quotes and white space.
-fn is_param_value(value: &[u8]) -> bool {
-    match value {
-        [] => false,
-        [b'"', ..] => text::quoted_end(value) == Some(value.len()),
-        _ => !value
-            .iter()
-            .any(|b| text::is_lws(*b) || matches!(b, b'"' | b'<' | b'>')),
+/// What an unquoted value may not hold: white space, quotes, angle brackets, and the separator.
+static VALUE_END: ByteSet = ByteSet::of(b" \t\r\n\"<>;");
+
+/// What decides where a parameter ends.
+static PARAM_STOP: ByteSet = ByteSet::of(b";\"<");
+
+/// The first parameter, trimmed, and what comes after its separator. Quotes and angle brackets are respected; one
+/// that is open swallows the rest.
+fn next_param(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let mut at = 0;
+    loop {
+        at += PARAM_STOP.gap(after(text, at));
+        let skipped = match text.get(at) {
+            None => None,
+            Some(b';') => return (text::trim(cut(text, 0, at)), Some(after(text, at + 1))),
+            Some(b'"') => text::quoted_end(after(text, at)),
+            Some(_) => memchr::memchr(b'>', after(text, at)),
+        };
+        match skipped {
+            Some(length) => at += length,
+            None => return (text::trim(text), None),
+        }
+    }
+}
+
+/// Steps over the first parameter if it is `token [= (token / host / quoted-string)]`; gives its name and what
+/// comes after the separator.
+fn well_formed_param(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let text = text::trim_start(text);
+    let name = cut(text, 0, PARAM_NAME.run(text));
+    if name.is_empty() {
+        return None;
+    }
+    let mut rest = text::trim_start(after(text, name.len()));
+    if let [b'=', value @ ..] = rest {
+        let value = text::trim_start(value);
+        let length = match value {
+            [b'"', ..] => text::quoted_end(value)?,
+            _ => VALUE_END.gap(value),
+        };
+        if length == 0 {
+            return None;
+        }
+        rest = text::trim_start(after(value, length));
+    }
+    match rest {
+        [] => Some((name, None)),
+        [b';', tail @ ..] => Some((name, Some(tail))),
+        _ => None,
     }
 }
 
 /// `name [= value]`, white space around both allowed.
 pub(crate) fn split_param(param: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(b'=', param) {
+    match text::find(b'=', param) {
         None => (text::trim(param), None),
         Some(at) => (
             text::trim_end(cut(param, 0, at)),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 
-use memchr::{memchr, memchr2, memchr3};
+use memchr::memchr;
 
 /// Linear white space. CR and LF only occur here as part of a fold (RFC 3261 7.3.1).
 pub(crate) fn is_lws(byte: u8) -> bool {
@@ -66,14 +66,52 @@ impl ByteSet {
         Self(set)
     }
 
-    pub(crate) fn has(&self, byte: u8) -> bool {
-        self.0.get(usize::from(byte)).copied().unwrap_or(false)
+    /// These octets and no others.
+    pub(crate) const fn of(octets: &[u8]) -> Self {
+        let mut set = [false; 256];
+        let mut at = 0;
+        while at < octets.len() {
+            set[octets[at] as usize] = true;
+            at += 1;
+        }
+        Self(set)
+    }
+
+    /// All octets but these.
+    pub(crate) const fn others_than(octets: &[u8]) -> Self {
+        let Self(mut set) = Self::of(octets);
+        let mut at = 0;
+        while at < set.len() {
+            set[at] = !set[at];
+            at += 1;
+        }
+        Self(set)
+    }
+
+    pub(crate) const fn has(&self, byte: u8) -> bool {
+        // Every octet has a place in the array, so the compiler leaves the check out.
+        self.0[byte as usize]
+    }
+
+    /// How many octets from the start on are in the set.
+    pub(crate) fn run(&self, bytes: &[u8]) -> usize {
+        bytes.iter().position(|b| !self.has(*b)).unwrap_or(bytes.len())
+    }
+
+    /// How many octets from the start on are not in the set.
+    pub(crate) fn gap(&self, bytes: &[u8]) -> usize {
+        bytes.iter().position(|b| self.has(*b)).unwrap_or(bytes.len())
     }
 
     /// Are all octets of it in the set, and is there one?
     pub(crate) fn spans(&self, bytes: &[u8]) -> bool {
         !bytes.is_empty() && bytes.iter().all(|b| self.has(*b))
     }
+}
+
+/// Where the first `wanted` is. For values of some dozens of octets, for which vector instructions do not pay.
+pub(crate) fn find(wanted: u8, bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|b| *b == wanted)
 }
 
 /// RFC 3261 25.1: `token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "\`" / "'" / "~")`
@@ -110,7 +148,8 @@ pub(crate) fn port(bytes: &[u8]) -> Option<u16> {
 pub(crate) fn quoted_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
-        let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        let rest = bytes.get(at..)?;
+        let found = at + rest.iter().position(|b| matches!(b, b'"' | b'\\'))?;
         match bytes.get(found)? {
             b'"' => return Some(found + 1),
             _ => at = found + 2,
@@ -123,7 +162,11 @@ pub(crate) fn quoted_end(bytes: &[u8]) -> Option<usize> {
 pub(crate) fn find_outside(bytes: &[u8], wanted: u8) -> Option<usize> {
     let mut at = 0;
     loop {
-        let found = at + memchr3(wanted, b'"', b'<', bytes.get(at..)?)?;
+        let rest = bytes.get(at..)?;
+        let found = at
+            + rest
+                .iter()
+                .position(|b| *b == wanted || matches!(b, b'"' | b'<'))?;
         match bytes.get(found)? {
             b'"' => at = found + quoted_end(after(bytes, found))?,
             b'<' if wanted != b'<' => at = found + memchr(b'>', after(bytes, found))?,

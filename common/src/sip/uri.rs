@@ -8,7 +8,7 @@ use memchr::{memchr, memchr_iter};
 
 use super::error::UriError;
 use super::params::Params;
-use super::text::{self, after, cut};
+use super::text::{self, ByteSet, after, cut};
 
 mod compare;
 mod owned;
@@ -52,17 +52,11 @@ impl<'a> Host<'a> {
             return std::str::from_utf8(inner).ok()?.parse().ok().map(Self::V6);
         }
         let name = std::str::from_utf8(bytes).ok()?;
-        if let Ok(address) = name.parse() {
-            return Some(Self::V4(address));
-        }
         // RFC 3261 25.1 `hostname`; underscores occur in the field. An all-numeric top label is a broken address.
-        let labels_ok = name
-            .strip_suffix('.')
-            .unwrap_or(name)
-            .split('.')
-            .all(|label| !label.is_empty() && label.bytes().all(is_label_byte));
-        let top = name.trim_end_matches('.').rsplit('.').next()?;
-        (labels_ok && !top.bytes().all(|b| b.is_ascii_digit())).then_some(Self::Name(name))
+        match top_label(bytes)? {
+            TopLabel::Name => Some(Self::Name(name)),
+            TopLabel::Number => name.parse().ok().map(Self::V4),
+        }
     }
 
     /// The address, when it is one.
@@ -76,8 +70,31 @@ impl<'a> Host<'a> {
     }
 }
 
-fn is_label_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+/// What the last label of a host name without its final dot is made of.
+enum TopLabel {
+    Name,
+    Number,
+}
+
+static LABEL: ByteSet = ByteSet::alphanumeric_and(b"-_");
+
+/// Walks over the labels; `None` when one is empty or holds what no label may.
+fn top_label(name: &[u8]) -> Option<TopLabel> {
+    let mut rest = name;
+    loop {
+        let label = cut(rest, 0, LABEL.run(rest));
+        if label.is_empty() {
+            return None;
+        }
+        match after(rest, label.len()) {
+            [] | [b'.'] => {
+                let is_number = label.iter().all(u8::is_ascii_digit);
+                return Some(if is_number { TopLabel::Number } else { TopLabel::Name });
+            }
+            [b'.', tail @ ..] => rest = tail,
+            _ => return None,
+        }
+    }
 }
 
 /// Names are equal in any case, addresses by value.
@@ -124,17 +141,20 @@ impl<'a> Uri<'a> {
     /// # Errors
     /// When it is malformed.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, UriError> {
-        let colon = memchr(b':', bytes).ok_or(UriError::Scheme)?;
+        let colon = text::find(b':', bytes).ok_or(UriError::Scheme)?;
         let name = cut(bytes, 0, colon);
         let scheme = parse_scheme(name).ok_or(UriError::Scheme)?;
         let rest = after(bytes, colon + 1);
-        if rest.is_empty() || rest.iter().copied().any(is_forbidden) {
+        if rest.is_empty() {
             return Err(UriError::Character);
         }
         match scheme {
             Scheme::Sip | Scheme::Sips => Self::parse_sip(bytes, scheme, rest),
             Scheme::Tel => Self::parse_tel(bytes, rest),
-            Scheme::Urn | Scheme::Other => Ok(Self::opaque(bytes, scheme)),
+            Scheme::Urn | Scheme::Other => {
+                Marks::of(rest)?;
+                Ok(Self::opaque(bytes, scheme))
+            }
         }
     }
 
@@ -153,17 +173,15 @@ impl<'a> Uri<'a> {
 
     /// RFC 3261 25.1: `[user [":" password] "@"] host [":" port] *(";" param) ["?" headers]`
     fn parse_sip(raw: &'a [u8], scheme: Scheme, rest: &'a [u8]) -> Result<Self, UriError> {
-        check_escapes(rest)?;
-        let (userinfo, rest) = match memchr(b'@', rest) {
+        let marks = Marks::of(rest)?;
+        marks.check_escapes(rest)?;
+        let (userinfo, hostpart) = match marks.at {
             None => (None, rest),
             Some(at) => (Some(cut(rest, 0, at)), after(rest, at + 1)),
         };
-        if memchr(b'@', rest).is_some() {
-            return Err(UriError::User);
-        }
         let (user, password) = match userinfo {
             None => (None, None),
-            Some(info) => match memchr(b':', info) {
+            Some(info) => match text::find(b':', info) {
                 None => (Some(info), None),
                 Some(at) => (Some(cut(info, 0, at)), Some(after(info, at + 1))),
             },
@@ -171,16 +189,20 @@ impl<'a> Uri<'a> {
         if user.is_some_and(<[u8]>::is_empty) {
             return Err(UriError::User);
         }
-        let (rest, headers) = match memchr(b'?', rest) {
-            None => (rest, None),
-            Some(at) => (cut(rest, 0, at), Some(after(rest, at + 1))),
+        let offset = rest.len() - hostpart.len();
+        let (before_headers, headers) = match marks.question {
+            None => (hostpart, None),
+            Some(at) => (cut(rest, offset, at), Some(after(rest, at + 1))),
         };
         if headers.is_some_and(|headers| memchr_iter(b'&', headers).count() >= PARTS_MAX) {
             return Err(UriError::Parameter);
         }
-        let (hostport, params) = match memchr(b';', rest) {
-            None => (rest, None),
-            Some(at) => (cut(rest, 0, at), Some(after(rest, at + 1))),
+        let (hostport, params) = match marks.semicolon {
+            None => (before_headers, None),
+            Some(at) => (
+                cut(rest, offset, at),
+                Some(cut(rest, at + 1, offset + before_headers.len())),
+            ),
         };
         let (host, port) = parse_hostport(hostport)?;
         let params = Params::new(params);
@@ -199,8 +221,8 @@ impl<'a> Uri<'a> {
 
     /// RFC 3966 3. A local number without phone-context is taken: dialled numbers come so.
     fn parse_tel(raw: &'a [u8], rest: &'a [u8]) -> Result<Self, UriError> {
-        check_escapes(rest)?;
-        let (number, params) = match memchr(b';', rest) {
+        Marks::of(rest)?.check_escapes(rest)?;
+        let (number, params) = match text::find(b';', rest) {
             None => (rest, None),
             Some(at) => (cut(rest, 0, at), Some(after(rest, at + 1))),
         };
@@ -369,9 +391,66 @@ fn parse_scheme(name: &[u8]) -> Option<Scheme> {
     })
 }
 
-/// No URI holds white space, controls, quotes, angle brackets, or anything beyond ASCII (RFC 3986 2).
-fn is_forbidden(byte: u8) -> bool {
-    byte <= b' ' || byte >= 0x7f || matches!(byte, b'<' | b'>' | b'"')
+/// Where the marks are by which the parts of a URI are told, found in one pass.
+#[derive(Default)]
+struct Marks {
+    /// Where the only `@` is.
+    at: Option<usize>,
+    /// The first `;` after it that does not stand behind a `?`.
+    semicolon: Option<usize>,
+    /// The first `?` after it.
+    question: Option<usize>,
+    /// Whether there is a `%`.
+    escaped: bool,
+}
+
+/// What [`Marks::of`] stops at: the marks, and what no URI holds: white space, controls, quotes, angle brackets, and
+/// anything beyond ASCII (RFC 3986 2).
+static NOTABLE: ByteSet = ByteSet::others_than(
+    b"!#$&'()*+,-./0123456789:=ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~",
+);
+
+impl Marks {
+    fn of(rest: &[u8]) -> Result<Self, UriError> {
+        let mut marks = Self::default();
+        for (at, byte) in rest.iter().enumerate() {
+            if !NOTABLE.has(*byte) {
+                continue;
+            }
+            match byte {
+                b'@' if marks.at.is_some() => return Err(UriError::User),
+                b'@' => {
+                    marks = Self {
+                        at: Some(at),
+                        escaped: marks.escaped,
+                        ..Self::default()
+                    }
+                }
+                b';' if marks.question.is_none() => {
+                    marks.semicolon.get_or_insert(at);
+                }
+                b'?' => {
+                    marks.question.get_or_insert(at);
+                }
+                b'%' => marks.escaped = true,
+                b';' => {}
+                _ => return Err(UriError::Character),
+            }
+        }
+        Ok(marks)
+    }
+
+    /// Every `%` begins an escape (RFC 3986 2.1).
+    fn check_escapes(&self, mut rest: &[u8]) -> Result<(), UriError> {
+        if !self.escaped {
+            return Ok(());
+        }
+        while let Some(at) = memchr(b'%', rest) {
+            text::escaped_byte(after(rest, at)).ok_or(UriError::Escape)?;
+            rest = after(rest, at + 3);
+        }
+        Ok(())
+    }
 }
 
 /// RFC 3966 5.1.1
@@ -379,26 +458,19 @@ fn is_visual_separator(byte: u8) -> bool {
     matches!(byte, b'-' | b'.' | b'(' | b')')
 }
 
-fn check_escapes(mut rest: &[u8]) -> Result<(), UriError> {
-    while let Some(at) = memchr(b'%', rest) {
-        text::escaped_byte(after(rest, at)).ok_or(UriError::Escape)?;
-        rest = after(rest, at + 3);
-    }
-    Ok(())
-}
-
 /// Comparing URIs is quadratic in their parameters, so there is a limit on them.
 fn check_params(params: Params<'_>) -> Result<(), UriError> {
-    let few = params.iter().take(PARTS_MAX + 1).count() <= PARTS_MAX;
-    (few && params.is_well_formed())
-        .then_some(())
+    params
+        .count_well_formed()
+        .filter(|count| *count <= PARTS_MAX)
+        .map(drop)
         .ok_or(UriError::Parameter)
 }
 
 fn parse_hostport(hostport: &[u8]) -> Result<(Host<'_>, Option<u16>), UriError> {
     let host_len = match hostport {
         [b'[', ..] => memchr(b']', hostport).ok_or(UriError::Host)? + 1,
-        _ => memchr(b':', hostport).unwrap_or(hostport.len()),
+        _ => text::find(b':', hostport).unwrap_or(hostport.len()),
     };
     let host = Host::parse(cut(hostport, 0, host_len)).ok_or(UriError::Host)?;
     let port = match after(hostport, host_len) {
