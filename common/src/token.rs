@@ -11,14 +11,22 @@ pub struct ShardId(pub u8);
 
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
+/// Characters of a token after its shard, of five random bits each.
+const RANDOM: usize = 26;
+
 /// A fresh unguessable token of 2 + 26 characters (130 random bits) in `[0-9a-z]`.
 pub fn fresh(shard: ShardId, rng: &mut impl Rng) -> String {
-    let mut text = format!("{:02x}", shard.0);
-    for _ in 0..26 {
-        let index: usize = rng.random_range(0..ALPHABET.len());
-        text.push(char::from(*ALPHABET.get(index).unwrap_or(&b'a')));
-    }
+    let mut random = [0_u8; RANDOM];
+    rng.fill(&mut random[..]);
+    let mut text = String::with_capacity(2 + RANDOM);
+    text.push(hex_digit(shard.0 >> 4));
+    text.push(hex_digit(shard.0 & 15));
+    text.extend(random.iter().map(|byte| ALPHABET.get(usize::from(byte & 31)).map_or('a', |b| char::from(*b))));
     text
+}
+
+fn hex_digit(nibble: u8) -> char {
+    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
 /// The shard of a token, or `None` when it is not one of ours.

@@ -158,7 +158,7 @@ impl ProxyCore {
         interface: Interface,
     ) -> ForwardId {
         let id = self.fresh_forward_id();
-        self.start_forward(now, id, None, &request, hop, interface);
+        self.start_forward(now, id, None, request, hop, interface);
         self.pump(now);
         id
     }

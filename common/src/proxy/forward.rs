@@ -25,8 +25,10 @@ pub(super) struct Forward {
     pub(super) relay: Option<ServerTransactionId>,
     /// The server transaction it descends from.
     pub(super) parent: Option<ServerTransactionId>,
-    /// Ready but for our Via.
+    /// Ready but for our Via and Max-Forwards.
     pub(super) request: Request,
+    /// Max-Forwards of what is sent; `None`: as the request has it.
+    hops_left: Option<u8>,
     pub(super) interface: Interface,
     loop_hash: u64,
     /// What is still untried.
@@ -73,25 +75,24 @@ impl ProxyCore {
         now: Instant,
         id: ForwardId,
         relay: Option<ServerTransactionId>,
-        request: &Request,
+        request: Request,
         hop: NextHop,
         interface: Interface,
     ) {
-        let parent = ServerKey::of(request).and_then(|key| self.layer.find(&key, &request.method()));
+        let parent = ServerKey::of(&request).and_then(|key| self.layer.find(&key, &request.method()));
         let left = request
             .max_forwards()
             .map_or(Some(MAX_FORWARDS), |hops| hops.checked_sub(1));
         let Some(left) = left else {
-            let forward = Forward::new(relay, parent, request.clone(), interface);
+            let forward = Forward::new(relay, parent, request, None, interface);
             self.forwards.insert(id, forward);
             self.answer_locally(id, StatusCode::TOO_MANY_HOPS);
             return;
         };
-        let request = request.edit().set(HeaderName::MaxForwards, left).finish_request();
-        let mut forward = Forward::new(relay, parent, route::postprocess(request), interface);
-        if let Some(server) = parent.and_then(|parent| self.layer.server(parent)) {
-            forward.loop_hash = server.loop_hash;
-        }
+        let of_parent = parent.and_then(|parent| self.layer.server(parent));
+        let loop_hash = of_parent.map(|server| server.loop_hash);
+        let request = route::postprocess(request);
+        let forward = Forward::new(relay, parent, request, loop_hash, interface).with_hops_left(left);
         self.forwards.insert(id, forward);
         self.resolve(now, id, &hop);
     }
@@ -106,7 +107,7 @@ impl ProxyCore {
     ) {
         self.forwards.insert(
             id,
-            Forward::new(None, None, route::postprocess(request), interface),
+            Forward::new(None, None, route::postprocess(request), None, interface),
         );
         self.resolve(now, id, &hop);
     }
@@ -209,11 +210,11 @@ impl ProxyCore {
         };
         let branch = via::branch(&branch_token, forward.loop_hash);
         let value = via::value(attempt.transport, &sent_by, &branch);
-        let request = forward
-            .request
-            .edit()
-            .push_front(HeaderName::Via, value)
-            .finish_request();
+        let mut edit = forward.request.edit();
+        if let Some(left) = forward.hops_left {
+            edit = edit.set(HeaderName::MaxForwards, left);
+        }
+        let request = edit.push_front(HeaderName::Via, value).finish_request();
         let method = request.method();
         let is_invite = method == Method::Invite;
         let client = self.layer.send_request(
@@ -412,18 +413,27 @@ impl Forward {
         relay: Option<ServerTransactionId>,
         parent: Option<ServerTransactionId>,
         request: Request,
+        loop_hash: Option<u64>,
         interface: Interface,
     ) -> Self {
         Self {
             relay,
             parent,
-            loop_hash: via::loop_hash(&request),
+            loop_hash: loop_hash.unwrap_or_else(|| via::loop_hash(&request)),
             request,
+            hops_left: None,
             interface,
             attempts: VecDeque::new(),
             stage: Stage::Over,
             cancel: Cancel::No,
             failure: ForwardFailure::Unreachable,
+        }
+    }
+
+    fn with_hops_left(self, left: u8) -> Self {
+        Self {
+            hops_left: Some(left),
+            ..self
         }
     }
 

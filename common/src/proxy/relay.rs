@@ -63,7 +63,7 @@ impl ProxyCore {
         self.relays.insert(transaction, relay);
         for ((id, target), breadth) in branches.into_iter().zip(breadth) {
             let request = branch_request(&request, &target, breadth);
-            self.start_forward(now, id, Some(transaction), &request, target.hop, interface);
+            self.start_forward(now, id, Some(transaction), request, target.hop, interface);
         }
         self.pump(now);
     }

@@ -56,6 +56,8 @@ pub(super) fn is_loop(request: &Request, loop_hash: u64, is_own: impl Fn(&[u8]) 
     let hash = format!("{loop_hash:016x}");
     request
         .values(HeaderName::Via)
+        // Few Vias hold the hash at all; only those are worth to be read.
+        .filter(|via| memchr::memmem::find(via, hash.as_bytes()).is_some())
         .filter_map(|via| Via::parse(via).ok())
         .any(|via| {
             via.branch().is_some_and(|branch| {

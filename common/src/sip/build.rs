@@ -170,7 +170,7 @@ impl Printer {
     /// A printer of header lines only.
     pub(crate) fn empty() -> Self {
         Self {
-            out: Vec::with_capacity(512),
+            out: Vec::new(),
             start_line: StartLine::Response {
                 code: 0,
                 reason_start: 0,

@@ -10,7 +10,7 @@ use super::build::Printer;
 use super::message::Message;
 use super::name::HeaderName;
 use super::request::{Request, Response};
-use super::scan::{HeaderSpan, INLINE_HEADERS, StartLine};
+use super::scan::{HeaderSpan, INLINE_HEADERS, StartLine, narrow};
 use super::text;
 use crate::limits::SipLimits;
 
@@ -26,11 +26,29 @@ pub struct Edit<'a> {
     body: Option<(String, Bytes)>,
 }
 
-/// A line of the result: which one, of the original or of those added.
+/// A line of the result: which one, of the original or of those added. Small, since every change walks over them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Line {
-    Kept(usize),
-    Added(usize),
+struct Line {
+    index: u32,
+    name: HeaderName,
+    source: Source,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Source {
+    Kept,
+    Added,
+}
+
+impl Line {
+    fn at(self) -> usize {
+        self.index as usize
+    }
+
+    /// Does this line follow `first`, `count` lines later, in the original?
+    fn continues(self, first: Self, count: usize) -> bool {
+        self.source == Source::Kept && self.at() == first.at() + count
+    }
 }
 
 impl<'a> Edit<'a> {
@@ -41,7 +59,16 @@ impl<'a> Edit<'a> {
             Cow::Borrowed(message)
         };
         Self {
-            lines: (0..message.spans().len()).map(Line::Kept).collect(),
+            lines: message
+                .spans()
+                .iter()
+                .zip(0..)
+                .map(|(span, index)| Line {
+                    index,
+                    name: span.name,
+                    source: Source::Kept,
+                })
+                .collect(),
             message,
             request_uri: None,
             added: Printer::empty(),
@@ -85,19 +112,22 @@ impl<'a> Edit<'a> {
 
     /// Removes every line of that name.
     pub fn remove(mut self, name: HeaderName) -> Self {
-        self.retain(|edit, line| edit.name(line) != name);
+        self.lines.retain(|line| line.name != name);
         self
     }
 
     /// Like [`Edit::remove`], of any name.
     pub fn remove_named(mut self, name: &str) -> Self {
         let class = HeaderName::from_bytes(name.as_bytes());
-        self.retain(|edit, line| {
-            let (bytes, span) = edit.source(line);
-            let written = span.written(bytes);
-            span.name != class
-                || (class == HeaderName::Other && !written.eq_ignore_ascii_case(name.as_bytes()))
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.retain(|line| {
+            let is_other_name = || {
+                let (bytes, span) = self.source(*line);
+                !span.written(bytes).eq_ignore_ascii_case(name.as_bytes())
+            };
+            line.name != class || (class == HeaderName::Other && is_other_name())
         });
+        self.lines = lines;
         self
     }
 
@@ -108,7 +138,7 @@ impl<'a> Edit<'a> {
             None => self.lines.push(new),
             Some(at) => {
                 self.put(at, new);
-                self.retain(|edit, line| line == new || edit.name(line) != name);
+                self.lines.retain(|line| *line == new || line.name != name);
             }
         }
         self
@@ -128,8 +158,8 @@ impl<'a> Edit<'a> {
         match rest.filter(|rest| !rest.is_empty()) {
             None => drop(self.lines.remove(at)),
             Some(rest) => {
-                let new = Line::Added(self.added.raw_line(name, name.as_str(), &rest));
-                self.put(at, new);
+                let index = self.added.raw_line(name, name.as_str(), &rest);
+                self.put(at, Self::added(name, index));
             }
         }
         self
@@ -166,8 +196,8 @@ impl<'a> Edit<'a> {
             self = self.set(HeaderName::ContentType, content_type);
         }
         let kept_body = self.body.is_none();
-        self.retain(|edit, line| {
-            edit.name(line) != HeaderName::ContentLength || (kept_body && matches!(line, Line::Kept(_)))
+        self.lines.retain(|line| {
+            line.name != HeaderName::ContentLength || (kept_body && line.source == Source::Kept)
         });
         let has_length = self.position(HeaderName::ContentLength, 0).is_some();
         let body = match &self.body {
@@ -210,27 +240,33 @@ impl<'a> Edit<'a> {
     /// Runs of kept neighbours are copied at once.
     fn print_lines(&self, printer: &mut Printer) {
         let mut at = 0;
-        while let Some(line) = self.lines.get(at) {
-            match *line {
-                Line::Added(index) => {
-                    printer.copy_lines(self.added.lines(), index, 1);
-                    at += 1;
-                }
-                Line::Kept(first) => {
-                    let rest = self.lines.iter().skip(at);
-                    let count = rest
-                        .zip(first..)
-                        .take_while(|(line, index)| **line == Line::Kept(*index))
-                        .count();
-                    printer.copy_lines(self.message.lines(), first, count);
-                    at += count;
+        while let Some(first) = self.lines.get(at).copied() {
+            let mut count = 1;
+            match first.source {
+                Source::Added => printer.copy_lines(self.added.lines(), first.at(), 1),
+                Source::Kept => {
+                    let rest = self.lines.get(at..).unwrap_or_default();
+                    while rest.get(count).is_some_and(|line| line.continues(first, count)) {
+                        count += 1;
+                    }
+                    printer.copy_lines(self.message.lines(), first.at(), count);
                 }
             }
+            at += count;
         }
     }
 
     fn add(&mut self, name: HeaderName, written: &str, value: impl Display) -> Line {
-        Line::Added(self.added.line(name, written, value))
+        let index = self.added.line(name, written, value);
+        Self::added(name, index)
+    }
+
+    fn added(name: HeaderName, index: usize) -> Line {
+        Line {
+            index: narrow(index),
+            name,
+            source: Source::Added,
+        }
     }
 
     fn put(&mut self, at: usize, line: Line) {
@@ -239,30 +275,20 @@ impl<'a> Edit<'a> {
         }
     }
 
-    fn retain(&mut self, keep: impl Fn(&Self, Line) -> bool) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.retain(|line| keep(self, *line));
-        self.lines = lines;
-    }
-
     fn source(&self, line: Line) -> (&[u8], HeaderSpan) {
-        let (lines, index) = match line {
-            Line::Kept(index) => (self.message.lines(), index),
-            Line::Added(index) => (self.added.lines(), index),
+        let lines = match line.source {
+            Source::Kept => self.message.lines(),
+            Source::Added => self.added.lines(),
         };
         (
             lines.bytes,
-            lines.spans.get(index).copied().unwrap_or(HeaderSpan::NONE),
+            lines.spans.get(line.at()).copied().unwrap_or(HeaderSpan::NONE),
         )
-    }
-
-    fn name(&self, line: Line) -> HeaderName {
-        self.source(line).1.name
     }
 
     /// Where the `nth` line of that name is in the result.
     fn position(&self, name: HeaderName, nth: usize) -> Option<usize> {
-        let named = |line: &Line| name != HeaderName::Other && self.name(*line) == name;
+        let named = |line: &Line| name != HeaderName::Other && line.name == name;
         let mut places = self.lines.iter().enumerate().filter(|(_, line)| named(line));
         places.nth(nth).map(|(at, _)| at)
     }
@@ -271,7 +297,7 @@ impl<'a> Edit<'a> {
         let last_via = self
             .lines
             .iter()
-            .rposition(|line| self.name(*line) == HeaderName::Via);
+            .rposition(|line| line.name == HeaderName::Via);
         last_via.map_or(0, |at| at + 1)
     }
 }

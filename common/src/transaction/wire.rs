@@ -73,10 +73,14 @@ pub(crate) fn mark_received(request: &Request, flow: &Flow) -> Request {
 pub(crate) fn marked_via(message: &Message, flow: &Flow) -> Option<String> {
     let line = message.headers(HeaderName::Via).next()?;
     let via = Via::parse(message.values(HeaderName::Via).next()?).ok()?;
-    let (head, list) = split_params(via.raw());
-    let mut value = head.trim_ascii_end().to_vec();
     let asks_rport = via.rport().is_some();
     let claimed = via.param("received").is_some();
+    let is_source = via.host().ip() == Some(flow.remote.ip());
+    if is_source && !asks_rport && !claimed {
+        return None;
+    }
+    let (head, list) = split_params(via.raw());
+    let mut value = head.trim_ascii_end().to_vec();
     for segment in segments(list) {
         let (name, _) = params(segment).next().unwrap_or((segment, b""));
         if name.eq_ignore_ascii_case(b"received") {
@@ -88,10 +92,6 @@ pub(crate) fn marked_via(message: &Message, flow: &Flow) -> Option<String> {
         } else {
             value.extend_from_slice(segment);
         }
-    }
-    let is_source = via.host().ip() == Some(flow.remote.ip());
-    if is_source && !asks_rport && !claimed {
-        return None;
     }
     if !is_source || asks_rport {
         value.extend_from_slice(format!(";received={}", flow.remote.ip()).as_bytes());
