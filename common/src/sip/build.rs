@@ -16,7 +16,8 @@ use super::text::{self, put_bytes, put_display};
 /// A message in the making, printed as it goes. CR, LF and NUL in values become spaces.
 #[derive(Debug)]
 pub struct Builder {
-    printer: Printer,
+    /// Boxed, since a builder is handed on by value from line to line.
+    printer: Box<Printer>,
     content_type: Option<String>,
     body: Bytes,
 }
@@ -32,7 +33,7 @@ impl Builder {
 
     fn new(printer: Printer) -> Self {
         Self {
-            printer,
+            printer: Box::new(printer),
             content_type: None,
             body: Bytes::new(),
         }
@@ -58,9 +59,8 @@ impl Builder {
     }
 
     /// Adds a header line whose value may be anything but text.
-    pub(crate) fn header_bytes(mut self, name: HeaderName, value: &[u8]) -> Self {
+    pub(crate) fn put_header_bytes(&mut self, name: HeaderName, value: &[u8]) {
         self.printer.raw_line(name, name.as_str(), value);
-        self
     }
 
     /// Sets the body and its Content-Type.
@@ -102,6 +102,81 @@ pub(crate) struct Lines<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) spans: &'a [HeaderSpan],
     pub(crate) end: usize,
+}
+
+/// Header lines that are to go into a message.
+#[derive(Debug, Default)]
+pub(crate) struct AddedLines {
+    out: Vec<u8>,
+    spans: Vec<HeaderSpan>,
+}
+
+impl AddedLines {
+    /// Prints one line and says which it is.
+    pub(crate) fn line(&mut self, name: HeaderName, written: &str, value: impl Display) -> usize {
+        self.spans.push(print_line(&mut self.out, name, written, value));
+        self.spans.len() - 1
+    }
+
+    /// Like [`AddedLines::line`], of bytes.
+    pub(crate) fn raw_line(&mut self, name: HeaderName, written: &str, value: &[u8]) -> usize {
+        self.spans
+            .push(print_raw_line(&mut self.out, name, written, value));
+        self.spans.len() - 1
+    }
+
+    /// How many octets have been printed.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// What has been printed, as a source of lines.
+    pub(crate) fn lines(&self) -> Lines<'_> {
+        Lines {
+            bytes: &self.out,
+            spans: &self.spans,
+            end: self.out.len(),
+        }
+    }
+}
+
+fn print_line(out: &mut Vec<u8>, name: HeaderName, written: &str, value: impl Display) -> HeaderSpan {
+    let span = begin_line(out, name, written);
+    put_display(out, value);
+    end_line(out, span)
+}
+
+fn print_raw_line(out: &mut Vec<u8>, name: HeaderName, written: &str, value: &[u8]) -> HeaderSpan {
+    let span = begin_line(out, name, written);
+    put_bytes(out, value);
+    end_line(out, span)
+}
+
+fn begin_line(out: &mut Vec<u8>, name: HeaderName, written: &str) -> HeaderSpan {
+    let start = narrow(out.len());
+    out.extend_from_slice(written.as_bytes());
+    out.extend_from_slice(b": ");
+    HeaderSpan {
+        start,
+        value_start: narrow(out.len()),
+        value_end: 0,
+        name_len: u16::try_from(written.len()).unwrap_or(u16::MAX),
+        name,
+    }
+}
+
+/// Trims and cleans what was printed, so that a scan takes it, and ends the line.
+fn end_line(out: &mut Vec<u8>, mut span: HeaderSpan) -> HeaderSpan {
+    if let Some(printed) = out.get_mut(span.value_start as usize..) {
+        scrub(printed);
+    }
+    let value = text::after(out, span.value_start as usize);
+    let left = value.len() - text::trim_start(value).len();
+    let length = text::trim(value).len();
+    span.value_start += narrow(left);
+    span.value_end = span.value_start + narrow(length);
+    out.extend_from_slice(b"\r\n");
+    span
 }
 
 /// Prints start line, header lines and body, and notes where they are.
@@ -167,72 +242,15 @@ impl Printer {
         }
     }
 
-    /// A printer of header lines only.
-    pub(crate) fn empty() -> Self {
-        Self {
-            out: Vec::new(),
-            start_line: StartLine::Response {
-                code: 0,
-                reason_start: 0,
-                reason_end: 0,
-            },
-            headers: SmallVec::new(),
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.out.len()
-    }
-
-    /// What has been printed, as a source of lines.
-    pub(crate) fn lines(&self) -> Lines<'_> {
-        Lines {
-            bytes: &self.out,
-            spans: &self.headers,
-            end: self.out.len(),
-        }
-    }
-
-    /// Prints one line and says which it is.
-    pub(crate) fn line(&mut self, name: HeaderName, written: &str, value: impl Display) -> usize {
-        let span = self.begin(name, written);
-        put_display(&mut self.out, value);
-        self.end(span)
+    /// Prints one line.
+    pub(crate) fn line(&mut self, name: HeaderName, written: &str, value: impl Display) {
+        self.headers.push(print_line(&mut self.out, name, written, value));
     }
 
     /// Like [`Printer::line`], of bytes.
-    pub(crate) fn raw_line(&mut self, name: HeaderName, written: &str, value: &[u8]) -> usize {
-        let span = self.begin(name, written);
-        put_bytes(&mut self.out, value);
-        self.end(span)
-    }
-
-    fn begin(&mut self, name: HeaderName, written: &str) -> HeaderSpan {
-        let start = narrow(self.out.len());
-        self.out.extend_from_slice(written.as_bytes());
-        self.out.extend_from_slice(b": ");
-        HeaderSpan {
-            start,
-            value_start: narrow(self.out.len()),
-            value_end: 0,
-            name_len: u16::try_from(written.len()).unwrap_or(u16::MAX),
-            name,
-        }
-    }
-
-    /// Trims and cleans what was printed, so that a scan takes it, and ends the line.
-    fn end(&mut self, mut span: HeaderSpan) -> usize {
-        if let Some(printed) = self.out.get_mut(span.value_start as usize..) {
-            scrub(printed);
-        }
-        let value = text::after(&self.out, span.value_start as usize);
-        let left = value.len() - text::trim_start(value).len();
-        let length = text::trim(value).len();
-        span.value_start += narrow(left);
-        span.value_end = span.value_start + narrow(length);
-        self.headers.push(span);
-        self.out.extend_from_slice(b"\r\n");
-        self.headers.len() - 1
+    pub(crate) fn raw_line(&mut self, name: HeaderName, written: &str, value: &[u8]) {
+        self.headers
+            .push(print_raw_line(&mut self.out, name, written, value));
     }
 
     pub(crate) fn content_length(&mut self, length: usize) {

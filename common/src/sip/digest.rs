@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::error::HeaderError;
-use super::params::split_param;
+use super::params::{find_named, split_param};
 use super::text::{self, Split, after, cut};
 
 /// The `Authorization` of a request: Digest credentials, parameters in any order, quoted or not.
@@ -49,11 +49,7 @@ impl<'a> AuthParams<'a> {
     }
 
     fn get(self, name: &str) -> Option<Cow<'a, [u8]>> {
-        self.iter()
-            .map(split_param)
-            .find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
-            .and_then(|(_, value)| value)
-            .map(text::unquote)
+        find_named(self.params, b',', name).flatten().map(text::unquote)
     }
 
     /// The same text without the parameters that `drop` names, everything else byte-exact.

@@ -1,16 +1,15 @@
 //! Codec: changing a message on its way (RFC 3261 16.6, 16.7): a list of lines, kept or new, printed once.
 
-use std::borrow::Cow;
 use std::fmt::Display;
+use std::ops::Deref;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
-use super::build::Printer;
+use super::build::{AddedLines, Printer};
 use super::message::Message;
 use super::name::HeaderName;
 use super::request::{Request, Response};
-use super::scan::{HeaderSpan, INLINE_HEADERS, StartLine, narrow};
+use super::scan::{HeaderSpan, StartLine, narrow};
 use super::text;
 use crate::limits::SipLimits;
 
@@ -19,11 +18,30 @@ use crate::limits::SipLimits;
 #[derive(Debug)]
 #[must_use]
 pub struct Edit<'a> {
-    message: Cow<'a, Message>,
+    message: Original<'a>,
     request_uri: Option<String>,
-    lines: SmallVec<[Line; INLINE_HEADERS]>,
-    added: Printer,
+    lines: Vec<Line>,
+    added: AddedLines,
     body: Option<(String, Bytes)>,
+}
+
+/// What is changed. Small: an edit is handed from one change to the next by value.
+#[derive(Debug)]
+enum Original<'a> {
+    AsItCame(&'a Message),
+    /// With every line ended as it must be.
+    Mended(Box<Message>),
+}
+
+impl Deref for Original<'_> {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        match self {
+            Self::AsItCame(message) => message,
+            Self::Mended(message) => message,
+        }
+    }
 }
 
 /// A line of the result: which one, of the original or of those added. Small, since every change walks over them.
@@ -54,9 +72,9 @@ impl Line {
 impl<'a> Edit<'a> {
     pub(crate) fn new(message: &'a Message) -> Self {
         let message = if message.has_bare_lf() {
-            Cow::Owned(with_crlf(message))
+            Original::Mended(Box::new(with_crlf(message)))
         } else {
-            Cow::Borrowed(message)
+            Original::AsItCame(message)
         };
         Self {
             lines: message
@@ -71,7 +89,7 @@ impl<'a> Edit<'a> {
                 .collect(),
             message,
             request_uri: None,
-            added: Printer::empty(),
+            added: AddedLines::default(),
             body: None,
         }
     }

@@ -49,9 +49,10 @@ impl Method {
             .or_else(|| text::is_token(token).then(|| Self::Other(Bytes::copy_from_slice(token))))
     }
 
-    /// Like [`Method::from_bytes`] for a token that is already known to be one, without a copy.
-    pub(crate) fn from_shared(token: Bytes) -> Self {
-        Self::known(&token).unwrap_or(Self::Other(token))
+    /// The method that the first `length` octets of a request name, without a copy.
+    pub(crate) fn of_start_line(request: &Bytes, length: usize) -> Self {
+        let end = length.min(request.len());
+        Self::known(text::cut(request, 0, end)).unwrap_or_else(|| Self::Other(request.slice(..end)))
     }
 
     fn known(token: &[u8]) -> Option<Self> {

@@ -42,7 +42,7 @@ impl<'a> Params<'a> {
         let mut rest = self.text;
         std::iter::from_fn(move || {
             loop {
-                let (param, tail) = next_param(rest?);
+                let (param, tail) = text::next_part(rest?, b';');
                 rest = tail;
                 if !param.is_empty() {
                     return Some(split_param(param));
@@ -54,22 +54,7 @@ impl<'a> Params<'a> {
     /// The first parameter of that name, in any case. `Some(None)`: there, without a value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Option<&'a [u8]>> {
-        let mut rest = self.text;
-        while let Some(text) = rest {
-            let (param, tail) = next_param(text);
-            let starts_so = param
-                .get(..name.len())
-                .is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes()));
-            // Only then is it worth to look for the end of the name.
-            if starts_so && !param.is_empty() {
-                let (found, value) = split_param(param);
-                if found.len() == name.len() {
-                    return Some(value);
-                }
-            }
-            rest = tail;
-        }
-        None
+        find_named(self.text?, b';', name)
     }
 
     /// Is there a parameter of that name, with or without a value?
@@ -103,28 +88,6 @@ static PARAM_NAME: ByteSet = ByteSet::alphanumeric_and(b"-.!%*_+`'~[]/:&$()");
 /// What an unquoted value may not hold: white space, quotes, angle brackets, and the separator.
 static VALUE_END: ByteSet = ByteSet::of(b" \t\r\n\"<>;");
 
-/// What decides where a parameter ends.
-static PARAM_STOP: ByteSet = ByteSet::of(b";\"<");
-
-/// The first parameter, trimmed, and what comes after its separator. Quotes and angle brackets are respected; one
-/// that is open swallows the rest.
-fn next_param(text: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let mut at = 0;
-    loop {
-        at += PARAM_STOP.gap(after(text, at));
-        let skipped = match text.get(at) {
-            None => None,
-            Some(b';') => return (text::trim(cut(text, 0, at)), Some(after(text, at + 1))),
-            Some(b'"') => text::quoted_end(after(text, at)),
-            Some(_) => memchr::memchr(b'>', after(text, at)),
-        };
-        match skipped {
-            Some(length) => at += length,
-            None => return (text::trim(text), None),
-        }
-    }
-}
-
 /// Steps over the first parameter if it is `token [= (token / host / quoted-string)]`; gives its name and what
 /// comes after the separator.
 fn well_formed_param(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
@@ -150,6 +113,26 @@ fn well_formed_param(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
         [b';', tail @ ..] => Some((name, Some(tail))),
         _ => None,
     }
+}
+
+/// The first `name [= value]` of that name, in any case, among parts between separators.
+pub(crate) fn find_named<'a>(list: &'a [u8], separator: u8, name: &str) -> Option<Option<&'a [u8]>> {
+    let mut rest = Some(list);
+    while let Some(text) = rest {
+        let (param, tail) = text::next_part(text, separator);
+        // Only a part that begins so is worth to be split.
+        let begins_so = param
+            .get(..name.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes()));
+        if begins_so && !param.is_empty() {
+            let (found, value) = split_param(param);
+            if found.len() == name.len() {
+                return Some(value);
+            }
+        }
+        rest = tail;
+    }
+    None
 }
 
 /// `name [= value]`, white space around both allowed.

@@ -83,6 +83,7 @@ impl<'a> Reply<'a> {
             .as_deref()
             .unwrap_or_else(|| self.status.default_reason());
         let mut builder = Builder::response(self.status, reason);
+        let tag = self.tag_to_add();
         for name in [
             HeaderName::Via,
             HeaderName::From,
@@ -91,18 +92,21 @@ impl<'a> Reply<'a> {
             HeaderName::CSeq,
         ] {
             for line in self.request.headers(name) {
-                let mut value = line.to_vec();
-                if name == HeaderName::To {
-                    self.add_tag(&mut value);
+                match tag {
+                    Some(tag) if name == HeaderName::To => {
+                        let mut value = [line, b";tag="].concat();
+                        text::put_display(&mut value, tag);
+                        builder.put_header_bytes(name, &value);
+                    }
+                    _ => builder.put_header_bytes(name, line),
                 }
-                builder = builder.header_bytes(name, &value);
             }
         }
         // RFC 3261 8.2.6.1: Timestamp is copied into a 100.
         if self.status == StatusCode::TRYING
             && let Some(timestamp) = self.request.header(HeaderName::Timestamp)
         {
-            builder = builder.header_bytes(HeaderName::Timestamp, timestamp);
+            builder.put_header_bytes(HeaderName::Timestamp, timestamp);
         }
         for (name, value) in self.headers {
             builder = match name {
@@ -116,15 +120,10 @@ impl<'a> Reply<'a> {
         builder.finish_response()
     }
 
-    fn add_tag(&self, to: &mut Vec<u8>) {
-        let has_tag = self.request.to().is_ok_and(|to| to.params.has("tag"));
-        if let Some(tag) = &self.to_tag
-            && !has_tag
-            && self.status != StatusCode::TRYING
-        {
-            to.extend_from_slice(b";tag=");
-            text::put_display(to, tag);
-        }
+    fn tag_to_add(&self) -> Option<&str> {
+        let has_tag = || self.request.to().is_ok_and(|to| to.params.has("tag"));
+        let tag = self.to_tag.as_deref()?;
+        (self.status != StatusCode::TRYING && !has_tag()).then_some(tag)
     }
 }
 

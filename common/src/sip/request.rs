@@ -1,6 +1,7 @@
 //! Codec: requests and responses, and what makes a request fit to act upon (RFC 3261 8.1.1, 16.3).
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use super::build::Builder;
 use super::edit::Edit;
@@ -25,19 +26,19 @@ pub enum SipMessage {
     Response(Response),
 }
 
-/// A SIP request (RFC 3261 7.1).
+/// A SIP request (RFC 3261 7.1). A clone shares all, so that tables can hold it for the price of a pointer.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Request(Message);
+pub struct Request(Arc<Message>);
 
-/// A SIP response (RFC 3261 7.2).
+/// A SIP response (RFC 3261 7.2). A clone shares all.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Response(Message);
+pub struct Response(Arc<Message>);
 
 impl Request {
     /// Only for messages whose start line is a request line.
     pub(crate) fn new(message: Message) -> Self {
         debug_assert!(message.is_request());
-        Self(message)
+        Self(Arc::new(message))
     }
 
     /// Begins a new request.
@@ -51,8 +52,7 @@ impl Request {
     pub fn method(&self) -> Method {
         match self.0.start_line() {
             StartLine::Request { method_len, .. } => {
-                let end = (method_len as usize).min(self.0.bytes().len());
-                Method::from_shared(self.0.bytes().slice(..end))
+                Method::of_start_line(self.0.bytes(), method_len as usize)
             }
             StartLine::Response { .. } => unreachable!("a Request is made of a request line"),
         }
@@ -157,7 +157,7 @@ impl Request {
     /// The message.
     #[must_use]
     pub fn into_message(self) -> Message {
-        self.0
+        Arc::unwrap_or_clone(self.0)
     }
 }
 
@@ -173,7 +173,7 @@ impl Response {
     /// Only for messages whose start line is a status line.
     pub(crate) fn new(message: Message) -> Self {
         debug_assert!(!message.is_request());
-        Self(message)
+        Self(Arc::new(message))
     }
 
     /// Begins a new response that answers no request at hand; see [`Request::reply`] for those that do.
@@ -214,7 +214,7 @@ impl Response {
     /// The message.
     #[must_use]
     pub fn into_message(self) -> Message {
-        self.0
+        Arc::unwrap_or_clone(self.0)
     }
 }
 

@@ -175,6 +175,14 @@ pub(crate) fn find_outside(bytes: &[u8], wanted: u8) -> Option<usize> {
     }
 }
 
+/// The first part of a value, trimmed, and what comes after its separator; quotes and angle brackets respected.
+pub(crate) fn next_part(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
+    match find_outside(bytes, separator) {
+        None => (trim(bytes), None),
+        Some(at) => (trim(cut(bytes, 0, at)), Some(after(bytes, at + 1))),
+    }
+}
+
 /// Iterator over the parts of a value between separators, quotes and angle brackets respected, trimmed.
 #[derive(Clone, Debug)]
 pub(crate) struct Split<'a> {
@@ -213,15 +221,12 @@ impl<'a> Iterator for Split<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest.take()?;
-        let cut_at = match self.separator {
-            0 => None,
-            separator => find_outside(rest, separator),
-        };
-        let Some(at) = cut_at else {
+        if self.separator == 0 {
             return Some(trim(rest));
-        };
-        self.rest = rest.get(at + 1..);
-        Some(trim(cut(rest, 0, at)))
+        }
+        let (part, tail) = next_part(rest, self.separator);
+        self.rest = tail;
+        Some(part)
     }
 }
 
