@@ -21,7 +21,11 @@ pub fn fresh(shard: ShardId, rng: &mut impl Rng) -> String {
     let mut text = String::with_capacity(2 + RANDOM);
     text.push(hex_digit(shard.0 >> 4));
     text.push(hex_digit(shard.0 & 15));
-    text.extend(random.iter().map(|byte| ALPHABET.get(usize::from(byte & 31)).map_or('a', |b| char::from(*b))));
+    text.extend(random.iter().map(|byte| {
+        ALPHABET
+            .get(usize::from(byte & 31))
+            .map_or('a', |b| char::from(*b))
+    }));
     text
 }
 

@@ -81,12 +81,7 @@ impl Icscf {
             transaction,
             reselectable: uar.authorization_type == UserAuthorizationType::Registration
                 && !is_integrity_protected(request)?,
-            // The way in ends here; the S-CSCF is reached by its name, not by a Route.
-            request: request
-                .edit()
-                .remove(HeaderName::Route)
-                .remove(HeaderName::PUserDatabase)
-                .finish_request(),
+            request: request.clone(),
             uar,
             give_up_at: now + BUDGET,
             tried: Vec::new(),
@@ -159,6 +154,8 @@ impl Icscf {
             .request
             .edit()
             .request_uri(&scscf.to_string())
+            // The way in ends here; the S-CSCF is reached by its name, not by a Route.
+            .remove_all(&[HeaderName::Route, HeaderName::PUserDatabase])
             .finish_request();
         let timer = (now + self.settings.scscf_timeout).min(register.give_up_at);
         register.tried.push(scscf.clone());

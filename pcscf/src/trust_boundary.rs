@@ -106,10 +106,7 @@ pub(crate) struct RegisterMarks {
 
 /// The REGISTER as it leaves for the home network (TS 24.229 5.2.2.1, 5.2.2.2).
 pub(crate) fn register_towards_home(request: &Request, marks: &RegisterMarks) -> Request {
-    let mut edit = keep_to_the_ues_own(request);
-    for name in NOT_IN_A_REGISTER_FROM_A_UE {
-        edit = edit.remove(name);
-    }
+    let mut edit = keep_to_the_ues_own(request).remove_all(&NOT_IN_A_REGISTER_FROM_A_UE);
     // RFC 3329 2.3.1: the agreement is between the UE and its first hop; the tag ends here.
     if request.has_token(HeaderName::ProxyRequire, "sec-agree") {
         edit = edit.remove(HeaderName::ProxyRequire);
@@ -149,9 +146,7 @@ pub(crate) fn response_towards_home(response: &Response) -> Response {
 }
 
 fn without_the_networks_words<'a>(mut edit: Edit<'a>, message: &Message) -> Edit<'a> {
-    for name in NOT_FROM_A_UE {
-        edit = edit.remove(name);
-    }
+    edit = edit.remove_all(&NOT_FROM_A_UE);
     if let Some(kept) = access_network_info_of_the_ue(message) {
         edit = edit.remove(HeaderName::PAccessNetworkInfo);
         for value in kept {
@@ -163,11 +158,7 @@ fn without_the_networks_words<'a>(mut edit: Edit<'a>, message: &Message) -> Edit
 
 /// A request of the home network as the UE may see it (TS 24.229 4.4, 5.2.6.4).
 pub(crate) fn request_towards_ue(request: &Request) -> Edit<'_> {
-    let mut edit = request.edit();
-    for name in NOT_TO_A_UE {
-        edit = edit.remove(name);
-    }
-    edit
+    request.edit().remove_all(&NOT_TO_A_UE)
 }
 
 /// Our two Record-Route values, in the order in which to push them: `out`, the side the request leaves by,
@@ -183,10 +174,7 @@ pub(crate) fn own_record_routes(settings: &Settings, token: &str, out: Interface
 
 /// A response as the UE may see it: no charging data, and challenges as [`UeChallenge`].
 pub(crate) fn response_towards_ue(response: &Response) -> Response {
-    let mut edit = response.edit();
-    for name in NOT_TO_A_UE {
-        edit = edit.remove(name);
-    }
+    let mut edit = response.edit().remove_all(&NOT_TO_A_UE);
     for name in [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate] {
         for (nth, line) in response.headers(name).enumerate() {
             edit = edit.replace_line(name, nth, UeChallenge::of(line));

@@ -147,14 +147,15 @@ enum Ending {
 /// Whether `ck` or `ik` stands before an equals sign, anywhere, be it the end of a longer word.
 fn mentions_key(text: &[u8], ending: Ending) -> bool {
     text.windows(2).enumerate().any(|(at, word)| {
-        let key = word.eq_ignore_ascii_case(b"ck") || word.eq_ignore_ascii_case(b"ik");
-        let mut after = text
-            .get(at + 2..)
-            .unwrap_or_default()
-            .iter()
-            .filter(|byte| !byte.is_ascii_whitespace() && **byte != b'"' && **byte != b'\\');
-        let equals = after.next() == Some(&b'=');
-        key && equals && (ending == Ending::Any || after.any(|byte| *byte != b'='))
+        // What follows is only worth a look behind one of the two names.
+        let is_key = matches!(word, [b'c' | b'C' | b'i' | b'I', b'k' | b'K']);
+        is_key && {
+            let after = text.get(at + 2..).unwrap_or_default();
+            let mut after = after
+                .iter()
+                .filter(|byte| !byte.is_ascii_whitespace() && **byte != b'"' && **byte != b'\\');
+            after.next() == Some(&b'=') && (ending == Ending::Any || after.any(|byte| *byte != b'='))
+        }
     })
 }
 

@@ -134,6 +134,12 @@ impl<'a> Edit<'a> {
         self
     }
 
+    /// Removes every line of any of these names.
+    pub fn remove_all(mut self, names: &[HeaderName]) -> Self {
+        self.lines.retain(|line| !names.contains(&line.name));
+        self
+    }
+
     /// Like [`Edit::remove`], of any name.
     pub fn remove_named(mut self, name: &str) -> Self {
         let class = HeaderName::from_bytes(name.as_bytes());
@@ -312,10 +318,7 @@ impl<'a> Edit<'a> {
     }
 
     fn after_vias(&self) -> usize {
-        let last_via = self
-            .lines
-            .iter()
-            .rposition(|line| line.name == HeaderName::Via);
+        let last_via = self.lines.iter().rposition(|line| line.name == HeaderName::Via);
         last_via.map_or(0, |at| at + 1)
     }
 }

@@ -89,7 +89,11 @@ fn top_label(name: &[u8]) -> Option<TopLabel> {
         match after(rest, label.len()) {
             [] | [b'.'] => {
                 let is_number = label.iter().all(u8::is_ascii_digit);
-                return Some(if is_number { TopLabel::Number } else { TopLabel::Name });
+                return Some(if is_number {
+                    TopLabel::Number
+                } else {
+                    TopLabel::Name
+                });
             }
             [b'.', tail @ ..] => rest = tail,
             _ => return None,

@@ -1,6 +1,6 @@
 //! Engine: identities as the log may show them.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// An identity, URI or number whose `Display` and `Debug` show only enough to tell two users apart.
 ///
@@ -55,35 +55,24 @@ fn split_scheme(text: &str) -> (&str, &str) {
 }
 
 fn write_user(f: &mut fmt::Formatter<'_>, user: &str) -> fmt::Result {
-    let user: Vec<char> = user
-        .split([';', ':'])
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_control())
-        .collect();
-    let head = HEAD_MAX.min(user.len() / 3);
-    let tail = TAIL_MAX.min(user.len() / 5);
-    for c in user.iter().take(head) {
-        write!(f, "{c}")?;
-    }
+    let user = user.split([';', ':']).next().unwrap_or_default();
+    let printable = || user.chars().filter(|c| !c.is_control());
+    let count = printable().count();
+    let head = HEAD_MAX.min(count / 3);
+    let tail = TAIL_MAX.min(count / 5);
+    printable().take(head).try_for_each(|c| f.write_char(c))?;
     f.write_str("…")?;
-    for c in user.iter().skip(user.len() - tail) {
-        write!(f, "{c}")?;
-    }
-    Ok(())
+    printable().skip(count - tail).try_for_each(|c| f.write_char(c))
 }
 
 fn write_host(f: &mut fmt::Formatter<'_>, host: &str) -> fmt::Result {
     let label = host.split(['.', ':', ';']).next().unwrap_or_default();
     f.write_str("@")?;
-    for c in label
+    label
         .chars()
         .take(16)
         .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-    {
-        write!(f, "{c}")?;
-    }
+        .try_for_each(|c| f.write_char(c))?;
     f.write_str("…")
 }
 
