@@ -94,6 +94,8 @@ pub struct Maa {
     pub result: CxResult,
     /// User-Name.
     pub user_name: Option<Impi>,
+    /// Public-Identity: there on success (TS 29.228 6.3.1); nothing that we decide needs it.
+    pub public_identity: Option<Impu>,
     /// SIP-Auth-Data-Item, by SIP-Item-Number.
     pub items: Vec<AuthItem>,
     /// Origin-Host.

@@ -258,6 +258,9 @@ fn maa(message: &Message, result: CxResult) -> Maa {
     Maa {
         result,
         user_name: user_name(message),
+        public_identity: message
+            .find(&avp::PUBLIC_IDENTITY)
+            .and_then(|avp| parse_impu(&avp).ok()),
         items: items.into_iter().map(|(_, item)| item).collect(),
         origin_host: origin_host(message),
     }

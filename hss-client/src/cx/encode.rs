@@ -287,6 +287,9 @@ fn put_maa(b: &mut MessageBuilder, maa: &Maa) {
     if let Some(user_name) = &maa.user_name {
         b.text(&base::USER_NAME, user_name.as_str());
     }
+    if let Some(identity) = &maa.public_identity {
+        b.text(&avp::PUBLIC_IDENTITY, identity.as_str());
+    }
     if !maa.items.is_empty() {
         b.u32(
             &avp::SIP_NUMBER_AUTH_ITEMS,

@@ -103,6 +103,7 @@ impl FakeHss {
                 CxAnswer::Maa(Maa {
                     result,
                     user_name: None,
+                    public_identity: None,
                     items: items.unwrap_or_else(|| vec![AuthItem::Aka(vector(self.vectors))]),
                     origin_host,
                 })

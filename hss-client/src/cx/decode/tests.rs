@@ -461,13 +461,17 @@ fn every_answer_reads_as_it_was_written() {
     let maa = Maa {
         result: CxResult::SUCCESS,
         user_name: Some(alice()),
+        public_identity: Some(alice_uri()),
         items: vec![AuthItem::Aka(vector())],
         origin_host: "hss".to_owned(),
     };
     let CxAnswer::Maa(read) = over_the_wire(303, &CxAnswer::Maa(maa.clone())) else {
         panic!()
     };
-    assert_eq!((read.items, read.user_name), (maa.items, maa.user_name));
+    assert_eq!(
+        (read.items, read.user_name, read.public_identity),
+        (maa.items, maa.user_name, maa.public_identity)
+    );
 }
 
 #[test]

@@ -29,6 +29,7 @@ impl Subscribers {
         Maa {
             result: CxResult::SUCCESS,
             user_name: Some(mar.user_name.clone()),
+            public_identity: Some(mar.public_identity.clone()),
             items: vec![item],
             ..Maa::default()
         }

@@ -111,6 +111,7 @@ impl Open5gs {
                 Maa {
                     result: CxResult::SUCCESS,
                     user_name: Some(mar.user_name.clone()),
+                    public_identity: Some(mar.public_identity.clone()),
                     items: vec![item],
                     ..Maa::default()
                 }
