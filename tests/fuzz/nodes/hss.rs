@@ -234,6 +234,7 @@ impl FakeHss {
             CxRequest::Mar(mar) => CxAnswer::Maa(Maa {
                 result,
                 user_name: Some(mar.user_name.clone()),
+                public_identity: Some(mar.public_identity.clone()),
                 items: vec![AuthItem::Aka(vector())],
                 origin_host,
             }),
