@@ -9,7 +9,7 @@
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 LAB_PACKAGES := gcc libc6-dev
-TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd freediameter-extensions
+TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd freediameter-extensions libfreediameter-dev
 
 .PHONY: lab test setup-lab setup-test toolchain
 

@@ -3,15 +3,17 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hss_client::cx::ReasonCode;
-use ims_common::diameter::Message;
+use ims_common::diameter::base::Application;
 use ims_common::diameter::grammar::avp;
+use ims_common::diameter::{CommandFlags, Header, Identifiers, LocalPeer, Message, MessageBuilder};
 use ims_common::net::{DiameterInput, NetInput};
 use ims_tests::daemons::{fresh_directory, http_get};
 use ims_tests::host::Phone;
@@ -26,6 +28,20 @@ use crate::network::{Network, PATIENCE};
 const EXTENSIONS: &str = "/usr/lib/freeDiameter";
 /// RFC 6733 6.7.1: what an agent says of itself.
 const AGENT: &str = "relay.ims.mnc001.mcc001.3gppnetwork.org";
+
+/// Builds the grammar of Cx for it: its package has the AVPs only.
+fn build_rules(to: &Path) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/free_diameter/cx_rules.c");
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([to, &source])
+        .status()
+        .expect("a C compiler");
+    assert!(
+        status.success(),
+        "no headers of freeDiameter: `apt-get install libfreediameter-dev` (make test does it)"
+    );
+}
 
 /// A freeDiameter that relays between whoever comes from the home network and the HSS. It ends with this value.
 struct FreeDiameter {
@@ -43,6 +59,8 @@ impl FreeDiameter {
 
     fn start(port: u16, hss: SocketAddr) -> Self {
         let directory = fresh_directory().expect("a directory");
+        let own = directory.clone();
+        build_rules(&directory.join("cx_rules.fdx"));
         let path = |name: &str| directory.join(name).display().to_string();
         let mut text = format!(
             "Identity = \"{AGENT}\";\nRealm = \"{HOME}\";\nPort = {port};\nSecPort = 0;\nNo_SCTP;\nNo_IPv6;\n\
@@ -52,12 +70,19 @@ impl FreeDiameter {
             ("dict_nasreq", None),
             ("dict_dcca", None),
             ("dict_dcca_3gpp", None),
+            ("cx_rules", None),
             ("acl_wl", Some(path("peers.conf"))),
             ("rt_default", Some(path("routes.conf"))),
         ];
         for (name, config) in extensions {
             let config = config.map_or_else(String::new, |config| format!(" : \"{config}\""));
-            let _ = writeln!(text, "LoadExtension = \"{EXTENSIONS}/{name}.fdx\"{config};");
+            let folder = if name == "cx_rules" {
+                own.as_path()
+            } else {
+                Path::new(EXTENSIONS)
+            };
+            let file = folder.join(name).with_extension("fdx");
+            let _ = writeln!(text, "LoadExtension = \"{}\"{config};", file.display());
         }
         let _ = writeln!(
             text,
@@ -81,7 +106,7 @@ impl FreeDiameter {
         }
     }
 
-    fn spawn(directory: &std::path::Path, number: u32) -> Child {
+    fn spawn(directory: &Path, number: u32) -> Child {
         let log = File::create(directory.join(format!("agent{number}.log"))).expect("a log");
         Command::new("freeDiameterd")
             .arg("--config")
@@ -293,6 +318,46 @@ fn free_diameter_relays_the_life_of_a_phone_and_has_no_complaint() {
     relayed.network.daemons.stop().expect("an end");
     relayed.wait_for_log("icscf.ims.mnc001.mcc001.3gppnetwork.org' sent a DPR with cause: REBOOTING");
     relayed.assert_no_complaint();
+    // It read each message by the grammar of its command.
+    for message in [
+        "300 R", "300 A", "301 R", "301 A", "303 R", "303 A", "304 R", "304 A",
+    ] {
+        relayed.wait_for_log(&format!("GRAMMAR holds: {message}"));
+    }
+}
+
+#[test]
+fn free_diameter_finds_what_is_missing_in_a_request() {
+    let relayed = Relayed::start(33, false);
+    let stranger = LocalPeer {
+        origin_host: format!("stranger.{HOME}"),
+        origin_realm: HOME.to_owned(),
+        host_ip_addresses: Vec::new(),
+        product_name: "test".to_owned(),
+        origin_state_id: 1,
+        applications: vec![Application::CX],
+        supported_vendors: Vec::new(),
+    };
+    let mut stream = TcpStream::connect(relayed.network.site.diameter[0]).expect("a connection");
+    let seed = ims_common::shell::seed().expect("a clock");
+    let mut ids = Identifiers::new(&seed, 0, &mut seed.rng(1));
+    let own = stream.local_addr().expect("an address").ip();
+    stream.write_all(&stranger.cer(&mut ids, own)).expect("a CER");
+    relayed.wait_for_log("'STATE_OPEN'\t'stranger.");
+    let uar = Header {
+        flags: CommandFlags(CommandFlags::REQUEST | CommandFlags::PROXIABLE),
+        code: 300,
+        application: Application::CX.id,
+        hop_by_hop: ids.next_hop_by_hop(),
+        end_to_end: ids.next_end_to_end(),
+    };
+    let mut builder = MessageBuilder::new(uar);
+    builder.text(&avp::SESSION_ID, "stranger;1;1");
+    stranger.put_origin(&mut builder);
+    builder.text(&avp::DESTINATION_REALM, HOME);
+    stream.write_all(&builder.finish()).expect("a UAR");
+    relayed.wait_for_log("GRAMMAR broken: 300 DIAMETER_MISSING_AVP");
+    relayed.network.stop();
 }
 
 #[test]
