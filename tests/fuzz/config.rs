@@ -4,7 +4,7 @@ use ims_common::config::{DaemonConfig, effective, parse};
 use ims_common::node::Seed;
 
 use crate::dice::{Dice, changed, few};
-use crate::engine::{Target, Verdict, run};
+use crate::engine::{Target, Verdict};
 
 static TARGET: Target = Target {
     name: "config",
@@ -15,7 +15,7 @@ static TARGET: Target = Target {
 
 #[test]
 fn every_configuration_is_refused_or_prints_as_what_reads_the_same() {
-    run(&TARGET);
+    fuzz!(TARGET);
 }
 
 const WORDS: [&[u8]; 22] = [

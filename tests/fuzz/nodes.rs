@@ -13,7 +13,7 @@ use ims_common::net::Interface;
 use ims_common::node::Seed;
 
 use self::bench::{Bench, Limit, NetNode};
-use crate::engine::{Target, Verdict, corpus, run};
+use crate::engine::{Target, Verdict, corpus};
 
 pub(crate) const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
 
@@ -64,17 +64,17 @@ static SCSCF: Target = Target {
 
 #[test]
 fn no_order_of_inputs_breaks_a_pcscf() {
-    run(&PCSCF);
+    fuzz!(PCSCF);
 }
 
 #[test]
 fn no_order_of_inputs_breaks_an_icscf() {
-    run(&ICSCF);
+    fuzz!(ICSCF);
 }
 
 #[test]
 fn no_order_of_inputs_breaks_an_scscf() {
-    run(&SCSCF);
+    fuzz!(SCSCF);
 }
 
 const PCSCF_FILE: &str = "pcscf: {home_realm: ims.mnc001.mcc001.3gppnetwork.org, gm: {address: 192.0.2.1}, mw: {address: 192.0.2.2}, \

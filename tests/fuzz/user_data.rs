@@ -4,7 +4,7 @@ use hss_client::user_data::{ImsSubscription, UserDataError, UserDataLimits, pars
 use ims_tests::hss::profile_xml;
 
 use crate::dice::{Dice, change, few, pick, raw, seed};
-use crate::engine::{Target, Verdict, assert_linear, run};
+use crate::engine::{Target, Verdict, assert_linear};
 
 static TARGET: Target = Target {
     name: "user_data",
@@ -15,7 +15,7 @@ static TARGET: Target = Target {
 
 #[test]
 fn every_user_data_is_refused_or_prints_as_what_reads_the_same() {
-    run(&TARGET);
+    fuzz!(TARGET);
 }
 
 const TEXTS: [&str; 20] = [

@@ -17,7 +17,7 @@ use ims_common::diameter::{
 
 use super::message as generate;
 use super::message::local;
-use crate::engine::{Target, Verdict, corpus, run};
+use crate::engine::{Target, Verdict, corpus};
 
 static TARGET: Target = Target {
     name: "diameter_against_oracle",
@@ -28,7 +28,7 @@ static TARGET: Target = Target {
 
 #[test]
 fn both_codecs_print_the_same_octets() {
-    run(&TARGET);
+    fuzz!(TARGET);
 }
 
 /// AAR of Rx: the oracle has no command of Cx.

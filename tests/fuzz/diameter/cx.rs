@@ -7,7 +7,7 @@ use ims_common::diameter::grammar::avp;
 
 use super::message as generate;
 use super::message::{local, refused};
-use crate::engine::{Target, Verdict, run};
+use crate::engine::{Target, Verdict};
 
 static TARGET: Target = Target {
     name: "cx",
@@ -18,7 +18,7 @@ static TARGET: Target = Target {
 
 #[test]
 fn what_is_read_of_cx_is_printed_and_reads_the_same() {
-    run(&TARGET);
+    fuzz!(TARGET);
 }
 
 fn check(bytes: &[u8]) -> Verdict {

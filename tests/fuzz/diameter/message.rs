@@ -8,7 +8,7 @@ use ims_common::diameter::{
 };
 
 use super::message as generate;
-use crate::engine::{Target, Verdict, assert_linear, run};
+use crate::engine::{Target, Verdict, assert_linear};
 
 static TARGET: Target = Target {
     name: "diameter",
@@ -19,7 +19,7 @@ static TARGET: Target = Target {
 
 #[test]
 fn every_diameter_message_is_walked_to_its_end_or_refused_with_an_answer_that_parses() {
-    run(&TARGET);
+    fuzz!(TARGET);
 }
 
 pub(super) fn local() -> LocalPeer {

@@ -5,7 +5,7 @@ use ims_common::diameter::framing::split;
 
 use super::message;
 use crate::dice::{Dice, change};
-use crate::engine::{Target, Verdict, run};
+use crate::engine::{Target, Verdict};
 
 static TARGET: Target = Target {
     name: "diameter_stream",
@@ -16,7 +16,7 @@ static TARGET: Target = Target {
 
 #[test]
 fn however_a_diameter_stream_is_cut_the_same_messages_come_out() {
-    run(&TARGET);
+    fuzz!(TARGET);
 }
 
 const BYTES_MAX: usize = 2_048;

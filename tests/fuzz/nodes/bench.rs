@@ -399,6 +399,8 @@ impl Bench {
         assert!(self.interfaces.contains(&interface));
         if interface == Interface::Gm {
             not_for_a_ue(&message);
+        } else if self.interfaces.contains(&Interface::Gm) {
+            not_of_a_ue(&message);
         }
         self.tags.push_front(transmit.tag);
         self.tags.truncate(ASKED_MAX);
@@ -466,6 +468,40 @@ fn not_for_a_ue(message: &Message) {
             let leaks = plain.windows(6).any(|w| w == b"ck=0ba" || w == b"ik=0ba");
             assert!(!leaks, "a key on Gm: {}", String::from_utf8_lossy(value));
         }
+    }
+}
+
+/// What a UE may not say, as the corpus and the generator say it (TS 24.229 4.4, 5.2.2.2).
+fn not_of_a_ue(message: &Message) {
+    let says = |name, word: &[u8]| {
+        let mut lines = message.headers(name);
+        lines.any(|value| {
+            value
+                .windows(word.len())
+                .any(|window| window.eq_ignore_ascii_case(word))
+        })
+    };
+    let shown = || String::from_utf8_lossy(message.bytes()).into_owned();
+    assert!(
+        !says(HeaderName::PAssertedIdentity, b"evil@example.com"),
+        "{}",
+        shown()
+    );
+    assert!(!says(HeaderName::PChargingVector, b"icid-value=x"), "{}", shown());
+    assert!(
+        !says(HeaderName::PAccessNetworkInfo, b"network-provided"),
+        "{}",
+        shown()
+    );
+    if let Ok(Some(credentials)) = message.authorization() {
+        assert_eq!(
+            message.headers(HeaderName::Authorization).count(),
+            1,
+            "{}",
+            shown()
+        );
+        let mark = credentials.integrity_protected();
+        assert_ne!(mark.as_deref(), Some(&b"yes"[..]), "{}", shown());
     }
 }
 

@@ -9,7 +9,7 @@ use rsip::prelude::{HeadersExt, ToTypedHeader, UntypedHeader};
 
 use super::memchr_free::find;
 use crate::dice::Dice;
-use crate::engine::{Target, Verdict, run};
+use crate::engine::{Target, Verdict};
 use crate::sip::message;
 
 static TARGET: Target = Target {
@@ -21,7 +21,7 @@ static TARGET: Target = Target {
 
 #[test]
 fn rsip_reads_the_same_in_what_both_can_read() {
-    run(&TARGET);
+    fuzz!(TARGET);
 }
 
 /// More often than not the change keeps the message in the subset.

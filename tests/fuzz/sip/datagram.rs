@@ -5,7 +5,7 @@ use ims_common::limits::SipLimits;
 use ims_common::sip::{Contacts, HeaderName, Message, Request, Response, SipMessage, StatusCode, refuse};
 
 use super::memchr_free::find;
-use crate::engine::{Target, Verdict, assert_linear, run};
+use crate::engine::{Target, Verdict, assert_linear};
 use crate::sip::message;
 
 static TARGET: Target = Target {
@@ -17,7 +17,7 @@ static TARGET: Target = Target {
 
 #[test]
 fn every_sip_datagram_is_refused_or_sent_on_with_its_untouched_lines_as_they_came() {
-    run(&TARGET);
+    fuzz!(TARGET);
 }
 
 /// What leaves may be larger than what came.

@@ -5,7 +5,7 @@ use ims_common::limits::SipLimits;
 use ims_common::sip::{Frame, Framer, Message};
 
 use crate::dice::{Dice, change};
-use crate::engine::{Target, Verdict, assert_linear, run};
+use crate::engine::{Target, Verdict, assert_linear};
 use crate::sip::{WORDS, message};
 
 static TARGET: Target = Target {
@@ -17,7 +17,7 @@ static TARGET: Target = Target {
 
 #[test]
 fn however_a_stream_is_cut_the_same_messages_come_out() {
-    run(&TARGET);
+    fuzz!(TARGET);
 }
 
 fn generate(dice: &mut dyn Dice, seeds: &[Vec<u8>]) -> Vec<u8> {

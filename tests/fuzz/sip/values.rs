@@ -8,7 +8,7 @@ use ims_common::sip::{
 };
 
 use crate::dice::{Dice, change, changed};
-use crate::engine::{Target, Verdict, run};
+use crate::engine::{Target, Verdict};
 use crate::sip::WORDS;
 
 static URI: Target = Target {
@@ -48,27 +48,27 @@ static SECURITY: Target = Target {
 
 #[test]
 fn a_uri_is_the_same_as_itself_and_sameness_goes_both_ways() {
-    run(&URI);
+    fuzz!(URI);
 }
 
 #[test]
 fn the_canonical_form_of_an_identity_is_its_own_canonical_form() {
-    run(&IDENTITY);
+    fuzz!(IDENTITY);
 }
 
 #[test]
 fn an_address_is_read_as_a_whole_or_refused() {
-    run(&ADDRESS);
+    fuzz!(ADDRESS);
 }
 
 #[test]
 fn no_key_stays_in_a_challenge_and_no_mark_of_a_ue_in_its_credentials() {
-    run(&DIGEST);
+    fuzz!(DIGEST);
 }
 
 #[test]
 fn a_security_mechanism_has_only_numbers_that_fit() {
-    run(&SECURITY);
+    fuzz!(SECURITY);
 }
 
 /// Values are refused for one wrong octet, so most inputs have none or few.
@@ -184,8 +184,9 @@ fn identity(impu: &Impu) {
     redacts(&format!("{impu:?}"), impu.user().unwrap_or_default());
 }
 
-/// A long user part never stands in what is logged.
+/// A long user part never stands in what is logged. (Of the host the first label does.)
 fn redacts(shown: &str, user: &str) {
+    let shown = shown.rsplit_once('@').map_or(shown, |(shown, _)| shown);
     assert!(
         user.chars().count() < 6 || !shown.contains(user),
         "{user} is shown"
