@@ -1,10 +1,16 @@
-//! Machine: the one contract between pure cores and the world, and the timer table that cores use.
+//! Machine: the one contract between pure cores and the world, and the tables that cores are made of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+
+mod number_hash;
+mod timer_table;
+
+pub use number_hash::{NumberHash, NumberMap, give_back};
+pub use timer_table::TimerTable;
 
 /// A network function, or a test peer, driven from outside.
 ///
@@ -142,74 +148,6 @@ impl Counters {
     #[must_use]
     pub fn get(&self, name: &'static str, reason: &'static str) -> u64 {
         self.values.get(&(name, reason)).copied().unwrap_or(0)
-    }
-}
-
-/// Timers by key: at most one instant per key, popped in order of time, then key.
-#[derive(Clone, Debug)]
-pub struct TimerTable<K> {
-    by_time: BTreeSet<(Instant, K)>,
-    by_key: BTreeMap<K, Instant>,
-}
-
-impl<K: Clone + Ord> Default for TimerTable<K> {
-    fn default() -> Self {
-        Self {
-            by_time: BTreeSet::new(),
-            by_key: BTreeMap::new(),
-        }
-    }
-}
-
-impl<K: Clone + Ord> TimerTable<K> {
-    /// Arms or re-arms the timer of `key`.
-    pub fn set(&mut self, key: K, at: Instant) {
-        if let Some(old) = self.by_key.insert(key.clone(), at) {
-            self.by_time.remove(&(old, key.clone()));
-        }
-        self.by_time.insert((at, key));
-    }
-
-    /// Stops the timer of `key`; no effect when there is none.
-    pub fn cancel(&mut self, key: &K) {
-        if let Some(old) = self.by_key.remove(key) {
-            self.by_time.remove(&(old, key.clone()));
-        }
-    }
-
-    /// Takes the earliest timer that is due at `now`.
-    pub fn pop_expired(&mut self, now: Instant) -> Option<K> {
-        let (at, _) = self.by_time.first()?;
-        if *at > now {
-            return None;
-        }
-        let (_, key) = self.by_time.pop_first()?;
-        self.by_key.remove(&key);
-        Some(key)
-    }
-
-    /// When the earliest timer is due.
-    #[must_use]
-    pub fn next(&self) -> Option<Instant> {
-        self.by_time.first().map(|(at, _)| *at)
-    }
-
-    /// When the timer of `key` is due.
-    #[must_use]
-    pub fn get(&self, key: &K) -> Option<Instant> {
-        self.by_key.get(key).copied()
-    }
-
-    /// How many timers run.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_key.len()
-    }
-
-    /// Whether no timer runs.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
     }
 }
 

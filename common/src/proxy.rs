@@ -64,14 +64,22 @@ pub struct HostsTable(pub BTreeMap<String, Vec<ResolvedTarget>>);
 /// Limits of one proxy core.
 #[derive(Clone, Copy, Debug)]
 pub struct ProxyLimits {
-    /// Server transactions, and separately client transactions. Above: 503 with Retry-After.
+    /// Server transactions without a final response, and separately client transactions. Above: 503 with Retry-After.
+    /// (INVITE transactions count until they end.)
     pub transactions_max: usize,
+    /// Octets of the requests of these server transactions. Above: 503 with Retry-After.
+    pub transaction_bytes_max: usize,
+    /// Octets that answered non-INVITE transactions may hold for retransmissions (timer J). Above: the oldest of
+    /// them are forgotten before their time; a retransmission that comes even later is served like a new request.
+    pub completed_bytes_max: usize,
 }
 
 impl Default for ProxyLimits {
     fn default() -> Self {
         Self {
             transactions_max: 400_000,
+            transaction_bytes_max: 256 * 1024 * 1024,
+            completed_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

@@ -123,6 +123,8 @@ impl ProxyCoreConfig {
             shard: ShardId::default(),
             limits: ProxyLimits {
                 transactions_max: limits.transactions,
+                transaction_bytes_max: limits.transaction_bytes,
+                completed_bytes_max: limits.completed_bytes,
             },
             server_header: String::new(),
         }
@@ -193,8 +195,12 @@ pub struct LimitsConfig {
     pub uri_bytes: usize,
     /// Via values of one message. Above: 400.
     pub vias: usize,
-    /// SIP transactions at a time. Above: 503 with Retry-After.
+    /// SIP transactions in progress at a time. Above: 503 with Retry-After.
     pub transactions: usize,
+    /// Octets of the requests of these transactions. Above: 503 with Retry-After.
+    pub transaction_bytes: usize,
+    /// Octets of answers kept for retransmitted requests. Above: the oldest are forgotten early.
+    pub completed_bytes: usize,
     /// Inputs that wait for the node. Above: datagrams are dropped, streams are not read.
     pub queue: usize,
     /// TCP connections of SIP at a time. Above: a new one is closed at once.
@@ -217,14 +223,16 @@ pub struct LimitsConfig {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        let sip = SipLimits::default();
+        let (sip, core) = (SipLimits::default(), ProxyLimits::default());
         Self {
             message_bytes: sip.message_bytes_max,
             headers: sip.headers_max,
             header_bytes: sip.header_bytes_max,
             uri_bytes: sip.uri_bytes_max,
             vias: sip.vias_max,
-            transactions: 400_000,
+            transactions: core.transactions_max,
+            transaction_bytes: core.transaction_bytes_max,
+            completed_bytes: core.completed_bytes_max,
             queue: 4_096,
             connections: 20_000,
             connections_per_address: 64,

@@ -29,7 +29,7 @@ const UNWANTED_TC: u32 = 10;
 const RECONNECT_MIN: Duration = Duration::from_secs(1);
 const EVENTS: &str = "ims_diameter_events_total";
 
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 enum Timer {
     /// A connection has no name yet.
     Identify(ConnectionId),

@@ -26,9 +26,11 @@ pub(super) const RESOLVE_WAIT: Duration = Duration::from_secs(10);
 const SUPPORTED: [&str; 2] = ["path", "sec-agree"];
 /// Keeps the core's random stream apart from the node's.
 const RNG_STREAM: u8 = 0x50;
+/// Of the secret that makes the keys of transactions.
+const KEY_STREAM: u8 = 0x51;
 
 /// What a timer of the core is about.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) enum CoreTimer {
     /// Timer C of a forwarded INVITE.
     C(ForwardId),
@@ -77,12 +79,14 @@ impl ProxyCore {
     #[must_use]
     pub fn new(config: ProxyCoreConfig, seed: &Seed) -> Self {
         let mut rng = seed.rng(RNG_STREAM);
+        let key_secret = rand::Rng::random(&mut seed.rng(KEY_STREAM));
+        let completed_bytes_max = config.limits.completed_bytes_max;
         Self {
             supported: SUPPORTED.to_vec(),
             salt: rand::Rng::random(&mut rng),
             config,
             rng,
-            layer: TransactionLayer::default(),
+            layer: TransactionLayer::new(key_secret, completed_bytes_max),
             forwards: BTreeMap::new(),
             by_client: HashMap::new(),
             relays: BTreeMap::new(),
@@ -251,6 +255,16 @@ impl ProxyCore {
             &[("side", "client")],
             gauge(self.layer.client_count()),
         );
+        out.gauge(
+            "ims_sip_transaction_bytes",
+            &[("state", "running")],
+            gauge(self.layer.request_octets()),
+        );
+        out.gauge(
+            "ims_sip_transaction_bytes",
+            &[("state", "completed")],
+            gauge(self.layer.completed_octets()),
+        );
         out.gauge("ims_sip_forwards", &[], gauge(self.forwards.len()));
         out.gauge("ims_sip_response_contexts", &[], gauge(self.relays.len()));
     }
@@ -310,8 +324,11 @@ impl ProxyCore {
     ) {
         let status = response.status();
         let Some(server) = self.layer.server(transaction) else {
-            self.counters
-                .count("ims_sip_responses_dropped_total", "transaction_gone");
+            let reason = match self.layer.is_completed(transaction) {
+                true => "final_already_sent",
+                false => "transaction_gone",
+            };
+            self.counters.count("ims_sip_responses_dropped_total", reason);
             return;
         };
         if status == StatusCode::REQUEST_TIMEOUT && server.request.method() != Method::Invite {

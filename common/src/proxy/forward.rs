@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use crate::net::{Destination, Interface, ResolveId, ResolvedTarget, SipOutput, Transport};
 use crate::sip::{HeaderName, Method, Request, Response, StatusCode};
-use crate::transaction::key::ServerKey;
 use crate::transaction::layer::ClientRequest;
 use crate::transaction::{ClientTransactionId, Failure, ServerTransactionId, TimerName};
 
@@ -79,7 +78,7 @@ impl ProxyCore {
         hop: NextHop,
         interface: Interface,
     ) {
-        let parent = ServerKey::of(&request).and_then(|key| self.layer.find(&key, &request.method()));
+        let parent = self.layer.of_request(&request);
         let left = request
             .max_forwards()
             .map_or(Some(MAX_FORWARDS), |hops| hops.checked_sub(1));
@@ -198,7 +197,7 @@ impl ProxyCore {
             self.fail(id, ForwardFailure::Unresolvable);
             return;
         };
-        if self.layer.client_count() >= self.config.limits.transactions_max {
+        if self.layer.running_client_count() >= self.config.limits.transactions_max {
             self.counters
                 .count("ims_sip_refusals_total", "client_transactions_max");
             self.fail(id, ForwardFailure::Unreachable);

@@ -50,7 +50,7 @@ impl ProxyCore {
 
     fn receive_request(&mut self, now: Instant, request: &Request, flow: Flow) {
         self.count_request(&request.method());
-        match self.layer.receive_request(now, request) {
+        match self.layer.receive_request(now, request, &flow) {
             Incoming::Absorbed => {}
             Incoming::Unusable => self.counters.count("ims_sip_malformed_total", "via"),
             Incoming::Ack => self.receive_ack(request, flow),
@@ -62,12 +62,12 @@ impl ProxyCore {
     }
 
     fn receive_new(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow) {
-        if self.layer.server_count() >= self.config.limits.transactions_max {
-            self.counters.count("ims_sip_refusals_total", "transactions_max");
+        if let Some(reason) = self.no_room_for(request) {
+            self.counters.count("ims_sip_refusals_total", reason);
             self.refuse_stateless(request, &flow);
             return;
         }
-        if self.layer.methods_of(&key) >= METHODS_PER_BRANCH_MAX {
+        if self.layer.methods_of(key) >= METHODS_PER_BRANCH_MAX {
             self.counters.count("ims_sip_refusals_total", "branch_reused");
             return;
         }
@@ -156,13 +156,9 @@ impl ProxyCore {
 
     /// RFC 3261 9.2 and 16.10: the CANCEL is answered here, and the INVITE it means is ended.
     fn receive_cancel(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow) {
-        let meant = self.layer.find_cancellable(&key).filter(|id| {
-            self.layer
-                .server(*id)
-                .is_some_and(|server| is_same_flow(&server.flow, &flow))
-        });
-        if self.layer.server_count() >= self.config.limits.transactions_max {
-            self.counters.count("ims_sip_refusals_total", "transactions_max");
+        let meant = self.layer.find_cancellable(key, &flow);
+        if let Some(reason) = self.no_room_for(request) {
+            self.counters.count("ims_sip_refusals_total", reason);
             self.refuse_stateless(request, &flow);
         } else {
             let marked = wire::mark_received(request, &flow);
@@ -198,6 +194,19 @@ impl ProxyCore {
             self.cancel_relay(now, transaction);
         } else {
             self.events.push_back(CoreEvent::Cancelled { transaction });
+        }
+    }
+
+    /// Which limit a further transaction would break.
+    fn no_room_for(&self, request: &Request) -> Option<&'static str> {
+        let limits = &self.config.limits;
+        let octets = self.layer.request_octets().saturating_add(request.bytes().len());
+        if self.layer.running_server_count() >= limits.transactions_max {
+            Some("transactions_max")
+        } else if octets > limits.transaction_bytes_max {
+            Some("transaction_bytes_max")
+        } else {
+            None
         }
     }
 
@@ -271,12 +280,4 @@ impl Refusal {
 pub(super) fn max_breadth(request: &Request) -> Option<u32> {
     let text = request.header(HeaderName::MaxBreadth)?;
     std::str::from_utf8(text).ok()?.trim().parse().ok()
-}
-
-/// A CANCEL of somebody else is none: same side, transport and host. (The port may differ: a stream may have been
-/// opened anew.)
-fn is_same_flow(of_invite: &Flow, of_cancel: &Flow) -> bool {
-    of_invite.interface == of_cancel.interface
-        && of_invite.transport == of_cancel.transport
-        && of_invite.remote.ip() == of_cancel.remote.ip()
 }

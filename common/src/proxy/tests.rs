@@ -16,6 +16,7 @@ use crate::token::ShardId;
 use super::*;
 
 mod cancelling;
+mod completed;
 mod failover;
 mod forwarding;
 mod refusals;

@@ -1,25 +1,28 @@
 //! Machine: the tables of running transactions (RFC 3261 17): matches messages, runs the machines, prints.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::net::{ConnectionId, Destination, Flow, SendTag, Transmit};
-use crate::node::{Counters, TimerTable};
+use crate::node::{Counters, NumberHash, NumberMap, TimerTable, earliest, give_back};
 use crate::sip::{Method, Request, Response};
 
 use super::invite_client::InviteClient;
 use super::invite_server::InviteServer;
-use super::key::{ClientKey, ServerKey};
+use super::key::{ClientKey, FiledMethod, Keys, ServerKey};
 use super::non_invite_client::NonInviteClient;
 use super::non_invite_server::NonInviteServer;
 use super::response_route::ResponseRoute;
 use super::{Action, ClientTransactionId, Failure, ServerTransactionId, TimerName, Wire};
 
 mod clients;
+mod lingering;
 mod servers;
+
+use lingering::{LingeringClients, LingeringServers};
 
 /// What the layer tells the proxy core.
 #[derive(Debug)]
@@ -79,6 +82,15 @@ pub(crate) struct ServerTransaction {
     cancel_reasons: Vec<Bytes>,
 }
 
+impl ServerTransaction {
+    fn awaits_final(&self) -> bool {
+        match self.machine {
+            ServerMachine::Invite(machine) => machine.awaits_final(),
+            ServerMachine::NonInvite(machine) => machine.awaits_final(),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum ServerMachine {
     Invite(InviteServer),
@@ -100,22 +112,29 @@ enum ClientMachine {
     NonInvite(NonInviteClient),
 }
 
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 enum Side {
     Client(ClientTransactionId),
     Server(ServerTransactionId),
 }
 
 /// All transactions of one node.
-#[derive(Default)]
+///
+/// Non-INVITE transactions that have their final response and only absorb retransmissions are not among `servers` and
+/// `clients`: nothing is kept of them but what that takes.
 pub(crate) struct TransactionLayer {
-    servers: BTreeMap<ServerTransactionId, ServerTransaction>,
-    by_server_key: HashMap<ServerKey, SmallVec<[(Method, ServerTransactionId); 1]>>,
-    clients: BTreeMap<ClientTransactionId, ClientTransaction>,
-    by_client_key: HashMap<ClientKey, ClientTransactionId>,
+    keys: Keys,
+    servers: NumberMap<ServerTransactionId, Box<ServerTransaction>>,
+    lingering_servers: LingeringServers,
+    by_server_key: NumberMap<ServerKey, SmallVec<[(FiledMethod, ServerTransactionId); 1]>>,
+    clients: NumberMap<ClientTransactionId, Box<ClientTransaction>>,
+    lingering_clients: LingeringClients,
+    by_client_key: NumberMap<ClientKey, ClientTransactionId>,
     /// Client transactions whose request went along a flow, by its connection.
     by_connection: BTreeMap<ConnectionId, BTreeSet<ClientTransactionId>>,
-    timers: TimerTable<(Side, TimerName)>,
+    timers: TimerTable<(Side, TimerName), NumberHash>,
+    /// Octets of the requests of `servers`.
+    request_octets: usize,
     transmits: VecDeque<Transmit>,
     events: VecDeque<TransactionEvent>,
     next: u64,
@@ -129,6 +148,26 @@ const TAG_SERVER: u64 = 1;
 pub(crate) const TAG_STATELESS: SendTag = SendTag(2);
 
 impl TransactionLayer {
+    /// No transactions yet. `secret` makes their keys; completed ones may hold `completed_octets`.
+    pub(crate) fn new(secret: (u64, u64), completed_octets: usize) -> Self {
+        Self {
+            keys: Keys::new(secret),
+            servers: NumberMap::default(),
+            lingering_servers: LingeringServers::new(completed_octets),
+            by_server_key: NumberMap::default(),
+            clients: NumberMap::default(),
+            lingering_clients: LingeringClients::default(),
+            by_client_key: NumberMap::default(),
+            by_connection: BTreeMap::new(),
+            timers: TimerTable::default(),
+            request_octets: 0,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            next: 0,
+            counters: Counters::default(),
+        }
+    }
+
     pub(crate) fn poll_event(&mut self) -> Option<TransactionEvent> {
         self.events.pop_front()
     }
@@ -138,17 +177,18 @@ impl TransactionLayer {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        let lingering = earliest(self.lingering_servers.next(), self.lingering_clients.next());
+        earliest(self.timers.next(), lingering)
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.servers.is_empty() && self.clients.is_empty()
+        self.by_server_key.is_empty() && self.by_client_key.is_empty()
     }
 
     /// Whether no transaction waits for a final response, in either direction. Those that only absorb
     /// retransmissions (timers D, H, I, J, K, L) do not count.
     pub(crate) fn is_settled(&self) -> bool {
-        let servers = self.servers.keys().all(|id| !self.awaits_final(*id));
+        let servers = self.servers.values().all(|server| !server.awaits_final());
         let clients = self.clients.values().all(|client| match client.machine {
             ClientMachine::Invite(machine) => {
                 !matches!(machine, InviteClient::Calling { .. } | InviteClient::Proceeding)
@@ -174,6 +214,7 @@ impl TransactionLayer {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.expire_lingering(now);
         while let Some((side, name)) = self.timers.pop_expired(now) {
             match side {
                 Side::Client(id) => {
@@ -205,6 +246,19 @@ impl TransactionLayer {
                     self.perform_server(now, id, actions);
                 }
             }
+        }
+    }
+
+    /// Timers J and K.
+    fn expire_lingering(&mut self, now: Instant) {
+        while let Some((id, key)) = self.lingering_servers.pop_expired(now) {
+            self.unfile_server(key, id);
+        }
+        while let Some((id, key)) = self.lingering_clients.pop_expired(now) {
+            self.by_client_key.remove(&key);
+            give_back(&mut self.by_client_key);
+            self.events
+                .push_back(TransactionEvent::ClientTerminated { client: id });
         }
     }
 

@@ -1,13 +1,13 @@
 //! Machine: the client side of the transaction layer (RFC 3261 17.1).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::net::{ConnectionId, Destination, Flow, SendTag, Transmit};
+use crate::node::give_back;
 use crate::sip::{Method, Response};
 use crate::transaction::invite_client::InviteClient;
-use crate::transaction::key::ClientKey;
 use crate::transaction::non_invite_client::NonInviteClient;
 use crate::transaction::{Action, Actions, Class, ClientTransactionId, TimerName, wire};
 
@@ -16,7 +16,13 @@ use super::{
 };
 
 impl TransactionLayer {
+    /// How many client transactions are there, those that only absorb retransmissions included.
     pub(crate) fn client_count(&self) -> usize {
+        self.by_client_key.len()
+    }
+
+    /// How many client transactions still work.
+    pub(crate) fn running_client_count(&self) -> usize {
         self.clients.len()
     }
 
@@ -31,7 +37,7 @@ impl TransactionLayer {
             destination,
             wire,
         } = request;
-        let (machine, actions) = match method {
+        let (machine, actions) = match &method {
             Method::Invite => {
                 let (machine, actions) = InviteClient::start(&wire);
                 (ClientMachine::Invite(machine), actions)
@@ -44,18 +50,18 @@ impl TransactionLayer {
         if let Some(connection) = connection_of(&destination) {
             self.by_connection.entry(connection).or_default().insert(id);
         }
-        let key = ClientKey::new(branch.as_bytes(), method);
-        self.by_client_key.insert(key.clone(), id);
+        let key = self.keys.of_client(branch.as_bytes(), &method);
+        self.by_client_key.insert(key, id);
         self.clients.insert(
             id,
-            ClientTransaction {
+            Box::new(ClientTransaction {
                 key,
                 machine,
                 wire,
                 bytes,
                 invite,
                 destination,
-            },
+            }),
         );
         self.perform_client(now, id, actions, None);
         id
@@ -63,11 +69,15 @@ impl TransactionLayer {
 
     /// Gives a response to its client transaction; false when there is none (RFC 6026 8.2: it goes nowhere).
     pub(crate) fn receive_response(&mut self, now: Instant, response: Response, flow: &Flow) -> bool {
-        let Some(id) = ClientKey::of(&response).and_then(|key| self.by_client_key.get(&key).copied()) else {
+        let key = self.keys.of_response(&response);
+        let Some(id) = key.and_then(|key| self.by_client_key.get(&key).copied()) else {
             return false;
         };
         let Some(client) = self.clients.get_mut(&id) else {
-            return false;
+            // RFC 3261 17.1.2.2: Completed | any response | absorbed | Completed
+            self.counters
+                .count("ims_sip_retransmissions_total", "response_received");
+            return true;
         };
         let interface = match client.destination {
             Destination::Flow(flow) => flow.interface,
@@ -172,6 +182,7 @@ impl TransactionLayer {
             match action {
                 Action::Send => self.transmit_request(id, None),
                 Action::Ack => self.transmit_request(id, response.as_ref()),
+                Action::Set(TimerName::K, wait) => self.linger_client(now, id, wait),
                 Action::Set(name, after) => self.timers.set((Side::Client(id), name), now + after),
                 Action::Stop(name) => self.timers.cancel(&(Side::Client(id), name)),
                 Action::Pass => {
@@ -211,11 +222,24 @@ impl TransactionLayer {
         });
     }
 
+    /// RFC 3261 17.1.2.2, Completed: nothing is sent any more, only the key is needed to know stragglers.
+    fn linger_client(&mut self, now: Instant, id: ClientTransactionId, wait: Duration) {
+        if let Some(client) = self.take_client(id) {
+            self.lingering_clients.push(now, wait, id, client.key);
+        }
+    }
+
     fn remove_client(&mut self, id: ClientTransactionId) {
-        let Some(client) = self.clients.remove(&id) else {
-            return;
-        };
-        self.by_client_key.remove(&client.key);
+        if let Some(client) = self.take_client(id) {
+            self.by_client_key.remove(&client.key);
+            give_back(&mut self.by_client_key);
+        }
+    }
+
+    /// All of a client transaction but its key.
+    fn take_client(&mut self, id: ClientTransactionId) -> Option<Box<ClientTransaction>> {
+        let client = self.clients.remove(&id)?;
+        give_back(&mut self.clients);
         if let Some(connection) = connection_of(&client.destination)
             && let Some(ids) = self.by_connection.get_mut(&connection)
         {
@@ -227,6 +251,7 @@ impl TransactionLayer {
         for name in [TimerName::A, TimerName::B, TimerName::E, TimerName::F] {
             self.timers.cancel(&(Side::Client(id), name));
         }
+        Some(client)
     }
 }
 

@@ -1,49 +1,72 @@
 //! Machine: the server side of the transaction layer (RFC 3261 17.2).
 
-use std::time::Instant;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::net::{Flow, SendTag, Transmit};
+use crate::net::{Destination, Flow, SendTag, Transmit, Transport};
+use crate::node::give_back;
 use crate::sip::{HeaderName, Method, Request, Response, StatusCode};
 use crate::transaction::invite_server::InviteServer;
-use crate::transaction::key::{ServerKey, filed_method};
+use crate::transaction::key::{FiledMethod, ServerKey};
 use crate::transaction::non_invite_server::NonInviteServer;
 use crate::transaction::response_route::ResponseRoute;
 use crate::transaction::{Action, Actions, Class, Failure, ServerTransactionId, TimerName, Wire};
 
+use super::lingering::LingeringServer;
 use super::{Incoming, ServerMachine, ServerTransaction, Side, TAG_SERVER, TransactionLayer};
 
 impl TransactionLayer {
+    /// How many server transactions are there, those that only repeat their answer included.
     pub(crate) fn server_count(&self) -> usize {
+        self.servers.len() + self.lingering_servers.len()
+    }
+
+    /// How many server transactions still work.
+    pub(crate) fn running_server_count(&self) -> usize {
         self.servers.len()
     }
 
+    /// Octets of the requests that running server transactions hold.
+    pub(crate) fn request_octets(&self) -> usize {
+        self.request_octets
+    }
+
+    /// Octets that completed server transactions hold.
+    pub(crate) fn completed_octets(&self) -> usize {
+        self.lingering_servers.octets()
+    }
+
+    /// A server transaction that still works.
     pub(crate) fn server(&self, id: ServerTransactionId) -> Option<&ServerTransaction> {
-        self.servers.get(&id)
+        self.servers.get(&id).map(Box::as_ref)
+    }
+
+    /// Whether the final response went out and is only repeated now.
+    pub(crate) fn is_completed(&self, id: ServerTransactionId) -> bool {
+        self.lingering_servers.get(id).is_some()
     }
 
     /// Whether the transaction runs and its final response is still owed.
     pub(crate) fn awaits_final(&self, id: ServerTransactionId) -> bool {
-        self.servers.get(&id).is_some_and(|server| match server.machine {
-            ServerMachine::Invite(machine) => machine.awaits_final(),
-            ServerMachine::NonInvite(machine) => machine.awaits_final(),
-        })
+        self.servers.get(&id).is_some_and(|server| server.awaits_final())
     }
 
-    /// Matches a request with the running transactions (RFC 3261 17.2.3).
-    pub(crate) fn receive_request(&mut self, now: Instant, request: &Request) -> Incoming {
-        let Some(key) = ServerKey::of(request) else {
+    /// Matches a request with the transactions (RFC 3261 17.2.3).
+    pub(crate) fn receive_request(&mut self, now: Instant, request: &Request, flow: &Flow) -> Incoming {
+        let Some(key) = self.keys.of_request(request) else {
             return Incoming::Unusable;
         };
         let method = request.method();
-        match self.find(&key, &filed_method(method.clone())) {
+        match self.find(key, &method) {
             Some(id) if method == Method::Ack => self.receive_ack(now, id),
             None if method == Method::Ack => Incoming::Ack,
             Some(id) => {
                 self.counters
                     .count("ims_sip_retransmissions_total", "request_received");
                 let Some(server) = self.servers.get(&id) else {
+                    self.repeat(id, flow);
                     return Incoming::Absorbed;
                 };
                 let actions = match server.machine {
@@ -55,6 +78,25 @@ impl TransactionLayer {
             }
             None => Incoming::New(key),
         }
+    }
+
+    /// RFC 3261 17.2.2: Completed | request | last response sent | Completed
+    fn repeat(&mut self, id: ServerTransactionId, flow: &Flow) {
+        let Some(lingering) = self.lingering_servers.get(id) else {
+            return;
+        };
+        if lingering.interface != flow.interface {
+            return;
+        }
+        let transmit = Transmit {
+            bytes: Bytes::copy_from_slice(&lingering.response),
+            destination: Destination::Flow(Flow {
+                remote: lingering.remote,
+                ..*flow
+            }),
+            tag: SendTag(id.0 << 2 | TAG_SERVER),
+        };
+        self.transmits.push_back(transmit);
     }
 
     fn receive_ack(&mut self, now: Instant, id: ServerTransactionId) -> Incoming {
@@ -70,24 +112,44 @@ impl TransactionLayer {
         if passes { Incoming::Ack } else { Incoming::Absorbed }
     }
 
-    /// The transaction of this key and method.
-    pub(crate) fn find(&self, key: &ServerKey, method: &Method) -> Option<ServerTransactionId> {
-        let filed = self.by_server_key.get(key)?;
-        filed.iter().find(|(filed, _)| filed == method).map(|(_, id)| *id)
+    /// The transaction of a request that has come.
+    pub(crate) fn of_request(&self, request: &Request) -> Option<ServerTransactionId> {
+        self.find(self.keys.of_request(request)?, &request.method())
+    }
+
+    fn find(&self, key: ServerKey, method: &Method) -> Option<ServerTransactionId> {
+        let filed = self.by_server_key.get(&key)?;
+        let method = self.keys.filed(method);
+        filed
+            .iter()
+            .find(|(filed, _)| *filed == method)
+            .map(|(_, id)| *id)
     }
 
     /// How many transactions have this key.
-    pub(crate) fn methods_of(&self, key: &ServerKey) -> usize {
-        self.by_server_key.get(key).map_or(0, |filed| filed.len())
+    pub(crate) fn methods_of(&self, key: ServerKey) -> usize {
+        self.by_server_key.get(&key).map_or(0, |filed| filed.len())
     }
 
-    /// A transaction of this key that a CANCEL may mean, of whatever method.
-    pub(crate) fn find_cancellable(&self, key: &ServerKey) -> Option<ServerTransactionId> {
-        let filed = self.by_server_key.get(key)?;
-        filed
-            .iter()
-            .find(|(method, _)| *method != Method::Cancel)
-            .map(|(_, id)| *id)
+    /// A transaction of this key that a CANCEL may mean, of whatever method, if it has the same sender.
+    ///
+    /// A CANCEL of somebody else is none: same side, transport and host. (The port may differ: a stream may have been
+    /// opened anew.)
+    pub(crate) fn find_cancellable(&self, key: ServerKey, cancel: &Flow) -> Option<ServerTransactionId> {
+        let filed = self.by_server_key.get(&key)?;
+        let (_, id) = filed.iter().find(|(method, _)| *method != FiledMethod::CANCEL)?;
+        let is_sender = |interface, transport, ip: IpAddr| {
+            interface == cancel.interface && transport == cancel.transport && ip == cancel.remote.ip()
+        };
+        let is_same = match (self.servers.get(id), self.lingering_servers.get(*id)) {
+            (Some(running), _) => {
+                let flow = &running.flow;
+                is_sender(flow.interface, flow.transport, flow.remote.ip())
+            }
+            (None, Some(done)) => is_sender(done.interface, Transport::Udp, done.remote.ip()),
+            (None, None) => false,
+        };
+        is_same.then_some(*id)
     }
 
     /// Starts a server transaction.
@@ -102,7 +164,7 @@ impl TransactionLayer {
     ) -> ServerTransactionId {
         let id = ServerTransactionId(self.next_id());
         let method = request.method();
-        let (machine, actions) = match method {
+        let (machine, actions) = match &method {
             Method::Invite => {
                 let (machine, actions) = InviteServer::start(&wire);
                 (ServerMachine::Invite(machine), actions)
@@ -112,10 +174,9 @@ impl TransactionLayer {
                 (ServerMachine::NonInvite(machine), actions)
             }
         };
-        self.by_server_key
-            .entry(key.clone())
-            .or_default()
-            .push((method, id));
+        let filed = self.keys.filed(&method);
+        self.by_server_key.entry(key).or_default().push((filed, id));
+        self.request_octets += request.bytes().len();
         let route = ResponseRoute::of(&request, &flow);
         let cancel_reasons = Vec::new();
         let server = ServerTransaction {
@@ -129,7 +190,7 @@ impl TransactionLayer {
             loop_hash,
             cancel_reasons,
         };
-        self.servers.insert(id, server);
+        self.servers.insert(id, Box::new(server));
         self.perform_server(now, id, actions);
         id
     }
@@ -185,6 +246,11 @@ impl TransactionLayer {
 
     pub(super) fn server_send_failed(&mut self, now: Instant, id: ServerTransactionId) {
         let Some(server) = self.servers.get_mut(&id) else {
+            // RFC 3261 17.2.2: Completed | transport error | inform TU | Terminated
+            if let Some(done) = self.lingering_servers.remove(id) {
+                self.counters.count("ims_sip_send_failures_total", "response");
+                self.unfile_server(done.key, id);
+            }
             return;
         };
         // RFC 3261 18.2.2: if the connection is gone, one to the received address and the sent-by port.
@@ -208,6 +274,7 @@ impl TransactionLayer {
                     self.send_trying(id);
                     self.expect_final(now, id);
                 }
+                Action::Set(TimerName::J, wait) => self.linger_server(now, id, wait),
                 Action::Set(name, after) => self.timers.set((Side::Server(id), name), now + after),
                 Action::Stop(name) => self.timers.cancel(&(Side::Server(id), name)),
                 Action::Inform(Failure::Timeout) => self.counters.count("ims_sip_timeouts_total", "H"),
@@ -250,18 +317,57 @@ impl TransactionLayer {
         self.transmit_last(id);
     }
 
-    fn remove_server(&mut self, id: ServerTransactionId) {
-        let Some(server) = self.servers.remove(&id) else {
+    /// RFC 3261 17.2.2, Completed: the answer is all that is needed, in room of exactly its size.
+    fn linger_server(&mut self, now: Instant, id: ServerTransactionId, wait: Duration) {
+        let Some(server) = self.take_server(id) else {
             return;
         };
-        if let Some(filed) = self.by_server_key.get_mut(&server.key) {
-            filed.retain(|(_, filed)| *filed != id);
-            if filed.is_empty() {
-                self.by_server_key.remove(&server.key);
-            }
+        let Some(last) = server.last else {
+            unreachable!("timer J starts when the final response is sent");
+        };
+        let lingering = LingeringServer {
+            key: server.key,
+            interface: server.flow.interface,
+            remote: match server.route.first {
+                Destination::Flow(flow) => flow.remote,
+                Destination::Address { remote, .. } => remote,
+            },
+            response: last.as_ref().into(),
+        };
+        self.lingering_servers.push(now, wait, id, lingering);
+        while let Some((evicted, key)) = self.lingering_servers.pop_above_limit() {
+            self.counters
+                .count("ims_sip_transactions_evicted_total", "completed_bytes");
+            self.unfile_server(key, evicted);
         }
+    }
+
+    fn remove_server(&mut self, id: ServerTransactionId) {
+        if let Some(server) = self.take_server(id) {
+            self.unfile_server(server.key, id);
+        } else if let Some(done) = self.lingering_servers.remove(id) {
+            self.unfile_server(done.key, id);
+        }
+    }
+
+    /// All of a running server transaction but its key.
+    fn take_server(&mut self, id: ServerTransactionId) -> Option<Box<ServerTransaction>> {
+        let server = self.servers.remove(&id)?;
+        give_back(&mut self.servers);
+        self.request_octets -= server.request.bytes().len();
         for name in [TimerName::Trying, TimerName::Lifetime, TimerName::G, TimerName::H] {
             self.timers.cancel(&(Side::Server(id), name));
+        }
+        Some(server)
+    }
+
+    pub(super) fn unfile_server(&mut self, key: ServerKey, id: ServerTransactionId) {
+        if let Some(filed) = self.by_server_key.get_mut(&key) {
+            filed.retain(|(_, filed)| *filed != id);
+            if filed.is_empty() {
+                self.by_server_key.remove(&key);
+                give_back(&mut self.by_server_key);
+            }
         }
     }
 }
