@@ -6,7 +6,7 @@ use std::time::Instant;
 use ims_common::node::TimerTable;
 
 /// Who goes first: what another peer failed to answer has waited longest.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) enum Rank {
     /// Sent to another peer before.
     Again,
@@ -15,7 +15,7 @@ pub(super) enum Rank {
 }
 
 /// A place in the line.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Place {
     rank: Rank,
     number: u64,
