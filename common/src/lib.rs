@@ -6,6 +6,7 @@
 //! * [`sip`]: SIP messages
 //! * [`identity`]: IMPI, IMPU, realm; [`aka`]: authentication; [`telemetry`]: what the log may show
 //! * [`transaction`], [`proxy`]: SIP transactions, and the proxy core that every CSCF is built around
+//! * [`overload`]: what is refused when more comes than a node can do
 //! * [`token`], [`limits`]: small pure things
 //! * [`diameter`]: the Diameter base protocol
 #![warn(missing_docs)]
@@ -18,6 +19,7 @@ pub mod limits;
 pub mod manual;
 pub mod net;
 pub mod node;
+pub mod overload;
 pub mod proxy;
 #[cfg(feature = "shell")]
 pub mod shell;

@@ -119,6 +119,14 @@ pub enum SipInput {
         /// The message.
         message: crate::sip::Message,
     },
+    /// A whole message that came when there was too much to do. If it begins something it is refused with 503, at
+    /// little cost; else it is taken like any other.
+    Excess {
+        /// Where it came from.
+        flow: Flow,
+        /// The message.
+        message: crate::sip::Message,
+    },
     /// Something that does not scan as SIP.
     Malformed(Malformed),
     /// A transmission could not be made: no route, refused, connection gone, queue full.

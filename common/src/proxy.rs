@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::net::{Flow, Interface, ResolvedTarget, Transport};
+use crate::overload::RetryAfter;
 use crate::sip::{Request, Response, UriBuf};
 use crate::token::ShardId;
 
@@ -72,6 +73,8 @@ pub struct ProxyLimits {
     /// Octets that answered non-INVITE transactions may hold for retransmissions (timer J). Above: the oldest of
     /// them are forgotten before their time; a retransmission that comes even later is served like a new request.
     pub completed_bytes_max: usize,
+    /// When those who were refused may come again.
+    pub retry_after: RetryAfter,
 }
 
 impl Default for ProxyLimits {
@@ -80,6 +83,7 @@ impl Default for ProxyLimits {
             transactions_max: 400_000,
             transaction_bytes_max: 256 * 1024 * 1024,
             completed_bytes_max: 64 * 1024 * 1024,
+            retry_after: RetryAfter::default(),
         }
     }
 }

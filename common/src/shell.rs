@@ -3,9 +3,10 @@
 //! [`cli::daemon_main`] is the whole of a daemon's `main`. Below it, [`Shell::bind`] makes the sockets and
 //! [`Shell::drive`] runs one [`Node`](crate::node::Node) on them, in one thread, until it is told to end.
 //!
-//! Back-pressure: the driver reads datagrams itself when the node has time for them; until then they wait in the
-//! kernel. Inputs of streams wait in one bounded queue; when it is full, streams are not read (their senders are
-//! slowed down by TCP).
+//! Back-pressure ([`overload`](crate::overload)): the driver reads datagrams faster than the node serves them, and
+//! they wait where it is known what they are; the oldest that begin something are refused. Inputs of streams come
+//! over one bounded channel; when too much waits it is not emptied, streams are not read, and their senders are
+//! slowed down by TCP.
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 mod admin;

@@ -75,7 +75,9 @@ pub struct Pcscf {
 }
 
 impl Pcscf {
-    pub(crate) fn new(core: ProxyCore, settings: Settings, contacts: ContactTable) -> Self {
+    pub(crate) fn new(mut core: ProxyCore, settings: Settings, contacts: ContactTable) -> Self {
+        // All REGISTERs go to one home network.
+        core.throttle_registers();
         Self {
             core,
             settings,

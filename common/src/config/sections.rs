@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ConfigError, DomainName, DurationText, HostsConfig, ListenAddress, PeerAddress};
 use crate::limits::SipLimits;
 use crate::net::Interface;
+use crate::overload::{RetryAfter, WaitingLimits};
 use crate::proxy::{HostsTable, InterfaceConfig, ProxyCoreConfig, ProxyLimits, SipTimers};
 use crate::sip::UriBuf;
 use crate::token::ShardId;
@@ -125,6 +126,10 @@ impl ProxyCoreConfig {
                 transactions_max: limits.transactions,
                 transaction_bytes_max: limits.transaction_bytes,
                 completed_bytes_max: limits.completed_bytes,
+                retry_after: RetryAfter {
+                    min: limits.retry_after_min.get(),
+                    max: limits.retry_after_max.get(),
+                },
             },
             server_header: String::new(),
         }
@@ -201,8 +206,14 @@ pub struct LimitsConfig {
     pub transaction_bytes: usize,
     /// Octets of answers kept for retransmitted requests. Above: the oldest are forgotten early.
     pub completed_bytes: usize,
-    /// Inputs that wait for the node. Above: datagrams are dropped, streams are not read.
+    /// Messages that wait for the node. Above: the oldest new request gets a 503, streams are not read.
     pub queue: usize,
+    /// How long a request that begins something may wait for the node while more comes than it can do. Above: 503.
+    pub queue_delay: DurationText,
+    /// Retry-After of a 503 is at least this.
+    pub retry_after_min: DurationText,
+    /// Retry-After of a 503 is at most this; it is spread, so that not all come back at once.
+    pub retry_after_max: DurationText,
     /// TCP connections of SIP at a time. Above: a new one is closed at once.
     pub connections: usize,
     /// TCP connections of SIP with one remote address, of those that it opened.
@@ -234,6 +245,9 @@ impl Default for LimitsConfig {
             transaction_bytes: core.transaction_bytes_max,
             completed_bytes: core.completed_bytes_max,
             queue: 4_096,
+            queue_delay: DurationText::millis(50),
+            retry_after_min: DurationText::secs(5),
+            retry_after_max: DurationText::secs(60),
             connections: 20_000,
             connections_per_address: 64,
             connection_write_bytes: 1_048_576,
@@ -247,6 +261,15 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
+    /// How much may wait for a node.
+    #[must_use]
+    pub const fn waiting(&self) -> WaitingLimits {
+        WaitingLimits {
+            places: self.queue,
+            delay: self.queue_delay.get(),
+        }
+    }
+
     /// The part that the SIP scanner checks.
     #[must_use]
     pub const fn sip(&self) -> SipLimits {

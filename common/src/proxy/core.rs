@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 
 use crate::net::{Interface, ResolveId, SipInput, SipOutput};
 use crate::node::{Counters, Metrics, Seed, TimerTable, earliest};
+use crate::overload::Throttle;
 use crate::sip::{HeaderName, Method, Reply, Request, Response, StatusCode};
 use crate::token;
 use crate::transaction::layer::{TransactionEvent, TransactionLayer};
@@ -15,11 +16,10 @@ use crate::transaction::{ClientTransactionId, ServerTransactionId, SipTimers, Wi
 use super::blacklist::Blacklist;
 use super::forward::{Forward, Outcome};
 use super::malformed::AnswerBudget;
+use super::receive::Urgency;
 use super::relay::Relay;
 use super::{CoreEvent, ForwardId, InterfaceConfig, NextHop, ProxyCoreConfig};
 
-/// Value of Retry-After in refusals, in seconds.
-pub(super) const RETRY_AFTER_SECS: u32 = 30;
 /// How long DNS may take before its silence counts as an empty answer.
 pub(super) const RESOLVE_WAIT: Duration = Duration::from_secs(10);
 /// Option tags in Proxy-Require that every CSCF honours (RFC 3327, RFC 3329).
@@ -71,6 +71,8 @@ pub struct ProxyCore {
     pub(super) counters: Counters,
     pub(super) requests: BTreeMap<String, u64>,
     pub(super) draining: bool,
+    /// For REGISTERs towards the home network.
+    pub(super) throttle: Option<Throttle>,
     next: u64,
 }
 
@@ -100,6 +102,7 @@ impl ProxyCore {
             counters: Counters::default(),
             requests: BTreeMap::new(),
             draining: false,
+            throttle: None,
             next: 0,
         }
     }
@@ -110,10 +113,17 @@ impl ProxyCore {
         self.supported.push(tag);
     }
 
+    /// From now on, new REGISTERs are refused here in the measure in which the next hop refuses them because it has
+    /// too much to do. For nodes that send all REGISTERs to one place.
+    pub fn throttle_registers(&mut self) {
+        self.throttle = Some(Throttle::default());
+    }
+
     /// Takes what came from the shell.
     pub fn handle(&mut self, now: Instant, input: SipInput) {
         match input {
-            SipInput::Received { flow, message } => self.receive(now, message, flow),
+            SipInput::Received { flow, message } => self.receive(now, message, flow, Urgency::Normal),
+            SipInput::Excess { flow, message } => self.receive(now, message, flow, Urgency::Excess),
             SipInput::Malformed(malformed) => self.receive_malformed(now, &malformed),
             SipInput::SendFailed(tag) => self.layer.send_failed(now, tag),
             SipInput::Resolved { id, targets } => self.resolved(now, id, &targets),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::net::{Destination, Interface, ResolveId, ResolvedTarget, SipOutput, Transport};
+use crate::overload::Work;
 use crate::sip::{HeaderName, Method, Request, Response, StatusCode};
 use crate::transaction::layer::ClientRequest;
 use crate::transaction::{ClientTransactionId, Failure, ServerTransactionId, TimerName};
@@ -243,8 +244,12 @@ impl ProxyCore {
         let Some(forward) = self.forwards.get_mut(&id) else {
             return;
         };
+        let is_busy = is_busy(response);
         if let Stage::Trying { attempt, .. } = forward.stage {
             match status {
+                // It lives, and takes what it can: whoever passes it over for a while does to the next target what
+                // was done to this one.
+                StatusCode::SERVICE_UNAVAILABLE if is_busy => forward.skip_twins_of(&attempt),
                 StatusCode::SERVICE_UNAVAILABLE => {
                     self.blacklist.add(now, attempt.transport, attempt.remote);
                     forward.skip_twins_of(&attempt);
@@ -268,6 +273,15 @@ impl ProxyCore {
             self.by_client.remove(&client);
             self.try_next(now, id);
             return;
+        }
+        if let Some(throttle) = &mut self.throttle
+            && forward.request.method() == Method::Register
+            && Work::of(&forward.request) == Work::New
+        {
+            match is_busy {
+                true => throttle.on_refused(now),
+                false => throttle.on_taken(now),
+            }
         }
         if is_invite && status.is_success() {
             forward.stage = Stage::Accepted;
@@ -456,6 +470,11 @@ impl Attempt {
             after_refused_tcp: false,
         }
     }
+}
+
+/// RFC 3261 21.5.4: too much to do for now.
+fn is_busy(response: &Response) -> bool {
+    response.status() == StatusCode::SERVICE_UNAVAILABLE && response.header(HeaderName::RetryAfter).is_some()
 }
 
 fn is_last(outcome: &Outcome) -> bool {

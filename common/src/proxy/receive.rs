@@ -3,24 +3,36 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
+use rand::RngCore;
+
 use crate::net::{Destination, Flow, Malformed, SipOutput, Transmit, Transport};
+use crate::overload::Work;
 use crate::sip::{HeaderName, Message, Method, Request, Response, SipMessage, StatusCode};
 use crate::transaction::key::ServerKey;
 use crate::transaction::layer::{Incoming, TAG_STATELESS};
 use crate::transaction::response_route::ResponseRoute;
 use crate::transaction::{to_tag, wire};
 
-use super::core::{ProxyCore, RETRY_AFTER_SECS};
+use super::core::ProxyCore;
 use super::{CoreEvent, malformed, via};
 
 /// Transactions of different methods under one branch; RFC 3261 knows two, INVITE and CANCEL. They are searched
 /// in turn, so that more would let a peer make every packet cost more than the one before.
 const METHODS_PER_BRANCH_MAX: usize = 8;
 
+/// What the shell says of a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Urgency {
+    /// Nothing.
+    Normal,
+    /// It came when there was too much to do.
+    Excess,
+}
+
 impl ProxyCore {
-    pub(super) fn receive(&mut self, now: Instant, message: Message, flow: Flow) {
+    pub(super) fn receive(&mut self, now: Instant, message: Message, flow: Flow, urgency: Urgency) {
         match message.into_parts() {
-            SipMessage::Request(request) => self.receive_request(now, &request, flow),
+            SipMessage::Request(request) => self.receive_request(now, &request, flow, urgency),
             SipMessage::Response(response) => self.receive_response(now, response, &flow),
         }
     }
@@ -48,7 +60,7 @@ impl ProxyCore {
         }
     }
 
-    fn receive_request(&mut self, now: Instant, request: &Request, flow: Flow) {
+    fn receive_request(&mut self, now: Instant, request: &Request, flow: Flow, urgency: Urgency) {
         self.count_request(&request.method());
         match self.layer.receive_request(now, request, &flow) {
             Incoming::Absorbed => {}
@@ -57,16 +69,43 @@ impl ProxyCore {
             Incoming::New(key) if request.method() == Method::Cancel => {
                 self.receive_cancel(now, key, request, flow)
             }
-            Incoming::New(key) => self.receive_new(now, key, request, flow),
+            Incoming::New(key) => match self.overload(now, request, urgency) {
+                Some(reason) => {
+                    self.counters.count("ims_sip_refusals_total", reason);
+                    self.refuse_stateless(request, &flow);
+                }
+                None => self.receive_new(now, key, request, flow),
+            },
         }
     }
 
-    fn receive_new(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow) {
+    /// Why there is too much to do for a request, if there is: no transaction is made for it then. What is repeated
+    /// was taken before and does not come here.
+    fn overload(&mut self, now: Instant, request: &Request, urgency: Urgency) -> Option<&'static str> {
         if let Some(reason) = self.no_room_for(request) {
-            self.counters.count("ims_sip_refusals_total", reason);
-            self.refuse_stateless(request, &flow);
-            return;
+            return Some(reason);
         }
+        // The rest is for what is in progress.
+        let max = self.config.limits.transactions_max;
+        let is_crowded = self.layer.running_server_count() >= max - max / 8;
+        let is_register = request.method() == Method::Register;
+        let throttle = self.throttle.as_mut().filter(|_| is_register);
+        let is_throttled = throttle.as_ref().is_some_and(|throttle| throttle.permille() > 0);
+        if !(is_crowded || is_throttled || urgency == Urgency::Excess)
+            || Work::of(request) == Work::InProgress
+        {
+            return None;
+        }
+        if is_crowded {
+            return Some("transactions_max");
+        }
+        if urgency == Urgency::Excess {
+            return Some("overload");
+        }
+        throttle?.sheds(now, &mut self.rng).then_some("next_hop_overload")
+    }
+
+    fn receive_new(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow) {
         if self.layer.methods_of(key) >= METHODS_PER_BRANCH_MAX {
             self.counters.count("ims_sip_refusals_total", "branch_reused");
             return;
@@ -85,9 +124,10 @@ impl ProxyCore {
             }),
             Err(refusal) => {
                 self.counters.count("ims_sip_refusals_total", refusal.reason);
+                let retry_after = self.config.limits.retry_after.of(self.rng.next_u64());
                 self.reject_with(now, transaction, refusal.status, |mut reply| {
                     if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
-                        reply = reply.header(HeaderName::RetryAfter, RETRY_AFTER_SECS);
+                        reply = reply.header(HeaderName::RetryAfter, retry_after);
                     }
                     if !refusal.unsupported.is_empty() {
                         reply = reply.header(HeaderName::Unsupported, refusal.unsupported.join(", "));
@@ -142,7 +182,9 @@ impl ProxyCore {
     }
 
     fn receive_ack(&mut self, request: &Request, flow: Flow) {
-        if to_tag(request).is_some_and(|tag| tag == self.stateless_tag(request).as_bytes()) {
+        if to_tag(request)
+            .is_some_and(|tag| tag == self.stateless_tag(self.stateless_hash(request)).as_bytes())
+        {
             return;
         }
         // An ACK is never answered: what is wrong with it ends it.
@@ -212,12 +254,14 @@ impl ProxyCore {
 
     /// 503 without a transaction, for when there is no room for one.
     fn refuse_stateless(&mut self, request: &Request, flow: &Flow) {
-        let tag = self.stateless_tag(request);
+        let hash = self.stateless_hash(request);
+        let tag = self.stateless_tag(hash);
+        let retry_after = self.config.limits.retry_after.of(hash);
         let marked = wire::mark_received(request, flow);
         let response = marked
             .reply(StatusCode::SERVICE_UNAVAILABLE)
             .to_tag(&tag)
-            .header(HeaderName::RetryAfter, RETRY_AFTER_SECS)
+            .header(HeaderName::RetryAfter, retry_after)
             .finish();
         let destination: Destination = ResponseRoute::of(&marked, flow).first;
         let bytes = response.bytes().clone();
@@ -228,14 +272,19 @@ impl ProxyCore {
         }));
     }
 
-    /// RFC 3261 8.2.7: a stateless UAS gives the same To tag to every retransmission, and so knows the ACK.
-    fn stateless_tag(&self, request: &Request) -> String {
+    /// RFC 3261 8.2.7: a stateless UAS gives the same answer to every retransmission.
+    fn stateless_hash(&self, request: &Request) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.salt.hash(&mut hasher);
         request.call_id().hash(&mut hasher);
         request.cseq().map_or(0, |cseq| cseq.number).hash(&mut hasher);
         crate::transaction::from_tag(request).hash(&mut hasher);
-        format!("{:02x}0{:016x}", self.config.shard.0, hasher.finish())
+        hasher.finish()
+    }
+
+    /// The To tag of such an answer, by which its ACK is known.
+    fn stateless_tag(&self, hash: u64) -> String {
+        format!("{:02x}0{hash:016x}", self.config.shard.0)
     }
 
     pub(super) fn is_own_sent_by(&self, sent_by: &[u8]) -> bool {

@@ -28,6 +28,7 @@ counters! {
     tcp_sent: "ims_sip_sent_total" ["transport" = "tcp"];
     malformed: "ims_sip_malformed_total" [];
     keep_alive: "ims_sip_keep_alive_total" [];
+    dropped_queue_full: "ims_sip_dropped_total" ["reason" = "queue full"];
     udp_dropped_send_buffer: "ims_sip_dropped_total" ["reason" = "send buffer full"];
     udp_receive_errors: "ims_sip_receive_errors_total" [];
     send_no_socket: "ims_sip_send_failed_total" ["reason" = "no socket"];

@@ -19,14 +19,18 @@ use super::signals::Signals;
 use super::stream::until;
 use super::tcp::{NotSent, sip_write};
 use crate::net::{
-    Command, ConnectionId, Destination, DiameterInput, DiameterOutput, Interface, NetInput, NetOutput,
+    Command, ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, NetInput, NetOutput,
     ResolveRequest, SipInput, SipOutput, Transmit, Transport,
 };
 use crate::node::{Metrics, Node, earliest};
+use crate::overload::{Excess, Next, Waiting, Work};
+use crate::sip::Message;
 use crate::telemetry::metrics::prometheus_text;
 
-/// Inputs from one place that are taken before other places and timers get their turn again.
-const BATCH: usize = 64;
+/// Messages that are served, and events that are taken, before others and timers get their turn again.
+const BATCH: usize = 32;
+/// Datagrams of one socket that are taken in one turn.
+const DATAGRAMS: usize = 256;
 /// How much later than due a timer may fire, so that those of a moment fire together, as a rule when the thread is
 /// awake anyway. The timers of SIP and Diameter are of half a second and more.
 const TIMER_SLACK: Duration = Duration::from_millis(5);
@@ -41,6 +45,24 @@ enum Phase {
     Over,
 }
 
+/// A message that waits.
+struct Parcel {
+    flow: Flow,
+    message: Message,
+}
+
+impl Parcel {
+    fn received(self) -> NetInput {
+        let Self { flow, message } = self;
+        NetInput::Sip(SipInput::Received { flow, message })
+    }
+
+    fn excess(self) -> NetInput {
+        let Self { flow, message } = self;
+        NetInput::Sip(SipInput::Excess { flow, message })
+    }
+}
+
 pub(super) struct Driver<N> {
     node: N,
     shell: Shell,
@@ -48,19 +70,18 @@ pub(super) struct Driver<N> {
     failed: VecDeque<NetInput>,
     started: Instant,
     phase: Phase,
-    /// Whether sockets have more than the last turn took.
-    is_behind: bool,
+    waiting: Waiting<Parcel>,
 }
 
 impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
     pub(super) fn new(node: N, shell: Shell) -> Self {
         Self {
+            waiting: Waiting::new(shell.context.limits.waiting()),
             node,
             shell,
             failed: VecDeque::new(),
             started: Instant::now(),
             phase: Phase::Serving,
-            is_behind: false,
         }
     }
 
@@ -82,7 +103,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         tracing::info!(node = self.shell.name, "ended");
     }
 
-    /// Sleeps until there is something to do. Says whether sockets have more than one turn takes.
+    /// Sleeps until there is something to do. Says whether messages wait.
     async fn wait(&mut self, batch: &mut Vec<Event>, alarm: &mut Alarm) -> bool {
         let drain_deadline = match self.phase {
             Phase::Draining { until } => Some(until),
@@ -90,13 +111,16 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         };
         let timer = self.node.poll_timeout().map(|at| at + TIMER_SLACK);
         let deadline = earliest(timer, drain_deadline);
-        let is_behind = self.is_behind;
+        let is_behind = !self.waiting.is_empty();
+        let may_read = !self.waiting.is_half_full();
         poll_fn(|task| {
             let mut is_awake = is_behind;
             for side in &self.shell.udp {
                 is_awake |= side.poll_readable(task);
             }
-            is_awake |= self.shell.events.poll_recv_many(task, batch, BATCH).is_ready();
+            if may_read {
+                is_awake |= self.shell.events.poll_recv_many(task, batch, BATCH).is_ready();
+            }
             is_awake |= alarm.poll(task, deadline);
             if is_awake { Poll::Ready(()) } else { Poll::Pending }
         })
@@ -104,16 +128,16 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         is_behind
     }
 
-    /// Some of all that is there, then the timers that are due.
+    /// Takes all that is there, serves some of it, then the timers that are due.
     fn turn(&mut self, batch: &mut Vec<Event>) {
         let now = Instant::now();
         for event in batch.drain(..) {
             self.on_event(now, event);
         }
-        self.is_behind = false;
         for side in 0..self.shell.udp.len() {
-            self.is_behind |= self.receive(now, side);
+            self.receive(now, side);
         }
+        self.serve(now);
         if self.node.poll_timeout().is_some_and(|at| at <= now) {
             self.node.handle_timeout(now);
             self.speak(now);
@@ -124,9 +148,10 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         }
     }
 
-    /// Datagrams of one socket, at most a batch; says whether there may be more.
-    fn receive(&mut self, now: Instant, side: usize) -> bool {
-        for _ in 0..BATCH {
+    /// Datagrams of one socket. They are taken faster than served, so that what waits does so here, where it is
+    /// known what it is, and not in the kernel.
+    fn receive(&mut self, now: Instant, side: usize) {
+        for _ in 0..DATAGRAMS {
             let context = &self.shell.context;
             let input = self
                 .shell
@@ -134,16 +159,39 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
                 .get_mut(side)
                 .and_then(|side| side.receive(context));
             match input {
-                Some(input) => self.tell(now, input),
-                None => return false,
+                Some(input) => self.take(now, input),
+                None => return,
             }
         }
-        true
+    }
+
+    /// A message waits for its turn; all else is told at once.
+    fn take(&mut self, now: Instant, input: NetInput) {
+        let NetInput::Sip(SipInput::Received { flow, message }) = input else {
+            return self.tell(now, input);
+        };
+        let work = Work::of(&message);
+        match self.waiting.push(now, work, Parcel { flow, message }) {
+            None => {}
+            Some(Excess::Refuse(parcel)) => self.tell(now, parcel.excess()),
+            Some(Excess::Drop(_)) => self.shell.context.counters.dropped_queue_full.count(),
+        }
+    }
+
+    /// Some of what waits.
+    fn serve(&mut self, now: Instant) {
+        for _ in 0..BATCH {
+            match self.waiting.pop(now) {
+                Some(Next::Serve(parcel)) => self.tell(now, parcel.received()),
+                Some(Next::Refuse(parcel)) => self.tell(now, parcel.excess()),
+                None => return,
+            }
+        }
     }
 
     fn on_event(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Net(input) => self.tell(now, input),
+            Event::Net(input) => self.take(now, input),
             Event::Admin(request) => self.on_admin(now, request),
             Event::Signal(signal) => self.on_signal(now, signal),
             Event::SipAccepted { interface, stream } => self.shell.streams.accepted(interface, stream),
@@ -367,7 +415,20 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             &[("protocol", "diameter")],
             count(self.shell.diameter.len()),
         );
-        all.gauge("ims_queue_length", &[], count(self.shell.events.len()));
+        for (label, work) in [("in_progress", Work::InProgress), ("new", Work::New)] {
+            all.gauge(
+                "ims_queue_length",
+                &[("work", label)],
+                count(self.waiting.len(work)),
+            );
+        }
+        all.gauge(
+            "ims_queue_length",
+            &[("work", "events")],
+            count(self.shell.events.len()),
+        );
+        let delay = u64::try_from(self.waiting.delay().as_millis()).unwrap_or(u64::MAX);
+        all.gauge("ims_queue_delay_milliseconds", &[], delay);
         all.counter("ims_log_lines_left_out_total", &[], self.shell.left_out.get());
         all.gauge("ims_draining", &[], u64::from(self.phase != Phase::Serving));
         all.gauge("ims_uptime_seconds", &[], self.started.elapsed().as_secs());

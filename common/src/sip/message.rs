@@ -101,6 +101,24 @@ impl Message {
         &self.bytes
     }
 
+    /// The method as written; `None` for a response.
+    pub(crate) fn request_method(&self) -> Option<&[u8]> {
+        match self.start_line {
+            StartLine::Request { method_len, .. } => Some(self.part(0, method_len)),
+            StartLine::Response { .. } => None,
+        }
+    }
+
+    /// The Request-URI as written; empty for a response.
+    pub(crate) fn request_uri_octets(&self) -> &[u8] {
+        match self.start_line {
+            StartLine::Request {
+                uri_start, uri_end, ..
+            } => self.part(uri_start, uri_end),
+            StartLine::Response { .. } => b"",
+        }
+    }
+
     pub(crate) fn start_line(&self) -> StartLine {
         self.start_line
     }

@@ -365,3 +365,25 @@ fn request_along_a_flow_fails_when_its_connection_is_lost_before_any_response() 
         [CoreEvent::Response { forward, .. }] if *forward == ringing
     ));
 }
+
+/// A target that sheds load with Retry-After was passed over for 30 s, so that all of it fell on the next one.
+#[test]
+fn a_target_that_is_busy_is_asked_first_again() {
+    let mut bench = Bench::new();
+    let list = [
+        (Transport::Udp, "192.0.2.11:5060"),
+        (Transport::Udp, "192.0.2.12:5060"),
+    ];
+    forward_to_name(&mut bench, "1");
+    resolve(&mut bench, &list);
+    let sent = bench.sent_one();
+    bench.answer_with(&sent, 503, &[(HeaderName::RetryAfter, "30")]);
+    assert_eq!(
+        bench.sent_one().remote(),
+        address("192.0.2.12:5060"),
+        "this one may have room"
+    );
+    forward_to_name(&mut bench, "2");
+    resolve(&mut bench, &list);
+    assert_eq!(bench.sent_one().remote(), address("192.0.2.11:5060"));
+}

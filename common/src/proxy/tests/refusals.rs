@@ -252,3 +252,98 @@ fn answers_to_malformed_requests_are_limited_per_second() {
     bench.core.handle(bench.now, malformed(&text, "header_name"));
     assert_eq!(bench.sent().len(), 1);
 }
+
+/// A REGISTER of alice; with `response`, one that answers a challenge.
+fn register(branch: &str, response: &str) -> String {
+    let digest = format!(
+        "Authorization: Digest username=\"alice@home.example\",realm=\"home.example\",uri=\"sip:home.example\",\
+         nonce=\"bm9uY2U=\",response=\"{response}\""
+    );
+    request("REGISTER", branch, &[&digest]).replace("call-1", &format!("call-{branch}"))
+}
+
+impl Bench {
+    fn receive_excess(&mut self, text: &str) {
+        let message = Message::parse(Bytes::copy_from_slice(text.as_bytes()), &SipLimits::default());
+        let (flow, message) = (udp(UPSTREAM), message.expect("a test sends what scans"));
+        self.core.handle(self.now, SipInput::Excess { flow, message });
+    }
+}
+
+#[test]
+fn excess_is_refused_only_if_it_begins_something() {
+    let mut bench = Bench::new();
+    bench.receive_excess(&register("1", ""));
+    let refusal = bench.sent_one();
+    assert_eq!(refusal.status(), 503);
+    assert!(refusal.response().header(HeaderName::RetryAfter).is_some());
+    assert!(bench.core.is_idle(), "no transaction was made for it");
+    bench.receive_excess(&register("2", "6629fae49393a05397450978507c4ef1"));
+    assert_eq!(bench.events().len(), 1, "it answers a challenge");
+    assert_eq!(bench.count("ims_sip_refusals_total", "overload"), 1);
+}
+
+/// A 503 to a request that was repeated because its answer takes long would end what is in progress.
+#[test]
+fn a_retransmission_of_what_is_in_progress_is_never_refused() {
+    let mut bench = Bench::new();
+    let (transaction, _) = bench.receive_new(&register("1", ""));
+    bench.receive_excess(&register("1", ""));
+    assert!(bench.sent().is_empty() && bench.events().is_empty());
+    bench
+        .core
+        .reject(bench.now, transaction, StatusCode::UNAUTHORIZED);
+    bench.receive_excess(&register("1", ""));
+    assert_eq!(statuses(&bench.sent()), [401, 401]);
+}
+
+#[test]
+fn those_who_are_refused_together_are_not_asked_back_together() {
+    let mut bench = Bench::new();
+    let mut asked_back = std::collections::BTreeSet::new();
+    for number in 0..200 {
+        bench.receive_excess(&register(&number.to_string(), ""));
+        let refusal = bench.sent_one();
+        let value = refusal
+            .response()
+            .header(HeaderName::RetryAfter)
+            .expect("Retry-After");
+        let secs: u64 = String::from_utf8_lossy(value).parse().expect("a number");
+        assert!((5..=60).contains(&secs), "{secs}");
+        asked_back.insert(secs);
+    }
+    assert!(asked_back.len() > 40, "{asked_back:?}");
+}
+
+#[test]
+fn a_table_that_is_almost_full_keeps_its_rest_for_what_is_in_progress() {
+    let mut bench = Bench::with(|config| config.limits.transactions_max = 8);
+    for number in 0..7 {
+        bench.receive_new(&register(&number.to_string(), ""));
+    }
+    assert_eq!(refused(&mut bench, &register("7", "")).status(), 503);
+    bench.receive_new(&register("8", "6629fae49393a05397450978507c4ef1"));
+}
+
+#[test]
+fn registers_are_refused_here_in_the_measure_in_which_the_next_hop_refuses_them() {
+    let mut bench = Bench::new();
+    bench.core.throttle_registers();
+    let mut passed_on = 0;
+    for number in 0..400 {
+        bench.receive(udp(UPSTREAM), &register(&number.to_string(), ""));
+        let events = bench.events();
+        if let [CoreEvent::Request { request, .. }] = events.as_slice() {
+            passed_on += 1;
+            bench.forward_to(request, "192.0.2.2:5060");
+            let sent = bench.sent_one();
+            bench.answer_with(&sent, 503, &[(HeaderName::RetryAfter, "9")]);
+            bench.events();
+        } else {
+            assert_eq!(bench.sent_one().status(), 503);
+        }
+    }
+    assert!((20..60).contains(&passed_on), "{passed_on}");
+    // What answers a challenge is not refused for that.
+    bench.receive_new(&register("x", "6629fae49393a05397450978507c4ef1"));
+}
