@@ -6,3 +6,4 @@ mod lab_program;
 mod network;
 mod phones;
 mod sipp;
+mod whole_reads;

@@ -192,3 +192,19 @@ fn an_open5gs_that_lost_its_memory_keeps_no_user_from_expiring() {
     let events = scene.tell("UE", UeCommand::Register);
     assert_eq!(registrations(&events), 1, "{events:?}");
 }
+
+#[test]
+fn open5gs_and_the_cscfs_dial_at_the_same_instant_and_one_connection_is_left() {
+    let mut scene = Scene::personal(2_080, site(), Personality::Open5gs);
+    scene.world.advance(Duration::from_secs(300));
+    let sum = |scene: &Scene, name: &str, metric, labels: &[_]| scene.world.metrics(name).sum(metric, labels);
+    for (name, peers) in [("HSS", 2), ("I-CSCF", 1), ("S-CSCF", 1)] {
+        assert_eq!(sum(&scene, name, "ims_diameter_peers_open", &[]), peers, "{name}");
+        let ups = sum(&scene, name, "ims_diameter_events_total", &[("reason", "up")]);
+        let downs = sum(&scene, name, "ims_diameter_events_total", &[("reason", "down")]);
+        assert_eq!((ups, downs), (peers, 0), "{name}: nothing was opened twice");
+    }
+    scene.phone("UE", 1);
+    let events = scene.tell("UE", UeCommand::Register);
+    assert_eq!(registrations(&events), 1, "{events:?}\n{}", scene.ladder());
+}

@@ -64,6 +64,8 @@ pub struct HssConfig {
     pub personality: Personality,
     /// The S-CSCF that a personality names for users that have none.
     pub scscf_pool: Option<String>,
+    /// Open5GS: the SIP URI of the IP-SM-GW, which gets every SMS of each user by a criterion of its own.
+    pub sms_over_ims: Option<String>,
 }
 
 impl Default for HssConfig {
@@ -76,6 +78,7 @@ impl Default for HssConfig {
             subscribers: Vec::new(),
             personality: Personality::default(),
             scscf_pool: None,
+            sms_over_ims: None,
         }
     }
 }
@@ -151,7 +154,10 @@ impl Hss {
             applications: vec![Application::CX],
             supported_vendors: vec![Application::CX.vendor],
         };
-        let persona = Persona::new(config.personality, &local, config.scscf_pool);
+        let mut persona = Persona::new(config.personality, &local, config.scscf_pool);
+        if let (Persona::Open5gs(open5gs), Some(uri)) = (&mut persona, &config.sms_over_ims) {
+            open5gs.send_sms_to(uri);
+        }
         // Whom Open5GS serves, it also dials.
         let accept = match config.personality {
             Personality::Open5gs if !config.peers.is_empty() => AcceptPolicy::ConfiguredAddresses,
@@ -206,6 +212,22 @@ impl Hss {
     pub fn lose_memory(&mut self) {
         if let Persona::Open5gs(open5gs) = &mut self.persona {
             open5gs.lose_memory();
+        }
+    }
+
+    /// A personality of two processes loses the one that does the work; its sockets stay.
+    pub fn pause(&mut self) {
+        if let Persona::PyHss(pyhss) = &mut self.persona {
+            pyhss.pause();
+        }
+    }
+
+    /// The process that [`Self::pause`] took away is back.
+    pub fn resume(&mut self, now: Instant) {
+        if let Persona::PyHss(pyhss) = &mut self.persona {
+            for request in pyhss.resume(now, &mut self.subscribers) {
+                self.remember(&request);
+            }
         }
     }
 

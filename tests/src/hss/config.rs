@@ -45,6 +45,8 @@ pub struct HssFile {
     personality: Personality,
     /// The S-CSCF that a personality names for users that have none.
     scscf_pool: Option<String>,
+    /// The IP-SM-GW to which open5gs sends short messages.
+    sms_over_ims: Option<String>,
     /// Further users that differ by their IMSI only.
     range: Option<SubscriberRange>,
 }
@@ -111,6 +113,7 @@ hss:
             peers: self.peers,
             personality: self.personality,
             scscf_pool: self.scscf_pool,
+            sms_over_ims: self.sms_over_ims,
             ..HssConfig::default()
         };
         for (index, subscriber) in self.subscribers.iter().enumerate() {

@@ -5,14 +5,14 @@ use hss_client::cx::{
     AuthItem, AuthScheme, ChargingInformation, CxAnswer, CxRequest, CxResult, Lia, Lir, Maa, Mar, Saa, Sar,
     ServerAssignmentType, Uaa, Uar,
 };
-use hss_client::user_data::{PublicIdentity, ServiceProfile};
+use hss_client::user_data::{InitialFilterCriterion, PublicIdentity, ServiceProfile};
 use ims_common::aka::Auts;
 use ims_common::identity::{Impi, Impu};
 use rand::Rng;
 
 use crate::hss::cx::{DiameterClient, Subscribers};
 use crate::hss::profile_xml;
-use crate::hss::subscribers::{Authentication, Subscriber};
+use crate::hss::subscribers::{Authentication, Subscriber, parse_ifcs};
 use crate::milenage::Sqn;
 
 /// How far each vector moves the sequence number.
@@ -26,6 +26,8 @@ pub(in crate::hss) struct Open5gs {
     users: Vec<User>,
     /// RAND by subscriber, of the database: it stays until a resynchronisation.
     rands: Vec<Option<[u8; 16]>>,
+    /// One more criterion for everybody: short messages.
+    sms: Vec<InitialFilterCriterion>,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,28 @@ struct User {
 }
 
 impl Open5gs {
+    /// Every MESSAGE with a short message goes to this server.
+    pub(in crate::hss) fn send_sms_to(&mut self, uri: &str) {
+        let spt = |group: u8, what: &str| {
+            format!(
+                "<SPT><ConditionNegated>0</ConditionNegated><Group>{group}</Group>{what}<Extension>\
+                 <RegistrationType>0</RegistrationType></Extension></SPT>"
+            )
+        };
+        let xml = format!(
+            "<InitialFilterCriteria><Priority>2</Priority><TriggerPoint><ConditionTypeCNF>1</ConditionTypeCNF>\
+             {}{}{}</TriggerPoint><ApplicationServer><ServerName>{uri}</ServerName>\
+             <DefaultHandling>0</DefaultHandling></ApplicationServer></InitialFilterCriteria>",
+            spt(1, "<Method>MESSAGE</Method>"),
+            spt(
+                2,
+                "<SIPHeader><Header>Content-Type</Header><Content>application/vnd.3gpp.sms</Content></SIPHeader>"
+            ),
+            spt(3, "<SessionCase>0</SessionCase>"),
+        );
+        self.sms = parse_ifcs(&xml).unwrap_or_default();
+    }
+
     /// The process restarts; the database stays.
     pub(in crate::hss) fn lose_memory(&mut self) {
         self.users.clear();
@@ -94,9 +118,9 @@ impl Open5gs {
         }
     }
 
-    fn user(&mut self, impi: &Impi, impu: &Impu) -> Result<&mut User, CxResult> {
-        let mut users = self.users.iter_mut();
+    fn user<'a>(users: &'a mut [User], impi: &Impi, impu: &Impu) -> Result<&'a mut User, CxResult> {
         users
+            .iter_mut()
             .find(|user| user.impi == *impi && user.impus.contains(impu))
             .ok_or(CxResult::IDENTITIES_DONT_MATCH)
     }
@@ -104,7 +128,7 @@ impl Open5gs {
     fn on_mar(&mut self, subscribers: &mut Subscribers, mar: &Mar, from: &DiameterClient) -> Maa {
         match self.auth_item(subscribers, mar) {
             Ok((item, subscriber)) => {
-                if let Ok(user) = self.user(&mar.user_name, &mar.public_identity) {
+                if let Ok(user) = Self::user(&mut self.users, &mar.user_name, &mar.public_identity) {
                     user.server_name = Some(mar.server_name.clone());
                 }
                 subscribers.assign(subscriber, &mar.server_name, from);
@@ -124,7 +148,7 @@ impl Open5gs {
     }
 
     fn auth_item(&mut self, subscribers: &mut Subscribers, mar: &Mar) -> Result<(AuthItem, usize), CxResult> {
-        let place = self.user(&mar.user_name, &mar.public_identity)?.subscriber;
+        let place = Self::user(&mut self.users, &mar.user_name, &mar.public_identity)?.subscriber;
         if !matches!(mar.scheme, AuthScheme::Unknown | AuthScheme::DigestAkaV1Md5) {
             return Err(CxResult::AUTH_SCHEME_NOT_SUPPORTED);
         }
@@ -170,7 +194,7 @@ impl Open5gs {
             .public_identities
             .first()
             .ok_or(CxResult::Experimental(5004))?;
-        let user = self.user(impi, impu)?;
+        let user = Self::user(&mut self.users, impi, impu)?;
         // Whoever says so serves the user.
         user.server_name = Some(sar.server_name.clone());
         subscribers.assign(user.subscriber, &sar.server_name, from);
@@ -197,7 +221,8 @@ impl Open5gs {
         Ok(Saa {
             result: CxResult::SUCCESS,
             user_name: Some(impi.clone()),
-            user_data: says_profile.then(|| user.profile(&subscribers.subscribers[user.subscriber])),
+            user_data: says_profile
+                .then(|| profile(user, &subscribers.subscribers[user.subscriber], &self.sms)),
             charging: says_profile.then(charging),
             ..Saa::default()
         })
@@ -227,21 +252,22 @@ impl User {
             self.impus.push(impu.clone());
         }
     }
+}
 
-    /// All identities; the first, with which the phone registers, is barred.
-    fn profile(&self, subscriber: &Subscriber) -> Bytes {
-        let identity = |(index, impu): (usize, &Impu)| PublicIdentity {
-            barred: index == 0,
-            ..PublicIdentity::new(impu.clone())
-        };
-        let profiles = subscriber.implicit_sets.iter().flatten();
-        let profile = ServiceProfile {
-            public_identities: self.impus.iter().enumerate().map(identity).collect(),
-            filter_criteria: profiles.flat_map(|p| p.filter_criteria.clone()).collect(),
-            ..ServiceProfile::default()
-        };
-        profile_xml::print(&self.impi, &[profile]).into()
-    }
+/// All identities; the first, with which the phone registers, is barred.
+fn profile(user: &User, subscriber: &Subscriber, sms: &[InitialFilterCriterion]) -> Bytes {
+    let identity = |(index, impu): (usize, &Impu)| PublicIdentity {
+        barred: index == 0,
+        ..PublicIdentity::new(impu.clone())
+    };
+    let profiles = subscriber.implicit_sets.iter().flatten();
+    let own = profiles.flat_map(|profile| &profile.filter_criteria);
+    let profile = ServiceProfile {
+        public_identities: user.impus.iter().enumerate().map(identity).collect(),
+        filter_criteria: own.chain(sms).cloned().collect(),
+        ..ServiceProfile::default()
+    };
+    profile_xml::print(&user.impi, &[profile]).into()
 }
 
 /// As an operator types them: without `+`.

@@ -24,6 +24,10 @@ const DEAFENING: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// What arrives within this time is one read of the socket.
 const ONE_READ: Duration = Duration::from_millis(1);
+/// What waited longer for the process that does the work is gone.
+const QUEUED_FOR: Duration = Duration::from_secs(3);
+/// What waits for that process at most.
+const QUEUED_MAX: usize = 10_000;
 /// S6a, Cx, S13, `SLh`, Sh, Rx, Gx.
 const APPLICATIONS: [u32; 7] = [
     16_777_251, 16_777_216, 16_777_252, 16_777_291, 16_777_217, 16_777_236, 16_777_238,
@@ -56,6 +60,8 @@ pub(in crate::hss) struct PyHss {
     clients: BTreeMap<ConnectionId, Client>,
     deafening: TimerTable<ConnectionId>,
     silence: TimerTable<ConnectionId>,
+    /// What came while the process that does the work was down; the one with the sockets went on reading.
+    queued: Option<VecDeque<(Instant, ConnectionId, Bytes)>>,
     batch: Vec<(ConnectionId, Bytes)>,
     batch_at: Option<Instant>,
     outputs: VecDeque<DiameterOutput>,
@@ -70,6 +76,7 @@ impl PyHss {
             clients: BTreeMap::new(),
             deafening: TimerTable::default(),
             silence: TimerTable::default(),
+            queued: None,
             batch: Vec::new(),
             batch_at: None,
             outputs: VecDeque::new(),
@@ -98,21 +105,52 @@ impl PyHss {
                 if !self.hears(now, connection) {
                     return None;
                 }
-                // What it does not like gets no answer.
-                let message = Message::parse(bytes).ok().filter(Message::is_request)?;
-                let answer = match message.header().application {
-                    0 => self.base(now, connection, &message),
-                    id if id == Application::CX.id => self.cx(&message, subscribers),
-                    _ => None,
-                };
-                if let Some(bytes) = answer {
-                    self.batch.push((connection, bytes));
-                    self.batch_at.get_or_insert(now + BATCH);
+                if let Some(queued) = &mut self.queued {
+                    if queued.len() < QUEUED_MAX {
+                        queued.push_back((now, connection, bytes));
+                    }
+                    return None;
                 }
-                return CxRequest::decode(&message).ok();
+                return self.serve(now, connection, bytes, subscribers);
             }
         }
         None
+    }
+
+    /// Does what a message asks.
+    fn serve(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        bytes: Bytes,
+        subscribers: &mut Subscribers,
+    ) -> Option<CxRequest> {
+        // What it does not like gets no answer.
+        let message = Message::parse(bytes).ok().filter(Message::is_request)?;
+        let answer = match message.header().application {
+            0 => self.base(now, connection, &message),
+            id if id == Application::CX.id => self.cx(&message, subscribers),
+            _ => None,
+        };
+        if let Some(bytes) = answer {
+            self.batch.push((connection, bytes));
+            self.batch_at.get_or_insert(now + BATCH);
+        }
+        CxRequest::decode(&message).ok()
+    }
+
+    /// The process that does the work ends; the one with the sockets goes on.
+    pub(in crate::hss) fn pause(&mut self) {
+        self.queued.get_or_insert_default();
+    }
+
+    /// The process that does the work is back: what is older than three seconds is gone for good.
+    pub(in crate::hss) fn resume(&mut self, now: Instant, subscribers: &mut Subscribers) -> Vec<CxRequest> {
+        let queued = self.queued.take().unwrap_or_default();
+        let fresh = queued.into_iter().filter(|(at, ..)| now <= *at + QUEUED_FOR);
+        fresh
+            .filter_map(|(_, connection, bytes)| self.serve(now, connection, bytes, subscribers))
+            .collect()
     }
 
     /// A deaf connection hears nothing; 1.0.2 hears only the first message of a read.

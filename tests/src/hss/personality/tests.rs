@@ -20,6 +20,8 @@ use super::Personality;
 use crate::hss::{Hss, HssConfig, Subscriber};
 use crate::world::epoch;
 
+mod limits;
+
 const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
 const IMSI: &str = "001010000000001";
 const POOL: &str = "scscf9.example";
@@ -39,8 +41,13 @@ struct Bench {
 
 impl Bench {
     fn new(personality: Personality) -> Self {
+        Self::with(personality, None)
+    }
+
+    fn with(personality: Personality, sms_over_ims: Option<String>) -> Self {
         let config = HssConfig {
             personality,
+            sms_over_ims,
             scscf_pool: Some(POOL.into()),
             ..HssConfig::default()
         };

@@ -15,6 +15,8 @@ use crate::hss::subscribers::{Authentication, Subscriber};
 use crate::milenage::Sqn;
 
 const SH: u32 = 16_777_217;
+/// With more AVPs it reads no message.
+const AVPS_MAX: usize = 100;
 const USER_UNKNOWN: u32 = 5001;
 /// For a SAR, unknown is not 5001.
 const SAR_USER_UNKNOWN: u32 = 5005;
@@ -121,6 +123,9 @@ impl PyHss {
     /// The answer, if there is one.
     pub(super) fn cx(&self, request: &Message, subscribers: &mut Subscribers) -> Option<Bytes> {
         let avps = Flat::of(request);
+        if avps.0.len() > AVPS_MAX {
+            return None;
+        }
         avps.find(&avp::SESSION_ID)?;
         match request.header().code {
             300 => self.uar(request, &avps, subscribers),
