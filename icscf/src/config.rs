@@ -173,7 +173,7 @@ impl IcscfConfig {
     }
 
     fn core(&self) -> ProxyCoreConfig {
-        let mw = self.sip_timers.interface(Interface::Mw, self.mw.address);
+        let mw = self.mw.interface(&self.sip_timers);
         ProxyCoreConfig::of(vec![mw], &self.hosts, &self.limits)
     }
 }

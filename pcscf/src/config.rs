@@ -186,7 +186,7 @@ impl PcscfConfig {
     fn core(&self) -> ProxyCoreConfig {
         let interfaces = vec![
             self.sip_timers.interface(Interface::Gm, self.gm.address),
-            self.sip_timers.interface(Interface::Mw, self.mw.address),
+            self.mw.interface(&self.sip_timers),
         ];
         ProxyCoreConfig::of(interfaces, &self.hosts, &self.limits)
     }

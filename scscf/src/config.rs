@@ -269,7 +269,7 @@ impl ScscfConfig {
     /// What the node alone needs.
     #[must_use]
     pub fn settings(&self) -> ScscfSettings {
-        let mw = self.sip_timers.interface(Interface::Mw, self.mw.address);
+        let mw = self.mw.interface(&self.sip_timers);
         let core = ProxyCoreConfig::of(vec![mw], &self.hosts, &self.limits);
         ScscfSettings {
             core,

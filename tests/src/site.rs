@@ -32,6 +32,8 @@ pub struct Site {
     pub icscf_more: String,
     /// Lines for the S-CSCFs' files. Unless set, AKA is accepted without IPsec.
     pub scscf_more: String,
+    /// MTU between the CSCFs, when they are to know it.
+    pub mw_path_mtu: Option<u16>,
     /// Operator's endpoints of P-, I- and first S-CSCF.
     pub admin: Option<[SocketAddr; 3]>,
 }
@@ -58,6 +60,7 @@ impl Site {
             pcscf_more: String::new(),
             icscf_more: String::new(),
             scscf_more: "  registration: {unprotected_response: accept}\n".to_owned(),
+            mw_path_mtu: None,
             admin: None,
         }
     }
@@ -131,9 +134,11 @@ impl Site {
     #[must_use]
     pub fn pcscf_file(&self) -> String {
         let mut text = format!(
-            "pcscf:\n  home_realm: {HOME}\n  gm: {{address: \"{}\", security: none}}\n  mw: {{address: \"{}\"}}\n  \
+            "pcscf:\n  home_realm: {HOME}\n  gm: {{address: \"{}\", security: none}}\n  {}\n  \
              icscf: \"sip:{}\"\n  visited_network: {HOME}\n",
-            self.gm, self.pcscf, self.icscf
+            self.gm,
+            self.mw(self.pcscf),
+            self.icscf
         );
         self.finish(text_with_admin(&mut text, self.admin, 0), &self.pcscf_more)
     }
@@ -142,9 +147,9 @@ impl Site {
     #[must_use]
     pub fn icscf_file(&self) -> String {
         let mut text = format!(
-            "icscf:\n  home_realm: {HOME}\n  mw: {{address: \"{}\"}}\n  \
+            "icscf:\n  home_realm: {HOME}\n  {}\n  \
              hss: {{peers: [{}], origin_host: icscf.{HOME}}}\n  scscfs:\n",
-            self.icscf,
+            self.mw(self.icscf),
             self.diameter_peers()
         );
         for index in 0..self.scscfs.len() {
@@ -169,14 +174,22 @@ impl Site {
             .get(index)
             .unwrap_or_else(|| panic!("no S-CSCF {index}"));
         let mut text = format!(
-            "scscf:\n  home_realm: {HOME}\n  mw: {{address: \"{address}\"}}\n  server_name: \"{}\"\n  \
+            "scscf:\n  home_realm: {HOME}\n  {}\n  server_name: \"{}\"\n  \
              hss: {{peers: [{}], origin_host: scscf{}.{HOME}}}\n",
+            self.mw(*address),
             Self::server_name(index),
             self.diameter_peers(),
             index + 1
         );
         let admin = self.admin.filter(|_| index == 0);
         self.finish(text_with_admin(&mut text, admin, 2), &self.scscf_more)
+    }
+
+    fn mw(&self, address: SocketAddr) -> String {
+        let path_mtu = self
+            .mw_path_mtu
+            .map_or(String::new(), |mtu| format!(", path_mtu: {mtu}"));
+        format!("mw: {{address: \"{address}\"{path_mtu}}}")
     }
 
     fn diameter_peers(&self) -> String {

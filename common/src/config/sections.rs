@@ -18,7 +18,29 @@ use crate::token::ShardId;
 pub struct MwConfig {
     /// Address of SIP, UDP and TCP; port 5060 unless said.
     pub address: ListenAddress,
+    /// MTU of the paths to the other CSCFs, octets, where it is known. A request goes over TCP when it is within 200
+    /// octets of it, else above 1300 octets (RFC 3261 18.1.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u16>,
 }
+
+impl MwConfig {
+    /// The side of a node towards the other CSCFs.
+    #[must_use]
+    pub fn interface(&self, timers: &SipTimersConfig) -> InterfaceConfig {
+        let own = timers.interface(Interface::Mw, self.address);
+        let known = self
+            .path_mtu
+            .map(|mtu| usize::from(mtu.saturating_sub(MTU_MARGIN)));
+        InterfaceConfig {
+            tcp_above_bytes: known.unwrap_or(own.tcp_above_bytes),
+            ..own
+        }
+    }
+}
+
+/// RFC 3261 18.1.1: "If a request is within 200 bytes of the path MTU …"
+const MTU_MARGIN: u16 = 200;
 
 /// The Diameter side of an I- or S-CSCF towards the HSS (TS 29.229).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -20,6 +20,34 @@ pub struct Challenge<'a>(AuthParams<'a>);
 struct AuthParams<'a> {
     raw: &'a [u8],
     params: &'a [u8],
+    /// The values, as written, of the first of each of [`KNOWN`]: a REGISTER's Authorization is asked for a dozen.
+    known: [Option<&'a [u8]>; KNOWN.len()],
+}
+
+/// The parameters that somebody asks for.
+const KNOWN: [&str; 16] = [
+    "username",
+    "realm",
+    "nonce",
+    "uri",
+    "response",
+    "algorithm",
+    "qop",
+    "nc",
+    "cnonce",
+    "opaque",
+    "auts",
+    "integrity-protected",
+    "stale",
+    "domain",
+    "ck",
+    "ik",
+];
+
+fn place_of(name: &[u8]) -> Option<usize> {
+    KNOWN
+        .iter()
+        .position(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
 }
 
 impl<'a> AuthParams<'a> {
@@ -35,12 +63,25 @@ impl<'a> AuthParams<'a> {
             return Err(HeaderError::new("digest_not_utf8"));
         }
         let params = text::trim_start(after(raw, scheme_len));
-        let parsed = Self { raw, params };
-        if parsed.iter().all(is_well_formed) && parsed.iter().next().is_some() {
-            Ok(Some(parsed))
-        } else {
-            Err(HeaderError::new("digest_parameter"))
+        let mut parsed = Self {
+            raw,
+            params,
+            known: [None; KNOWN.len()],
+        };
+        let mut count = 0;
+        for param in parsed.iter() {
+            let (name, value) = split_param(param);
+            if !is_well_formed(name, value) {
+                return Err(HeaderError::new("digest_parameter"));
+            }
+            count += 1;
+            if let Some(slot) = place_of(name).and_then(|at| parsed.known.get_mut(at)) {
+                *slot = slot.or(value);
+            }
         }
+        (count > 0)
+            .then_some(Some(parsed))
+            .ok_or(HeaderError::new("digest_parameter"))
     }
 
     /// Every parameter as written, empty list elements left out.
@@ -49,7 +90,11 @@ impl<'a> AuthParams<'a> {
     }
 
     fn get(self, name: &str) -> Option<Cow<'a, [u8]>> {
-        find_named(self.params, b',', name).flatten().map(text::unquote)
+        match place_of(name.as_bytes()) {
+            Some(at) => self.known.get(at).copied().flatten(),
+            None => find_named(self.params, b',', name).flatten(),
+        }
+        .map(text::unquote)
     }
 
     /// The same text without the parameters that `drop` names, everything else byte-exact.
@@ -96,8 +141,7 @@ fn pieces(params: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn is_well_formed(param: &[u8]) -> bool {
-    let (name, value) = split_param(param);
+fn is_well_formed(name: &[u8], value: Option<&[u8]>) -> bool {
     text::is_token(name)
         && match value {
             Some([b'"', ..]) => value.is_some_and(|v| text::quoted_end(v) == Some(v.len())),

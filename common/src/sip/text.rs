@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 
-use memchr::memchr;
+use memchr::{memchr, memchr2, memchr3};
 
 /// Linear white space. CR and LF only occur here as part of a fold (RFC 3261 7.3.1).
 pub(crate) fn is_lws(byte: u8) -> bool {
@@ -148,8 +148,7 @@ pub(crate) fn port(bytes: &[u8]) -> Option<u16> {
 pub(crate) fn quoted_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
-        let rest = bytes.get(at..)?;
-        let found = at + rest.iter().position(|b| matches!(b, b'"' | b'\\'))?;
+        let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
         match bytes.get(found)? {
             b'"' => return Some(found + 1),
             _ => at = found + 2,
@@ -162,11 +161,7 @@ pub(crate) fn quoted_end(bytes: &[u8]) -> Option<usize> {
 pub(crate) fn find_outside(bytes: &[u8], wanted: u8) -> Option<usize> {
     let mut at = 0;
     loop {
-        let rest = bytes.get(at..)?;
-        let found = at
-            + rest
-                .iter()
-                .position(|b| *b == wanted || matches!(b, b'"' | b'<'))?;
+        let found = at + memchr3(wanted, b'"', b'<', bytes.get(at..)?)?;
         match bytes.get(found)? {
             b'"' => at = found + quoted_end(after(bytes, found))?,
             b'<' if wanted != b'<' => at = found + memchr(b'>', after(bytes, found))?,
