@@ -18,7 +18,7 @@
 //! let config: EchoConfig = parse("echo", "echo: {mw: {address: 192.0.2.5}, drain_timeout: 4s}")?;
 //! assert_eq!(config.mw.address.port(), 5060);
 //! let error = parse::<EchoConfig>("echo", "echo:\n  mw: {adress: 192.0.2.5}\n").err().unwrap();
-//! assert_eq!(error.to_string(), "2:8: echo.mw.adress: unknown key; expected `address` or `path_mtu`");
+//! assert_eq!(error.to_string(), "2:8: echo.mw.adress: unknown key; expected one of address, path_mtu");
 //! # Ok::<(), ConfigError>(())
 //! ```
 
