@@ -11,6 +11,8 @@ pub(super) struct Answer<'a> {
     pub(super) ticket: Ticket,
     /// The value of WWW-Authenticate.
     pub(super) challenge: Option<&'a str>,
+    /// The seconds of Retry-After.
+    pub(super) retry_after: Option<u64>,
 }
 
 /// What names one request: it is all of the branch.
@@ -54,7 +56,7 @@ impl<'a> Answer<'a> {
     pub(super) fn read(datagram: &'a [u8]) -> Option<Self> {
         let mut lines = str::from_utf8(datagram).ok()?.split("\r\n");
         let status = lines.next()?.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()?;
-        let (mut ticket, mut challenge) = (None, None);
+        let (mut ticket, mut challenge, mut retry_after) = (None, None, None);
         for line in lines.take_while(|line| !line.is_empty()) {
             let Some((name, value)) = line.split_once(':') else {
                 continue;
@@ -64,6 +66,9 @@ impl<'a> Answer<'a> {
                     let (_, branch) = value.split_once("branch=")?;
                     ticket = Ticket::parse(branch.split([';', ',']).next()?.trim());
                 }
+                11 if name.eq_ignore_ascii_case("Retry-After") => {
+                    retry_after = value.trim().split([';', ' ']).next()?.parse().ok();
+                }
                 16 if name.eq_ignore_ascii_case("WWW-Authenticate") => challenge = Some(value.trim()),
                 _ => {}
             }
@@ -72,6 +77,7 @@ impl<'a> Answer<'a> {
             status,
             ticket: ticket?,
             challenge,
+            retry_after,
         })
     }
 }
@@ -99,6 +105,15 @@ mod tests {
             (answer.status, answer.challenge),
             (401, Some("Digest realm=\"a\""))
         );
+    }
+
+    #[test]
+    fn a_refusal_says_when_to_come_again() {
+        let text = format!(
+            "SIP/2.0 503 Busy\r\nv: SIP/2.0/UDP 127.66.0.1;branch={TICKET}\r\nRetry-After: 17\r\n\r\n"
+        );
+        let answer = Answer::read(text.as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.retry_after), (503, Some(17)));
     }
 
     #[test]

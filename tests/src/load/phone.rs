@@ -32,6 +32,8 @@ pub(super) enum Step {
     Nothing,
     /// The next request stands ready.
     Send,
+    /// Refused for now: to be begun again after this (RFC 3261 21.5.4).
+    Wait(Duration),
     /// The operation succeeded.
     Done,
     /// The operation failed, of this kind.
@@ -47,6 +49,8 @@ pub(super) struct Pending {
     /// What Timer E waits next.
     wait: Duration,
     is_challenged: bool,
+    /// Refused with Retry-After, and not begun again yet.
+    pub(super) is_refused: bool,
 }
 
 /// The last challenge, answered again in requests that follow.
@@ -120,8 +124,16 @@ impl Phone {
             intended,
             wait: T1,
             is_challenged: false,
+            is_refused: false,
         });
         self.write_request(operation);
+    }
+
+    /// Begins an operation again that was refused for a while.
+    pub(super) fn begin_again(&mut self) {
+        if let Some(pending) = self.pending {
+            self.start(pending.operation, pending.intended);
+        }
     }
 
     /// How long Timer E runs now; the next one runs twice as long.
@@ -153,6 +165,12 @@ impl Phone {
                 }
                 Err(kind) => self.fail(kind.to_owned()),
             };
+        }
+        if let (503, Some(seconds)) = (answer.status, answer.retry_after) {
+            pending.is_refused = true;
+            // What still comes for this request is nothing any more.
+            self.ticket.cseq += 1;
+            return Step::Wait(Duration::from_secs(seconds));
         }
         if answer.status != 200 {
             return self.fail(answer.status.to_string());
@@ -307,6 +325,7 @@ mod tests {
             status: 401,
             ticket: phone.ticket(),
             challenge: Some(&value),
+            retry_after: None,
         };
         assert_eq!(phone.on_answer(&answer), Step::Send);
         assert!(text(&phone).contains("nc=00000001") && text(&phone).contains("CSeq: 2 REGISTER"));
@@ -317,6 +336,24 @@ mod tests {
         );
         answer.ticket = phone.ticket();
         assert_eq!(phone.on_answer(&answer), Step::Failed("401".to_owned()));
+    }
+
+    #[test]
+    fn a_phone_that_is_refused_for_a_while_is_silent_and_begins_again() {
+        let mut phone = phone();
+        phone.start(Operation::Register, Instant::now());
+        let refused = phone.ticket();
+        let answer = Answer {
+            status: 503,
+            ticket: refused,
+            challenge: None,
+            retry_after: Some(9),
+        };
+        assert_eq!(phone.on_answer(&answer), Step::Wait(Duration::from_secs(9)));
+        assert_eq!(phone.on_answer(&answer), Step::Nothing, "the same again");
+        phone.begin_again();
+        assert_ne!(phone.ticket(), refused);
+        assert!(text(&phone).contains("nonce=\"\",response=\"\""));
     }
 
     #[test]

@@ -15,6 +15,11 @@ pub(super) struct Tally {
     pub(super) failures: BTreeMap<String, u64>,
     pub(super) latencies: Vec<Duration>,
     pub(super) retransmissions: u64,
+    /// Answers 503 with Retry-After.
+    pub(super) refusals: u64,
+    /// What succeeded while the plan still began operations, and for how long it did.
+    pub(super) in_time: u64,
+    pub(super) planned: Duration,
     /// How late the program itself was at worst.
     pub(super) lag_max: Duration,
     /// From the first intended start to the last end.
@@ -67,11 +72,14 @@ pub struct Report {
     pub(super) addresses: u32,
     pub(super) rate_intended: f64,
     pub(super) rate_achieved: f64,
+    /// What succeeded a second while the plan still began operations: the goodput under overload.
+    pub(super) goodput: f64,
     pub(super) attempted: u64,
     pub(super) succeeded: u64,
     pub(super) failures: BTreeMap<String, u64>,
     pub(super) latency_ms: Latency,
     pub(super) retransmissions: u64,
+    pub(super) refusals: u64,
     pub(super) generator_lag_ms_max: f64,
     pub(super) generator_cpu_seconds: f64,
     pub(super) registered_users: u64,
@@ -90,11 +98,13 @@ impl Report {
             addresses: 0,
             rate_intended: rate,
             rate_achieved: succeeded as f64 / tally.lasted.as_secs_f64().max(1e-6),
+            goodput: tally.in_time as f64 / tally.planned.as_secs_f64().max(1e-6),
             attempted: tally.attempted,
             succeeded,
             failures: tally.failures,
             latency_ms: Latency::of(&mut tally.latencies),
             retransmissions: tally.retransmissions,
+            refusals: tally.refusals,
             generator_lag_ms_max: milliseconds(tally.lag_max),
             generator_cpu_seconds: 0.0,
             registered_users: 0,
@@ -123,12 +133,15 @@ impl fmt::Display for Report {
         } = self.latency_ms;
         writeln!(
             f,
-            "{:?}: {} of {} succeeded at {:.1}/s (intended {:.1}/s), {} retransmissions, failures {:?}",
+            "{:?}: {} of {} succeeded at {:.1}/s (intended {:.1}/s, goodput {:.1}/s), {} refused for a while, \
+             {} retransmissions, failures {:?}",
             self.scenario,
             self.succeeded,
             self.attempted,
             self.rate_achieved,
             self.rate_intended,
+            self.goodput,
+            self.refusals,
             self.retransmissions,
             self.failures
         )?;

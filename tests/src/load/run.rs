@@ -114,7 +114,9 @@ async fn prepare(plan: &Plan, load: &Rc<RefCell<Load>>) -> Result<()> {
 /// Starts `operations` at `rate` and waits for all ends.
 async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, scenario: Scenario) -> Tally {
     let began = Instant::now();
+    let planned = Duration::from_secs_f64(operations as f64 / rate);
     load.borrow_mut().tally = Tally::default();
+    load.borrow_mut().last_intended = began + planned;
     let mut started = 0;
     loop {
         let now = Instant::now();
@@ -125,7 +127,9 @@ async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, scenario: S
         }
         load.borrow_mut().expire(now);
         if started == operations && load.borrow().under_way == 0 {
-            return load.borrow_mut().close(began);
+            let mut tally = load.borrow_mut().close(began);
+            tally.planned = planned;
+            return tally;
         }
         let tick = now + TICK;
         let until = if started < operations {
@@ -156,6 +160,8 @@ struct Load {
     tally: Tally,
     under_way: usize,
     last_end: Instant,
+    /// When the plan begins its last operation.
+    last_intended: Instant,
     patience: Duration,
 }
 
@@ -192,6 +198,7 @@ impl Load {
             tally: Tally::default(),
             under_way: 0,
             last_end: Instant::now(),
+            last_intended: Instant::now(),
             patience: plan.patience(),
         })
     }
@@ -250,9 +257,13 @@ impl Load {
                 continue;
             };
             if now >= pending.intended + self.patience {
+                let kind = if pending.is_refused { "refused" } else { "timeout" };
                 phone.fail(String::new());
                 self.end(now);
-                self.failed("timeout".to_owned());
+                self.failed(kind.to_owned());
+            } else if pending.is_refused {
+                phone.begin_again();
+                self.send(index, now);
             } else {
                 self.tally.retransmissions += 1;
                 self.send(index, now);
@@ -277,8 +288,16 @@ impl Load {
         match step {
             Step::Nothing => {}
             Step::Send => self.send(index, now),
+            Step::Wait(wait) => {
+                self.tally.refusals += 1;
+                // Nobody waits for longer than it is patient.
+                let at = (now + wait).min(pending.intended + self.patience);
+                let Ticket { phone, cseq, .. } = phone.ticket();
+                self.timers.push(Reverse((at, phone, cseq)));
+            }
             Step::Done => {
                 self.tally.latencies.push(now - pending.intended);
+                self.tally.in_time += u64::from(now <= self.last_intended);
                 self.end(now);
             }
             Step::Failed(kind) => {
