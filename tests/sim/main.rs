@@ -19,6 +19,7 @@ mod restart;
 mod resync;
 mod selection;
 mod shutdown;
+mod storm;
 mod swarm;
 mod unknown_user;
 mod wrong_response;

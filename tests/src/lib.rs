@@ -1,5 +1,6 @@
 //! The testkit (simulated UE, embedded HSS, virtual world), the lab, and all suites
 
+pub mod busy;
 pub mod daemons;
 pub mod host;
 pub mod hss;

@@ -8,6 +8,7 @@ use ims_common::identity::{Impi, Impu};
 use ims_common::net::Interface;
 use ims_common::node::{MetricKind, Seed};
 
+use crate::busy::Busy;
 use crate::hss::{Hss, HssConfig, Personality, Subscriber};
 use crate::site::{self, HOME, Site};
 use crate::ue::identity::{Secret, UeIdentity};
@@ -114,7 +115,17 @@ impl Scene {
         Self::with_hss(seed, site, config)
     }
 
+    /// A site with these subscribers, in which each message takes each CSCF so long.
+    #[must_use]
+    pub fn busy(seed: u64, site: Site, subscribers: Vec<Subscriber>, service: Duration) -> Self {
+        Self::on_machines(seed, site, hss_config(subscribers), Some(service))
+    }
+
     fn with_hss(seed: u64, site: Site, config: HssConfig) -> Self {
+        Self::on_machines(seed, site, config, None)
+    }
+
+    fn on_machines(seed: u64, site: Site, config: HssConfig, service: Option<Duration>) -> Self {
         let mut world = World::seeded(seed);
         let hss = Hss::new(config, world.next_seed());
         world.add(NodeSpec::network("HSS").diameter(site.hss), hss);
@@ -128,21 +139,16 @@ impl Scene {
             let spec = NodeSpec::network(&name)
                 .socket(Interface::Mw, address)
                 .diameter(SocketAddr::new(address.ip(), 3868));
-            let node = build::<ScscfConfig>(&site.scscf_file(index), &world);
-            world.add(spec, node);
+            add::<ScscfConfig>(&mut world, spec, &site.scscf_file(index), service);
         }
-        let node = build::<IcscfConfig>(&site.icscf_file(), &world);
-        world.add(
-            NodeSpec::network("I-CSCF")
-                .socket(Interface::Mw, site.icscf)
-                .diameter(SocketAddr::new(site.icscf.ip(), 3868)),
-            node,
-        );
-        let node = build::<PcscfConfig>(&site.pcscf_file(), &world);
+        let spec = NodeSpec::network("I-CSCF")
+            .socket(Interface::Mw, site.icscf)
+            .diameter(SocketAddr::new(site.icscf.ip(), 3868));
+        add::<IcscfConfig>(&mut world, spec, &site.icscf_file(), service);
         let spec = NodeSpec::network("P-CSCF")
             .socket(Interface::Gm, site.gm)
             .socket(Interface::Mw, site.pcscf);
-        world.add(spec, node);
+        add::<PcscfConfig>(&mut world, spec, &site.pcscf_file(), service);
         world.advance(Duration::from_secs(1));
         world.forget_record();
         Self { world, site }
@@ -283,9 +289,16 @@ pub fn phone_config(site: &Site, number: u8, place: u8) -> UeConfig {
     UeConfig::new(identity, secret, site.ue(place), site.gm)
 }
 
-fn build<T: DaemonConfig>(file: &str, world: &World) -> T::Node {
-    match site::read::<T>(file).build(world.next_seed()) {
-        Ok((node, _)) => node,
+fn add<T: DaemonConfig>(world: &mut World, spec: NodeSpec, file: &str, service: Option<Duration>) {
+    let (node, shell) = match site::read::<T>(file).build(world.next_seed()) {
+        Ok(built) => built,
         Err(error) => panic!("{error}\n{file}"),
-    }
+    };
+    match service {
+        None => world.add(spec, node),
+        Some(service) => {
+            let node = Busy::new(world.now(), node, service, shell.limits.waiting());
+            world.add(spec, node)
+        }
+    };
 }

@@ -11,7 +11,7 @@ pub mod shape;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ims_common::limits::SipLimits;
 use ims_common::net::{Command, Interface, NetInput, NetOutput, Transport};
@@ -48,6 +48,8 @@ pub struct UeConfig {
     pub behaviour: Behaviour,
     /// Refreshes by itself when TS 24.229 5.1.1.4.1 says so.
     pub refreshes: bool,
+    /// Comes again by itself when a 503 has said when (RFC 3261 21.5.4).
+    pub comes_again: bool,
 }
 
 impl UeConfig {
@@ -64,6 +66,7 @@ impl UeConfig {
             expires: 600_000,
             behaviour: Behaviour::Honest,
             refreshes: false,
+            comes_again: false,
         }
     }
 
@@ -190,6 +193,7 @@ pub struct Ue {
     events: Vec<UeEvent>,
     outputs: VecDeque<NetOutput>,
     refresh_at: Option<Instant>,
+    again_at: Option<Instant>,
     draining: bool,
 }
 
@@ -206,6 +210,7 @@ impl Ue {
             events: Vec::new(),
             outputs: VecDeque::new(),
             refresh_at: None,
+            again_at: None,
             draining: false,
         }
     }
@@ -306,6 +311,15 @@ impl Ue {
         if let Some(text) = next {
             return self.send(now, &text);
         }
+        if let Some(UeEvent::Rejected {
+            status: 503,
+            retry_after: Some(seconds),
+            ..
+        }) = self.events.last()
+        {
+            let wait = Duration::from_secs(u64::from(*seconds));
+            self.again_at = self.config.comes_again.then(|| now + wait);
+        }
         self.refresh_at = self
             .registrant
             .granted()
@@ -342,6 +356,14 @@ impl Node for Ue {
             self.refresh_at = None;
             self.commands.push_back(UeCommand::Refresh);
         }
+        if self.again_at.is_some_and(|at| at <= now) {
+            self.again_at = None;
+            let command = match self.is_registered() {
+                true => UeCommand::Refresh,
+                false => UeCommand::Register,
+            };
+            self.commands.push_back(command);
+        }
         self.run(now);
     }
 
@@ -352,7 +374,8 @@ impl Node for Ue {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        earliest(self.core.poll_timeout(), self.refresh_at)
+        let own = earliest(self.refresh_at, self.again_at);
+        earliest(self.core.poll_timeout(), own)
     }
 
     fn metrics(&self, out: &mut Metrics) {
