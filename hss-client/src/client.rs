@@ -127,6 +127,14 @@ impl HssClient {
         self.choose(None, None).is_some()
     }
 
+    /// Whether requests wait for their turn so long, a quarter of what each may, that nothing new should begin.
+    #[must_use]
+    pub fn is_behind(&self, now: Instant) -> bool {
+        let most = self.config.request_timeout / 4 * 3;
+        let next = self.line.poll_timeout();
+        next.is_some_and(|expires_at| expires_at.saturating_duration_since(now) < most)
+    }
+
     fn on_event(&mut self, now: Instant, event: DiameterEvent) {
         match event {
             DiameterEvent::Up { .. } => {}

@@ -101,6 +101,11 @@ impl<N: CxUser> Node for WithHss<N> {
 
     fn handle(&mut self, now: Instant, input: NetInput) {
         match input {
+            // What would only wait for the HSS is refused while that costs nothing.
+            NetInput::Sip(SipInput::Received { flow, message }) if self.hss.is_behind(now) => {
+                let excess = SipInput::Excess { flow, message };
+                self.cscf.handle(now, CscfInput::Sip(excess));
+            }
             NetInput::Sip(input) => self.cscf.handle(now, CscfInput::Sip(input)),
             NetInput::Diameter(input) => self.hss.handle(now, HssClientInput::Diameter(input)),
             NetInput::Command(command) => self.cscf.handle(now, CscfInput::Command(command)),

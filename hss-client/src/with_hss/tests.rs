@@ -1,10 +1,13 @@
 //! Machine: tests of the joined node, with a CSCF that asks once and answers every push.
 
 use ims_common::diameter::grammar::{avp, command};
-use ims_common::diameter::{CommandFlags, Header, Message, MessageBuilder};
+use ims_common::diameter::{self, CommandFlags, Header, MessageBuilder};
 use ims_common::identity::{Impi, Impu};
-use ims_common::net::{ConnectionId, DiameterInput, DiameterOutput};
+use ims_common::limits::SipLimits;
+use ims_common::net::{ConnectionId, DiameterInput, DiameterOutput, Flow, Interface, Transport};
 use ims_common::node::Seed;
+use ims_common::sip::Message;
+use std::time::Duration;
 
 use super::*;
 use crate::client::HssClientConfig;
@@ -18,6 +21,8 @@ use crate::cx::{
 struct Asker {
     outputs: VecDeque<CscfOutput>,
     answers: usize,
+    /// Of each message of SIP, whether it came as one too many.
+    excess: Vec<bool>,
 }
 
 impl Node for Asker {
@@ -48,7 +53,7 @@ impl Node for Asker {
                 self.outputs
                     .push_back(CscfOutput::Cx(CxOutput::PushAnswer { id, answer }));
             }
-            CscfInput::Sip(_) => {}
+            CscfInput::Sip(input) => self.excess.push(matches!(input, SipInput::Excess { .. })),
         }
     }
 
@@ -71,19 +76,26 @@ fn start() -> Instant {
 }
 
 fn joined() -> WithHss<Asker> {
+    joined_with(1_000)
+}
+
+fn joined_with(in_flight_max: usize) -> WithHss<Asker> {
     let config = HssClientConfig {
         origin_host: "icscf.ims.example".to_owned(),
         origin_realm: "ims.example".to_owned(),
         destination_realm: "ims.example".to_owned(),
         peers: vec!["192.0.2.1:3868".to_owned()],
+        in_flight_max,
         ..HssClientConfig::default()
     };
     WithHss::new(Asker::default(), HssClient::new(config, &Seed::from_number(1)))
 }
 
-fn sent(node: &mut WithHss<Asker>) -> Message {
+fn sent(node: &mut WithHss<Asker>) -> diameter::Message {
     match node.poll_output() {
-        Some(NetOutput::Diameter(DiameterOutput::Send { bytes, .. })) => Message::parse(bytes).unwrap(),
+        Some(NetOutput::Diameter(DiameterOutput::Send { bytes, .. })) => {
+            diameter::Message::parse(bytes).unwrap()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -103,7 +115,10 @@ fn answer(node: &mut WithHss<Asker>, now: Instant, request: &Header) {
 }
 
 fn connected(now: Instant) -> WithHss<Asker> {
-    let mut node = joined();
+    connect(joined(), now)
+}
+
+fn connect(mut node: WithHss<Asker>, now: Instant) -> WithHss<Asker> {
     let Some(NetOutput::Diameter(DiameterOutput::Connect { attempt, .. })) = node.poll_output() else {
         panic!("does not dial");
     };
@@ -151,7 +166,7 @@ fn request_without_a_peer_is_answered_in_the_same_step() {
     assert!(matches!(node.poll_output(), Some(NetOutput::Drained)));
 }
 
-fn push(node: &mut WithHss<Asker>, now: Instant, bytes: bytes::Bytes) -> Message {
+fn push(node: &mut WithHss<Asker>, now: Instant, bytes: bytes::Bytes) -> diameter::Message {
     let connection = ConnectionId(1);
     node.handle(
         now,
@@ -215,4 +230,35 @@ fn the_earlier_timer_of_the_two_is_the_timer_of_the_node() {
     let node = connected(now);
     let tw = node.poll_timeout().unwrap() - now;
     assert!((28..=32).contains(&tw.as_secs()), "{tw:?}");
+}
+
+fn options() -> NetInput {
+    let text = "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\n\r\n";
+    let message = Message::parse(bytes::Bytes::from(text), &SipLimits::default()).unwrap();
+    let address = "192.0.2.9:5060".parse().unwrap();
+    let flow = Flow {
+        interface: Interface::Mw,
+        transport: Transport::Udp,
+        local: address,
+        remote: address,
+        connection: None,
+    };
+    NetInput::Sip(SipInput::Received { flow, message })
+}
+
+#[test]
+fn new_work_is_one_too_many_while_the_requests_before_it_wait_for_the_hss() {
+    let mut now = start();
+    let mut node = connect(joined_with(1), now);
+    node.handle(now, NetInput::Command(Command::Drain));
+    let first = sent(&mut node);
+    node.handle(now, NetInput::Command(Command::Drain));
+    assert!(node.poll_output().is_none(), "it waits for the first");
+    node.handle(now, options());
+    now += Duration::from_millis(1_300);
+    node.handle(now, options());
+    answer(&mut node, now, first.header());
+    assert_eq!(sent(&mut node).header().code, 302, "it has its turn");
+    node.handle(now, options());
+    assert_eq!(node.cscf().excess, [false, true, false]);
 }
