@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use self::throttle::Throttle;
 pub use self::waiting::{Excess, Next, Waiting, WaitingLimits};
-use crate::sip::{HeaderName, Message};
+use crate::sip::{HeaderName, Message, digest};
 use crate::transaction::to_tag;
 
 /// What a message means for a node that has too much to do.
@@ -55,11 +55,10 @@ impl Work {
 /// RFC 3310 3.4: a response to a challenge, or the `auts` that asks for another one. A re-registration repeats the
 /// last response.
 fn answers_a_challenge(message: &Message) -> bool {
-    message.authorization().ok().flatten().is_some_and(|credentials| {
-        let has_response = credentials
-            .response()
-            .is_some_and(|response| !response.is_empty());
-        has_response || credentials.auts().is_some()
+    message.headers(HeaderName::Authorization).any(|credentials| {
+        let has_response =
+            digest::peek(credentials, "response").is_some_and(|response| !matches!(response, b"" | b"\"\""));
+        has_response || digest::peek(credentials, "auts").is_some()
     })
 }
 

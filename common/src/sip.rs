@@ -15,7 +15,7 @@
 
 mod build;
 mod cseq;
-mod digest;
+pub(crate) mod digest;
 mod edit;
 mod error;
 mod framing;

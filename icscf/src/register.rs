@@ -9,7 +9,7 @@ use ims_common::identity::{Impi, Impu};
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId};
 use ims_common::sip::{Contacts, HeaderName, Request, Response, UriBuf};
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::node::{Icscf, Query};
 use crate::reject::Reject;
@@ -159,7 +159,7 @@ impl Icscf {
             .finish_request();
         let timer = (now + self.settings.scscf_timeout).min(register.give_up_at);
         register.tried.push(scscf.clone());
-        info!(procedure = "register", impu = %register.uar.public_identity, scscf = %scscf, attempt = register.tried.len(), "register forwarded");
+        debug!(procedure = "register", impu = %register.uar.public_identity, scscf = %scscf, attempt = register.tried.len(), "register forwarded");
         self.counters.count("ims_icscf_register_total", "forwarded");
         let forward = self
             .core
@@ -203,7 +203,8 @@ impl Icscf {
             self.reselect(now, waiting);
             return;
         }
-        info!(procedure = "register", impu = %waiting.register.uar.public_identity, code, "register answered");
+        // What became of it is the S-CSCF's decision, and its line in the log.
+        debug!(procedure = "register", impu = %waiting.register.uar.public_identity, code, "register answered");
         self.counters.count("ims_icscf_register_total", "answered");
         self.core.respond(now, waiting.register.transaction, response);
     }

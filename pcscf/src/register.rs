@@ -9,13 +9,16 @@ use ims_common::identity::{Impi, Impu};
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId};
 use ims_common::sip::{Contacts, HeaderName, NameAddr, Request, Response, StatusCode, UriBuf};
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::contacts::{ContactKey, FlowToken, Registration};
 use crate::entry_points::{EntryPointSearch, Verdict};
 use crate::node::Pcscf;
 use crate::reject::Reject;
 use crate::trust_boundary::{IntegrityProtected, RegisterMarks, register_towards_home, response_towards_ue};
+
+/// The outcome that only leads to the next REGISTER.
+const CHALLENGED: &str = "challenged";
 
 /// A REGISTER that an entry point of the home network is asked to answer.
 #[derive(Debug)]
@@ -110,7 +113,7 @@ impl Pcscf {
     fn ask_entry_point(&mut self, now: Instant, mut procedure: AwaitRegisterAnswer) {
         match procedure.search.next(now) {
             Some(entry_point) => {
-                info!(procedure = "register", impu = %procedure.impu, "register forwarded to the home network");
+                debug!(procedure = "register", impu = %procedure.impu, "register forwarded to the home network");
                 self.counters.count("ims_pcscf_register_total", "forwarded");
                 let request = procedure.forwarded.clone();
                 let hop = NextHop::Uri(entry_point);
@@ -176,12 +179,17 @@ impl Pcscf {
         let outcome = if status.is_success() {
             self.on_ok(now, procedure, response)
         } else if status == StatusCode::UNAUTHORIZED {
-            "challenged"
+            CHALLENGED
         } else {
             "refused-by-home"
         };
         let code = status.as_u16();
-        info!(procedure = "register", impu = %procedure.impu, impi = %procedure.key.impi, code, outcome, "register answered");
+        let (impu, impi) = (&procedure.impu, &procedure.key.impi);
+        if outcome == CHALLENGED {
+            debug!(procedure = "register", %impu, %impi, code, outcome, "register answered");
+        } else {
+            info!(procedure = "register", %impu, %impi, code, outcome, "register answered");
+        }
         self.counters.count("ims_pcscf_register_total", outcome);
         self.core
             .respond(now, procedure.transaction, response_towards_ue(response));

@@ -12,7 +12,7 @@ use ims_common::identity::Impi;
 use ims_common::net::{Command, Interface};
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 use ims_common::proxy::{CoreEvent, ProxyCore, ProxyCoreConfig, ServerTransactionId};
-use ims_common::sip::{Method, Request, Response, UriBuf};
+use ims_common::sip::{Method, Request, Response, StatusCode, UriBuf};
 use ims_common::token::{self, ShardId};
 use rand::rngs::StdRng;
 
@@ -232,13 +232,13 @@ impl Scscf {
         response: Response,
     ) {
         self.counters.count("ims_scscf_registers_total", outcome.label());
-        tracing::info!(
-            ?impi,
-            outcome = outcome.label(),
-            status = response.status().as_u16(),
-            clause = "TS 24.229 5.4.1",
-            "REGISTER answered"
-        );
+        let (status, clause) = (response.status().as_u16(), "TS 24.229 5.4.1");
+        let outcome = outcome.label();
+        if response.status() == StatusCode::UNAUTHORIZED {
+            tracing::debug!(?impi, outcome, status, clause, "REGISTER answered");
+        } else {
+            tracing::info!(?impi, outcome, status, clause, "REGISTER answered");
+        }
         self.core.respond(now, transaction, response);
     }
 

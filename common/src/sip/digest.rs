@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::error::HeaderError;
 use super::params::{find_named, split_param};
-use super::text::{self, Split, after, cut};
+use super::text::{self, ByteSet, Split, after, cut};
 
 /// The `Authorization` of a request: Digest credentials, parameters in any order, quoted or not.
 #[derive(Clone, Copy)]
@@ -45,9 +45,17 @@ const KNOWN: [&str; 16] = [
 ];
 
 fn place_of(name: &[u8]) -> Option<usize> {
-    KNOWN
-        .iter()
-        .position(|known| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
+    let first = name.first()?.to_ascii_lowercase();
+    KNOWN.iter().position(|known| {
+        let known = known.as_bytes();
+        known.len() == name.len() && known.first() == Some(&first) && known.eq_ignore_ascii_case(name)
+    })
+}
+
+/// The first parameter of that name of what may be Digest credentials, without a look at the others: for a guess.
+pub(crate) fn peek<'a>(credentials: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let scheme = credentials.iter().position(|b| text::is_lws(*b))?;
+    find_named(after(credentials, scheme), b',', name).flatten()
 }
 
 impl<'a> AuthParams<'a> {
@@ -69,14 +77,16 @@ impl<'a> AuthParams<'a> {
             known: [None; KNOWN.len()],
         };
         let mut count = 0;
-        for param in parsed.iter() {
-            let (name, value) = split_param(param);
-            if !is_well_formed(name, value) {
-                return Err(HeaderError::new("digest_parameter"));
-            }
+        let mut rest = Some(params);
+        while let Some(text) = rest {
+            let element = Element::first(text).ok_or(HeaderError::new("digest_parameter"))?;
+            rest = element.tail;
+            let Some((name, value)) = element.param else {
+                continue;
+            };
             count += 1;
             if let Some(slot) = place_of(name).and_then(|at| parsed.known.get_mut(at)) {
-                *slot = slot.or(value);
+                *slot = slot.or(Some(value));
             }
         }
         (count > 0)
@@ -141,16 +151,45 @@ fn pieces(params: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn is_well_formed(name: &[u8], value: Option<&[u8]>) -> bool {
-    text::is_token(name)
-        && match value {
-            Some([b'"', ..]) => value.is_some_and(|v| text::quoted_end(v) == Some(v.len())),
-            // Brackets would hide what follows them from us and not from others, who see commas only.
-            Some(bare) => !bare
-                .iter()
-                .any(|b| text::is_lws(*b) || matches!(b, b'"' | b'<' | b'>')),
-            None => false,
+/// One element of a list of parameters, and what comes after its comma.
+struct Element<'a> {
+    /// Name and value as written; `None` when the element is empty.
+    param: Option<(&'a [u8], &'a [u8])>,
+    tail: Option<&'a [u8]>,
+}
+
+/// What an unquoted value ends at. Brackets would hide what follows them from us and not from others, who see commas
+/// only; they and white space may not be in a value.
+static VALUE_END: ByteSet = ByteSet::of(b", \t\r\n\"<>");
+
+impl<'a> Element<'a> {
+    /// `None` when it is not `token = (value / quoted-string)`.
+    fn first(list: &'a [u8]) -> Option<Self> {
+        let text = text::trim_start(list);
+        let name = cut(text, 0, text::token_len(text));
+        if name.is_empty() {
+            return Self::ended(None, text);
         }
+        let [b'=', value @ ..] = text::trim_start(after(text, name.len())) else {
+            return None;
+        };
+        let value = text::trim_start(value);
+        let length = match value {
+            [b'"', ..] => text::quoted_end(value)?,
+            _ => VALUE_END.gap(value),
+        };
+        let param = (name, cut(value, 0, length));
+        Self::ended(Some(param), text::trim_start(after(value, length)))
+    }
+
+    fn ended(param: Option<(&'a [u8], &'a [u8])>, rest: &'a [u8]) -> Option<Self> {
+        let tail = match rest {
+            [] => None,
+            [b',', tail @ ..] => Some(tail),
+            _ => return None,
+        };
+        Some(Self { param, tail })
+    }
 }
 
 macro_rules! accessors {

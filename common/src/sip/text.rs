@@ -121,6 +121,11 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     TOKEN.spans(bytes)
 }
 
+/// How long the token at the start is.
+pub(crate) fn token_len(bytes: &[u8]) -> usize {
+    TOKEN.run(bytes)
+}
+
 /// A run of digits as a number that saturates; `None` for anything else.
 pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() {

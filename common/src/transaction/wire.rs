@@ -5,55 +5,6 @@ use bytes::Bytes;
 use crate::net::{Flow, Transport};
 use crate::sip::{HeaderName, Message, Request, Response, Via};
 
-/// Splits a header value at its first `;` outside quotes: head, and the parameters with their `;`.
-pub(crate) fn split_params(value: &[u8]) -> (&[u8], &[u8]) {
-    let at = unquoted(value)
-        .find(|(_, byte)| *byte == b';')
-        .map_or(value.len(), |(at, _)| at);
-    value.split_at_checked(at).unwrap_or((value, b""))
-}
-
-/// Positions of the octets that are not inside a quoted string.
-fn unquoted(value: &[u8]) -> impl Iterator<Item = (usize, u8)> {
-    let mut quoted = false;
-    let mut escaped = false;
-    value.iter().copied().enumerate().filter(move |(_, byte)| {
-        let was_quoted = quoted;
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => {}
-        }
-        !was_quoted && !quoted
-    })
-}
-
-/// The parameters of a `;name=value;name` list, values as they stand (empty for none).
-pub(crate) fn params(list: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    segments(list).map(|segment| {
-        let at = segment.iter().position(|b| *b == b'=').unwrap_or(segment.len());
-        let (name, value) = segment.split_at_checked(at).unwrap_or((segment, b""));
-        (name.trim_ascii(), value.get(1..).unwrap_or(b"").trim_ascii())
-    })
-}
-
-/// The texts between the `;` of a parameter list, trimmed, empty ones left out.
-fn segments(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = list;
-    std::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let (head, tail) = split_params(rest);
-            rest = tail.get(1..).unwrap_or(b"");
-            let head = head.trim_ascii();
-            if !head.is_empty() {
-                return Some(head);
-            }
-        }
-        None
-    })
-}
-
 /// The request with the source of the packet in its top Via, see [`marked_via`].
 pub(crate) fn mark_received(request: &Request, flow: &Flow) -> Request {
     match marked_via(request, flow) {
@@ -79,18 +30,20 @@ pub(crate) fn marked_via(message: &Message, flow: &Flow) -> Option<String> {
     if is_source && !asks_rport && !claimed {
         return None;
     }
-    let (head, list) = split_params(via.raw());
+    let raw = via.raw();
+    let head = raw.split(|b| *b == b';').next().unwrap_or(raw);
     let mut value = head.trim_ascii_end().to_vec();
-    for segment in segments(list) {
-        let (name, _) = params(segment).next().unwrap_or((segment, b""));
+    for (name, written) in via.params().iter() {
         if name.eq_ignore_ascii_case(b"received") {
             continue;
         }
         value.push(b';');
+        value.extend_from_slice(name);
         if name.eq_ignore_ascii_case(b"rport") {
-            value.extend_from_slice(format!("rport={}", flow.remote.port()).as_bytes());
-        } else {
-            value.extend_from_slice(segment);
+            value.extend_from_slice(format!("={}", flow.remote.port()).as_bytes());
+        } else if let Some(written) = written {
+            value.push(b'=');
+            value.extend_from_slice(written);
         }
     }
     if !is_source || asks_rport {
