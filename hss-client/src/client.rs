@@ -11,15 +11,18 @@ use ims_common::diameter::{
 };
 use ims_common::net::{ConnectionId, DiameterInput, DiameterOutput};
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
+use rand::rngs::StdRng;
 
 use crate::cx::{CxAnswer, CxError, CxInput, CxOutput, CxRequestId, CxResult};
 use crate::push::{Accepted, Pushes};
 
 mod config;
 mod line;
+mod overload;
 mod sending;
 
 use line::Line;
+use overload::Overload;
 use sending::{Outstanding, Waiting};
 
 pub use config::HssClientConfig;
@@ -50,6 +53,7 @@ pub enum HssClientOutput {
 const CONNECTIONS_MAX: usize = 64;
 const REQUESTS: &str = "ims_cx_requests_total";
 const ANSWERS: &str = "ims_cx_answers_total";
+const OVERLOAD: &str = "ims_cx_overload_reports_total";
 const PUSHES: &str = "ims_cx_pushes_total";
 
 /// The Cx client of a CSCF.
@@ -62,6 +66,8 @@ pub struct HssClient {
     peers: DiameterPeers,
     pending: PendingRequests<Outstanding>,
     line: Line<Waiting>,
+    overload: Overload,
+    rng: StdRng,
     pushes: Pushes,
     sessions: SessionIds,
     outputs: VecDeque<HssClientOutput>,
@@ -108,6 +114,8 @@ impl HssClient {
             peers: DiameterPeers::new(peers, seed),
             pending: PendingRequests::new(config.outstanding_max),
             line: Line::default(),
+            overload: Overload::default(),
+            rng: seed.rng(b'O'),
             pushes: Pushes::new(config.outstanding_max),
             sessions: SessionIds {
                 high: seed.boot_unix_secs,
@@ -179,6 +187,9 @@ impl HssClient {
         let Some(pending) = self.pending.take(connection, message.header()) else {
             return self.counters.count(ANSWERS, "unexpected");
         };
+        if !self.overload.learn(now, message) {
+            self.counters.count(OVERLOAD, "unusable");
+        }
         let answer = CxAnswer::decode(message);
         let result = answer.as_ref().map_or(CxResult::Missing, CxAnswer::result);
         if let Some(other) = self.other_peer_for(result, &pending, message) {
@@ -289,6 +300,7 @@ impl Node for HssClient {
             let on_peer = number(self.pending.len_on(connection));
             out.gauge("ims_cx_peer_requests_pending", &[("peer", host)], on_peer);
         }
+        out.gauge("ims_cx_overload_reports", &[], number(self.overload.len()));
         out.gauge("ims_cx_pushes_remembered", &[], number(self.pushes.answered()));
     }
 }

@@ -10,7 +10,9 @@ mod result;
 mod values;
 
 pub use commands::{Lia, Lir, Maa, Mar, Ppa, Ppr, Rta, Rtr, Saa, Sar, Uaa, Uar};
+pub(crate) use decode::requires_features;
 pub use encode::RequestHead;
+pub(crate) use encode::features_unsupported;
 pub use result::CxResult;
 pub use values::{
     AuthItem, AuthScheme, ChargingInformation, DeregistrationReason, DigestHa1, ReasonCode,

@@ -10,7 +10,7 @@ use ims_common::diameter::{LocalPeer, Message, Refusal};
 use ims_common::net::ConnectionId;
 use ims_common::node::{TimerTable, earliest};
 
-use crate::cx::{CxInput, CxPush, CxPushAnswer, CxPushId};
+use crate::cx::{CxInput, CxPush, CxPushAnswer, CxPushId, features_unsupported, requires_features};
 
 /// Answers that are kept; the oldest go first.
 const ANSWERED_MAX: usize = 4_096;
@@ -130,6 +130,10 @@ impl Pushes {
                 return Accepted::Refused(local.refuse(request.header(), session_id, &refusal));
             }
         };
+        if requires_features(&request) {
+            tracing::warn!(code = request.header().code, "Cx push requires features");
+            return Accepted::Refused(features_unsupported(local, &request));
+        }
         let origin_host = request.text(&avp::ORIGIN_HOST).map_or(origin_host, str::to_owned);
         self.last += 1;
         let id = CxPushId(self.last);

@@ -59,6 +59,12 @@ impl<'a> Avp<'a> {
         Some(u32::from_be_bytes(self.data.try_into().ok()?))
     }
 
+    /// Unsigned64.
+    #[must_use]
+    pub fn u64(&self) -> Option<u64> {
+        Some(u64::from_be_bytes(self.data.try_into().ok()?))
+    }
+
     /// UTF8String, DiameterIdentity, DiameterURI.
     #[must_use]
     pub fn text(&self) -> Option<&'a str> {

@@ -42,6 +42,11 @@ impl MessageBuilder {
         self.octets(def, &value.to_be_bytes())
     }
 
+    /// Adds an Unsigned64.
+    pub fn u64(&mut self, def: &AvpDef, value: u64) -> &mut Self {
+        self.octets(def, &value.to_be_bytes())
+    }
+
     /// Adds an Address.
     pub fn address(&mut self, def: &AvpDef, address: IpAddr) -> &mut Self {
         match address {

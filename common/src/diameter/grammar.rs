@@ -222,7 +222,12 @@ pub mod avp {
         INBAND_SECURITY_ID 299 "Inband-Security-Id" M Unsigned32,
         DRMP 301 "DRMP" PLAIN Enumerated(15),
         OC_SUPPORTED_FEATURES 621 "OC-Supported-Features" PLAIN Grouped(&[]),
+        OC_FEATURE_VECTOR 622 "OC-Feature-Vector" PLAIN Unsigned64,
         OC_OLR 623 "OC-OLR" PLAIN Grouped(&[]),
+        OC_SEQUENCE_NUMBER 624 "OC-Sequence-Number" PLAIN Unsigned64,
+        OC_VALIDITY_DURATION 625 "OC-Validity-Duration" PLAIN Unsigned32,
+        OC_REPORT_TYPE 626 "OC-Report-Type" PLAIN Enumerated(1),
+        OC_REDUCTION_PERCENTAGE 627 "OC-Reduction-Percentage" PLAIN Unsigned32,
     }
 }
 

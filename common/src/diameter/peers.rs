@@ -230,6 +230,15 @@ impl DiameterPeers {
             .map(|(_, connection, _)| connection)
     }
 
+    /// Origin-Host of the peer that may be used on this connection.
+    #[must_use]
+    pub fn host_on(&self, connection: ConnectionId) -> Option<&str> {
+        let mut peers = self.open_peers();
+        peers
+            .find(|(_, open, _)| *open == connection)
+            .map(|(_, _, host)| host)
+    }
+
     /// Whether this is the connection of a peer that may be used.
     #[must_use]
     pub fn is_usable(&self, connection: ConnectionId) -> bool {

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use ims_common::diameter::grammar::avp;
 use ims_common::diameter::{Message, Pending};
 use ims_common::net::ConnectionId;
+use rand::Rng;
 
 use super::line::Rank;
+use super::overload::{Route, may_be_left_out};
 use super::{ANSWERS, HssClient, REQUESTS, error_label};
 use crate::cx::{CxError, CxRequest, CxRequestId, CxResult, RequestHead};
 
@@ -50,21 +52,49 @@ impl HssClient {
         }
         // In line, at the first peer, at the second one.
         let deadline = now + 3 * self.config.request_timeout;
-        match self.choose(request.destination_host(), None) {
-            None => self.refuse(id, request.name(), CxError::NoPeer),
-            Some(connection) if self.line.is_empty(Rank::New) && self.has_room(connection) => {
-                self.send_request(now, id, &request, connection, deadline);
-            }
-            Some(_) => {
-                self.counters.count(REQUESTS, "waited");
-                let waiting = Waiting::New {
-                    id,
-                    request,
-                    deadline,
-                };
-                self.line.push(Rank::New, self.expiry(now, deadline), waiting);
-            }
+        let Some(connection) = self.choose(request.destination_host(), None) else {
+            return self.refuse(id, request.name(), CxError::NoPeer);
+        };
+        let Some(connection) = self.spare(now, &request, connection) else {
+            self.counters.count(REQUESTS, "left_out");
+            return self.refuse(id, request.name(), CxError::Overloaded);
+        };
+        if self.line.is_empty(Rank::New) && self.has_room(connection) {
+            return self.send_request(now, id, &request, connection, deadline);
         }
+        self.counters.count(REQUESTS, "waited");
+        let expires_at = self.expiry(now, deadline);
+        let waiting = Waiting::New {
+            id,
+            request,
+            deadline,
+        };
+        self.line.push(Rank::New, expires_at, waiting);
+    }
+
+    /// RFC 7683 5.2.2: the part of the requests that an overloaded HSS does not want goes to another one, or nowhere.
+    fn spare(&mut self, now: Instant, request: &CxRequest, to: ConnectionId) -> Option<ConnectionId> {
+        if self.overload.len() == 0 {
+            return Some(to);
+        }
+        let wants = |client: &Self, connection| {
+            let named = request.destination_host();
+            let route = Route {
+                host: named.or_else(|| client.peers.host_on(connection)),
+                realm: named
+                    .is_none()
+                    .then_some(client.config.destination_realm.as_str()),
+            };
+            client.overload.reduction(now, route)
+        };
+        let reduction = wants(self, to);
+        let is_spared =
+            reduction > 0 && may_be_left_out(request) && self.rng.random_range(0..100) < reduction;
+        if !is_spared {
+            return Some(to);
+        }
+        let other = self.choose(None, Some(to))?;
+        (wants(self, other) == 0).then_some(other)
     }
 
     /// Whether one more request may go out on a connection.

@@ -14,6 +14,7 @@ use crate::cx::{
     ServerAssignmentType, Uaa, Uar, UserAuthorizationType,
 };
 
+mod overload;
 mod preference;
 mod repeats;
 mod window;

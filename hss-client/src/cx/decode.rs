@@ -122,6 +122,16 @@ impl CxResult {
     }
 }
 
+/// Whether the sender requires a feature: Supported-Features with M (TS 29.229 7.2.1). We have none of list 1; SiFC,
+/// AliasInd and the restoration of S- and P-CSCF are not built.
+pub(crate) fn requires_features(message: &Message) -> bool {
+    let mut all = message.avps().all(&avp::SUPPORTED_FEATURES);
+    all.any(|group| {
+        let list = group.members().find(&avp::FEATURE_LIST).and_then(|avp| avp.u32());
+        group.flags.is_mandatory() && list != Some(0)
+    })
+}
+
 fn uar(message: &Message) -> Result<Uar, Refusal> {
     let visited = required(message, &avp::VISITED_NETWORK_IDENTIFIER)?;
     Ok(Uar {

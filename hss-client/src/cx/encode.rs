@@ -52,15 +52,22 @@ impl RequestHead<'_> {
     }
 }
 
+/// OC-Supported-Features with OLR_DEFAULT_ALGO (RFC 7683 7.1, 7.2): we heed reports of overload.
+const OVERLOAD_CONTROL: [u8; 24] = [
+    0, 0, 2, 0x6D, 0, 0, 0, 24, 0, 0, 2, 0x6E, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 1,
+];
+
 impl CxRequest {
     /// Prints the request.
     #[must_use]
     pub fn encode(&self, head: &RequestHead<'_>) -> Bytes {
+        let mut builder = head.builder(self.code());
+        builder.raw(&OVERLOAD_CONTROL);
         match self {
-            Self::Uar(uar) => put_uar(head.builder(code::USER_AUTHORIZATION), uar),
-            Self::Sar(sar) => put_sar(head.builder(code::SERVER_ASSIGNMENT), sar),
-            Self::Lir(lir) => put_lir(head.builder(code::LOCATION_INFO), lir),
-            Self::Mar(mar) => put_mar(head.builder(code::MULTIMEDIA_AUTH), mar),
+            Self::Uar(uar) => put_uar(builder, uar),
+            Self::Sar(sar) => put_sar(builder, sar),
+            Self::Lir(lir) => put_lir(builder, lir),
+            Self::Mar(mar) => put_mar(builder, mar),
         }
     }
 
@@ -133,6 +140,18 @@ impl CxPushAnswer {
         };
         finish_answer(answer_builder(local, request, result), request)
     }
+}
+
+/// The answer to a request that requires features which we have not (TS 29.229 7.2.1): 5011, and those that we have,
+/// which are none.
+pub(crate) fn features_unsupported(local: &LocalPeer, request: &Message) -> Bytes {
+    let mut builder = answer_builder(local, request, CxResult::FEATURE_UNSUPPORTED);
+    builder.group(&avp::SUPPORTED_FEATURES, |b| {
+        b.u32(&base::VENDOR_ID, Application::CX.vendor)
+            .u32(&avp::FEATURE_LIST_ID, 1)
+            .u32(&avp::FEATURE_LIST, 0);
+    });
+    finish_answer(builder, request)
 }
 
 fn answer_builder(local: &LocalPeer, request: &Message, result: CxResult) -> MessageBuilder {

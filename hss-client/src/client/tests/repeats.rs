@@ -151,3 +151,45 @@ fn remembered_answers_are_limited_and_the_oldest_goes_first() {
     assert_eq!(ask(0), (true, 4_096), "forgotten");
     assert_eq!(ask(2), (false, 4_096), "not yet forgotten");
 }
+
+#[test]
+fn push_that_requires_features_is_refused_with_those_that_we_have_and_one_that_offers_them_is_taken() {
+    // Supported-Features of 3GPP, list 1: SiFC.
+    let features = |flags: u8| {
+        let member = |code: [u8; 2], flags: u8, vendor: &[u8], value: u32| {
+            let length = u8::try_from(12 + vendor.len()).unwrap();
+            [
+                &[0, 0],
+                &code[..],
+                &[flags, 0, 0, length],
+                vendor,
+                &value.to_be_bytes(),
+            ]
+            .concat()
+        };
+        let vendor = [0, 0, 0x28, 0xAF];
+        let members = [
+            member([1, 0x0A], 0x40, &[], 10_415),
+            member([2, 0x75], 0x80, &vendor, 1),
+            member([2, 0x76], 0x80, &vendor, 1),
+        ]
+        .concat();
+        let length = u8::try_from(12 + members.len()).unwrap();
+        [&[0, 0, 2, 0x74, flags, 0, 0, length], &vendor[..], &members].concat()
+    };
+    let mut world = World::single_peer();
+    let answer = refusal_of(&mut world, |bytes| bytes.extend(features(0xC0)));
+    assert_eq!(CxResult::of(&answer), CxResult::FEATURE_UNSUPPORTED);
+    assert!(!answer.header().flags.is_error());
+    let said = answer.avps().flatten().find(|avp| avp.code == 628).unwrap();
+    assert!(!said.flags.is_mandatory());
+    let list = said.members().flatten().find(|avp| avp.code == 630).unwrap();
+    assert_eq!(list.u32(), Some(0));
+
+    let mut bytes = printed(&world, "hss1;1;9", 80, false).to_vec();
+    bytes.extend(features(0x80));
+    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+    bytes[1..4].copy_from_slice(&length[1..]);
+    world.push(0, Bytes::from(bytes));
+    push_id(&mut world);
+}

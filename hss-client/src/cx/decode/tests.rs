@@ -67,19 +67,21 @@ fn mar() -> Mar {
     }
 }
 
-/// Session-Id, Vendor-Specific-Application-Id, Auth-Session-State, Origin-Host, Origin-Realm, Destination-Realm.
+/// Session-Id, Vendor-Specific-Application-Id, Auth-Session-State, Origin-Host, Origin-Realm, Destination-Realm,
+/// OC-Supported-Features.
 const HEAD: &str = "00000107 40000011 69637363663b313b32 000000 \
     00000104 40000020 0000010a4000000c000028af 000001024000000c01000000 \
     00000115 4000000c 00000001 \
     00000108 4000000d 6963736366 000000 \
     00000128 40000013 696d732e6578616d706c65 00 \
-    0000011b 40000013 696d732e6578616d706c65 00 ";
+    0000011b 40000013 696d732e6578616d706c65 00 \
+    0000026d 00000018 0000026e 00000010 00000000 00000001 ";
 
 #[test]
 fn uar_is_printed_octet_by_octet_as_ts_29_229_says() {
     let bytes = CxRequest::Uar(uar()).encode(&head(&local("icscf")));
     let expected = format!(
-        "010000f4 c000012c 01000000 0a0b0c0d 01020304 {HEAD} \
+        "0100010c c000012c 01000000 0a0b0c0d 01020304 {HEAD} \
          00000001 40000019 616c69636540696d732e6578616d706c65 000000 \
          00000259 c0000021 000028af 7369703a616c69636540696d732e6578616d706c65 000000 \
          00000258 c0000017 000028af 696d732e6578616d706c65 00 \
@@ -92,7 +94,7 @@ fn uar_is_printed_octet_by_octet_as_ts_29_229_says() {
 fn mar_is_printed_octet_by_octet_as_ts_29_229_says() {
     let bytes = CxRequest::Mar(mar()).encode(&head(&local("icscf")));
     let expected = format!(
-        "01000124 c000012f 01000000 0a0b0c0d 01020304 {HEAD} \
+        "0100013c c000012f 01000000 0a0b0c0d 01020304 {HEAD} \
          00000001 40000019 616c69636540696d732e6578616d706c65 000000 \
          00000259 c0000021 000028af 7369703a616c69636540696d732e6578616d706c65 000000 \
          00000264 c0000028 000028af 00000260 c000001c 000028af 4469676573742d414b4176312d4d4435 \
