@@ -7,6 +7,7 @@ pub mod hss;
 pub mod lab;
 pub mod ladder;
 pub mod load;
+pub mod memory;
 pub mod milenage;
 pub mod scene;
 pub mod site;
