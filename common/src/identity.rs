@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -36,11 +37,11 @@ pub enum IdentityError {
 
 /// A private user identity, IMPI: a network access identifier (TS 23.003 13.3).
 ///
-/// Compared octet by octet, as the HSS and the digest do. `Display` and `Debug` are redacted; the text
+/// Compared octet by octet, as the HSS and the digest do. A clone shares the text. `Display` and `Debug` are redacted; the text
 /// for the wire is [`Impi::as_str`].
 #[derive(Clone, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[serde(try_from = "String")]
-pub struct Impi(String);
+pub struct Impi(Arc<str>);
 
 impl Impi {
     /// Checks and keeps the text as it is, without white space around it.
@@ -48,7 +49,7 @@ impl Impi {
     /// # Errors
     /// When the text is empty, too long, or has characters that no NAI has.
     pub fn parse(text: &str) -> Result<Self, IdentityError> {
-        checked(text).map(|text| Self(text.to_owned()))
+        checked(text).map(|text| Self(text.into()))
     }
 
     /// The identity of a REGISTER: the username of its Authorization; where there is none, or an empty one, the
@@ -91,11 +92,11 @@ impl Impi {
 /// Canonical means: scheme and host in lower case, user part unescaped where that is safe, no password,
 /// no parameters, no headers, no display name; a tel number without visual separators. Two identities
 /// are the same when their canonical texts are. A local tel number keeps its `phone-context`, without
-/// which it would be another number. `Display` and `Debug` are redacted; the text for the wire is
+/// which it would be another number. A clone shares the text. `Display` and `Debug` are redacted; the text for the wire is
 /// [`Impu::as_str`].
 #[derive(Clone, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[serde(try_from = "String")]
-pub struct Impu(String);
+pub struct Impu(Arc<str>);
 
 impl Impu {
     /// Makes the canonical identity of a URI's text; white space around it is dropped.
@@ -106,10 +107,10 @@ impl Impu {
         let text = checked(text)?;
         let (scheme, rest) = text.split_once(':').ok_or(IdentityError::UnknownScheme)?;
         if scheme.eq_ignore_ascii_case("tel") {
-            canonical_tel(rest).map(Self)
+            canonical_tel(rest).map(|text| Self(text.into()))
         } else if scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips") {
             // TS 23.003 13.4 knows only SIP and tel URIs: sips names the same user by a safer way.
-            canonical_sip(rest).map(Self)
+            canonical_sip(rest).map(|text| Self(text.into()))
         } else {
             Err(IdentityError::UnknownScheme)
         }
@@ -169,9 +170,9 @@ impl Impu {
     #[must_use]
     pub fn to_impi(&self) -> Impi {
         match (self.user(), self.host()) {
-            (Some(user), Some(host)) => Impi(format!("{user}@{host}")),
-            (None, Some(host)) => Impi(host.to_owned()),
-            (user, None) => Impi(user.unwrap_or_default().to_owned()),
+            (Some(user), Some(host)) => Impi(format!("{user}@{host}").into()),
+            (None, Some(host)) => Impi(host.into()),
+            (user, None) => Impi(user.unwrap_or_default().into()),
         }
     }
 
@@ -235,12 +236,12 @@ macro_rules! redacted_text_type {
         text_type!($name);
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&Redacted(&self.0), f)
+                fmt::Display::fmt(&Redacted(&*self.0), f)
             }
         }
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({})"), Redacted(&self.0))
+                write!(f, concat!(stringify!($name), "({})"), Redacted(&*self.0))
             }
         }
     };

@@ -38,14 +38,14 @@ pub(crate) fn start(
         return Err(RegisterReject::NotBound);
     }
     // RFC 3261 10.3 steps 6 and 7: within one Call-ID only a higher CSeq removes.
-    let is_late = |b: &&Binding| b.call_id == register.call_id && register.cseq <= b.cseq;
+    let is_late = |b: &&Binding| *b.call_id == *register.call_id && register.cseq <= b.cseq;
     if bound.iter().any(is_late) {
         return Err(RegisterReject::OutOfOrder);
     }
     let id = set.id;
     let meant: Vec<BindingId> = bound.iter().map(|b| b.id).collect();
-    let identities: Vec<Impu> = set.associated_identities().cloned().collect();
-    let hss_host = set.profile().hss_host.clone();
+    let identities: Vec<Impu> = set.associated_identities().collect();
+    let hss_host = set.hss_host();
     let removed = ctx
         .registrar
         .unbind(id, &register.impi, |b| meant.contains(&b.id));

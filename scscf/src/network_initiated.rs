@@ -69,7 +69,7 @@ fn remove(ctx: &mut Context<'_>, id: SetId, impi: &Impi, event: Option<ContactEv
     let identities: Vec<Impu> = ctx
         .registrar
         .set(id)
-        .map(|set| set.associated_identities().cloned().collect())
+        .map(|set| set.associated_identities().collect())
         .unwrap_or_default();
     let removed = ctx.registrar.unbind(id, impi, |_| true);
     if let Some(event) = event {
@@ -146,16 +146,13 @@ fn share(
 }
 
 fn replace(ctx: &mut Context<'_>, id: SetId, part: Option<ImsSubscription>, ppr: &Ppr) {
-    let Some(set) = ctx.registrar.set_mut(id) else {
-        return;
-    };
     if let Some(charging) = &ppr.charging {
-        set.profile_mut().charging = Some(charging.clone());
+        ctx.registrar.set_charging(id, charging.clone());
     }
     let Some(subscription) = part else { return };
     let profile = Profile {
-        subscription,
-        ..set.profile().clone()
+        subscription: Some(subscription),
+        ..Profile::default()
     };
     // TS 24.229 5.4.2.1.2: who joined is `created`, who left is `deactivated`.
     let (joined, left) = ctx.registrar.replace_profile(id, profile);

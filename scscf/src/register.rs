@@ -17,7 +17,9 @@ use ims_common::sip::Response;
 
 use crate::context::{Context, Notice};
 use crate::deregister::{self, Removal};
-use crate::registrar::{BindingEffect, ContactGrant, Profile, SetId, members_of};
+use crate::registrar::{
+    BindingEffect, ContactGrant, ImplicitRegistrationSet, Member, Profile, SetId, members_of,
+};
 use crate::registration_change::{ContactEvent, RegistrationChange};
 use crate::reject::RegisterReject;
 
@@ -119,15 +121,16 @@ impl Await {
 
 impl BindingGrant {
     /// Whether what the SAA would register is what a RTR has ended meanwhile.
-    fn is_terminated(&self, register: &Register, profile: Option<&Profile>) -> bool {
-        match &self.termination {
-            Termination::None => false,
-            Termination::Whole => true,
-            Termination::Of(identities) => identities.iter().any(|impu| {
-                *impu == register.impu
-                    || profile.is_some_and(|profile| profile.subscription.find(impu).is_some())
-            }),
-        }
+    fn is_terminated(&self, ctx: &Context<'_>, register: &Register, profile: Option<&Profile>) -> bool {
+        let identities = match &self.termination {
+            Termination::None => return false,
+            Termination::Whole => return true,
+            Termination::Of(identities) => identities,
+        };
+        let held = || ctx.registrar.set_of(&register.impu)?.subscription();
+        let subscription = profile.and_then(|profile| profile.subscription.clone().or_else(held));
+        let has = |impu| subscription.as_ref().is_some_and(|s| s.find(impu).is_some());
+        identities.iter().any(|impu| *impu == register.impu || has(impu))
     }
 }
 
@@ -211,8 +214,8 @@ fn bind(
     {
         return Err(RegisterReject::Overloaded);
     }
-    let held = ctx.registrar.set_of(&register.impu).map(|set| set.profile());
-    let hss_host = hss_host.or_else(|| held.and_then(|profile| profile.hss_host.clone()));
+    let held = ctx.registrar.set_of(&register.impu);
+    let hss_host = hss_host.or_else(|| held.and_then(ImplicitRegistrationSet::hss_host));
     // TS 29.228 6.1.2: type 1 the first time, type 2 and "data already available" afterwards.
     let assignment_type = if is_registered {
         ServerAssignmentType::ReRegistration
@@ -291,7 +294,7 @@ fn on_saa(
         return Err(RegisterReject::of_result(saa.result));
     }
     let profile = match profile_of(ctx, register, grant, saa) {
-        profile if grant.is_terminated(register, profile.as_ref().ok()) => {
+        profile if grant.is_terminated(ctx, register, profile.as_ref().ok()) => {
             return Err(RegisterReject::Terminated);
         }
         Ok(profile) => profile,
@@ -339,21 +342,22 @@ fn profile_of(
     grant: &BindingGrant,
     saa: Saa,
 ) -> Result<Profile, RegisterReject> {
-    let held = ctx.registrar.set_of(&register.impu).map(|set| set.profile());
     let is_refresh = grant.assignment_type == ServerAssignmentType::ReRegistration;
+    let held = ctx.registrar.set_of(&register.impu).filter(|_| is_refresh);
     let subscription = match &saa.user_data {
-        Some(xml) => read_user_data(ctx, xml)?,
-        // A profile held for others proves nothing about a newcomer.
-        None => held
-            .filter(|_| is_refresh)
-            .map(|profile| profile.subscription.clone())
-            .ok_or(RegisterReject::ProfileMissing)?,
+        Some(xml) => Some(read_user_data(ctx, xml)?),
+        None => None,
     };
-    // The realm may differ: some HSSs write their own.
-    if saa.user_data.is_some() && subscription.private_identity.user() != register.impi.user() {
-        return Err(RegisterReject::ForeignProfile);
-    }
-    let members = members_of(&subscription);
+    let members: Vec<Member> = match (&subscription, held) {
+        // The realm may differ: some HSSs write their own.
+        (Some(given), _) if given.private_identity.user() != register.impi.user() => {
+            return Err(RegisterReject::ForeignProfile);
+        }
+        (Some(given), _) => members_of(given),
+        (None, Some(held)) => held.listed().collect(),
+        // A profile held for others proves nothing about a newcomer.
+        (None, None) => return Err(RegisterReject::ProfileMissing),
+    };
     // TS 23.228 5.2.1a: a barred identity may register, if another one of its set can be used.
     if members.is_empty() {
         return Err(RegisterReject::ProfileUnusable);
@@ -364,7 +368,7 @@ fn profile_of(
     let hss_host = Some(saa.origin_host).filter(|host| !host.is_empty());
     Ok(Profile {
         subscription,
-        charging: saa.charging.or_else(|| held.and_then(|p| p.charging.clone())),
+        charging: saa.charging,
         hss_host: hss_host.or_else(|| grant.hss_host.clone()),
     })
 }
@@ -410,7 +414,7 @@ fn report(ctx: &mut Context<'_>, register: &Register, id: SetId, effects: Vec<Bi
     let identities: Vec<_> = ctx
         .registrar
         .set(id)
-        .map(|set| set.associated_identities().cloned().collect())
+        .map(|set| set.associated_identities().collect())
         .unwrap_or_default();
     for effect in effects {
         let (contact, event) = match effect {

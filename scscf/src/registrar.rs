@@ -6,17 +6,23 @@
 
 mod binding;
 mod implicit_set;
+mod shared;
+mod stored_profile;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hss_client::cx::ChargingInformation;
 use ims_common::identity::{Impi, Impu};
-use ims_common::node::TimerTable;
+use ims_common::node::{NumberHash, NumberMap, TimerTable, give_back};
+use smallvec::SmallVec;
 
 pub use binding::{Binding, BindingId, ContactAddress};
 pub(crate) use binding::{BindingSource, ContactGrant};
 pub use implicit_set::{ImplicitRegistrationSet, SetId};
-pub(crate) use implicit_set::{Member, Profile, members_of};
+use stored_profile::SharedParts;
+pub(crate) use stored_profile::{Member, Profile, members_of};
 
 /// How large the table may grow.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +60,16 @@ pub(crate) struct Expired {
 #[derive(Debug)]
 pub(crate) struct Registrar {
     limits: RegistrarLimits,
-    sets: BTreeMap<SetId, ImplicitRegistrationSet>,
-    by_impu: BTreeMap<Impu, SetId>,
-    by_impi: BTreeMap<Impi, BTreeSet<SetId>>,
-    by_service_route: BTreeMap<String, (SetId, BindingId)>,
-    timers: TimerTable<(SetId, BindingId)>,
+    sets: NumberMap<SetId, Box<ImplicitRegistrationSet>>,
+    by_impu: HashMap<Impu, SetId>,
+    /// In order.
+    by_impi: HashMap<Impi, SmallVec<[SetId; 2]>>,
+    by_service_route: HashMap<Arc<str>, SetId>,
+    /// When the next contact of a set expires.
+    timers: TimerTable<SetId, NumberHash>,
+    shared: SharedParts,
+    /// How many contacts are bound.
+    bindings: usize,
     last_id: u64,
 }
 
@@ -66,18 +77,20 @@ impl Registrar {
     pub(crate) fn new(limits: RegistrarLimits) -> Self {
         Self {
             limits,
-            sets: BTreeMap::new(),
-            by_impu: BTreeMap::new(),
-            by_impi: BTreeMap::new(),
-            by_service_route: BTreeMap::new(),
+            sets: NumberMap::default(),
+            by_impu: HashMap::new(),
+            by_impi: HashMap::new(),
+            by_service_route: HashMap::new(),
             timers: TimerTable::default(),
+            shared: SharedParts::default(),
+            bindings: 0,
             last_id: 0,
         }
     }
 
     /// The set that an identity is a member of.
     pub(crate) fn set_of(&self, impu: &Impu) -> Option<&ImplicitRegistrationSet> {
-        self.sets.get(self.by_impu.get(impu)?)
+        self.set(*self.by_impu.get(impu)?)
     }
 
     /// Whether any private identity has a contact bound to this public one.
@@ -86,11 +99,11 @@ impl Registrar {
     }
 
     pub(crate) fn set(&self, id: SetId) -> Option<&ImplicitRegistrationSet> {
-        self.sets.get(&id)
+        self.sets.get(&id).map(Box::as_ref)
     }
 
     pub(crate) fn set_mut(&mut self, id: SetId) -> Option<&mut ImplicitRegistrationSet> {
-        self.sets.get_mut(&id)
+        self.sets.get_mut(&id).map(Box::as_mut)
     }
 
     /// Whether this private identity has a contact bound to this public one.
@@ -105,22 +118,19 @@ impl Registrar {
     }
 
     pub(crate) fn sets_of_impi(&self, impi: &Impi) -> Vec<SetId> {
-        self.by_impi
-            .get(impi)
-            .map_or_else(Vec::new, |ids| ids.iter().copied().collect())
+        self.by_impi.get(impi).map_or_else(Vec::new, |ids| ids.to_vec())
     }
 
     /// The binding that a Service-Route token belongs to.
     pub(crate) fn by_service_route(&self, token: &str) -> Option<(&ImplicitRegistrationSet, &Binding)> {
-        let (set, binding) = self.by_service_route.get(token)?;
-        let set = self.sets.get(set)?;
-        let binding = set.bindings().iter().find(|b| b.id == *binding)?;
+        let set = self.set(*self.by_service_route.get(token)?)?;
+        let binding = set.bindings().iter().find(|b| *b.service_route == *token)?;
         Some((set, binding))
     }
 
     /// How many contacts are bound.
     pub(crate) fn len(&self) -> usize {
-        self.timers.len()
+        self.bindings
     }
 
     /// How many sets have a contact.
@@ -154,7 +164,7 @@ impl Registrar {
     pub(crate) fn cseq_of(&self, impi: &Impi, impu: &Impu, call_id: &[u8]) -> Option<u32> {
         self.set_of(impu)?
             .bindings_of(impi)
-            .filter(|b| b.call_id == call_id)
+            .filter(|b| *b.call_id == *call_id)
             .map(|b| b.cseq)
             .max()
     }
@@ -162,19 +172,19 @@ impl Registrar {
     /// Finds or makes the set that `registered` belongs to and gives it `profile`.
     pub(crate) fn store_profile(&mut self, registered: &Impu, profile: Profile) -> SetId {
         let known = self.by_impu.get(registered).copied().or_else(|| {
-            let members = members_of(&profile.subscription);
+            let members = members_of(profile.subscription.as_ref()?);
             members.iter().find_map(|m| self.by_impu.get(&m.impu).copied())
         });
         let id = known.unwrap_or_else(|| SetId(self.fresh_id()));
         let mut before = Vec::new();
         match self.sets.get_mut(&id) {
             Some(set) => {
-                before = set.members().to_vec();
-                set.store_profile(profile, registered);
+                before = set.members().collect();
+                set.store_profile(profile, registered, &mut self.shared);
             }
             None => {
-                let set = ImplicitRegistrationSet::new(id, profile, registered);
-                self.sets.insert(id, set);
+                let set = ImplicitRegistrationSet::new(id, profile, registered, &mut self.shared);
+                self.sets.insert(id, Box::new(set));
             }
         }
         self.index_members(id, &before);
@@ -186,14 +196,21 @@ impl Registrar {
         let Some(set) = self.sets.get_mut(&id) else {
             return (Vec::new(), Vec::new());
         };
-        let members = set.members().to_vec();
-        let before: Vec<Impu> = set.associated_identities().cloned().collect();
-        set.replace_profile(profile);
-        let after: Vec<Impu> = set.associated_identities().cloned().collect();
+        let members: Vec<Member> = set.members().collect();
+        let before: Vec<Impu> = set.associated_identities().collect();
+        set.replace_profile(profile, &mut self.shared);
+        let after: Vec<Impu> = set.associated_identities().collect();
         self.index_members(id, &members);
         let joined = after.iter().filter(|i| !before.contains(i)).cloned().collect();
         let left = before.into_iter().filter(|i| !after.contains(i)).collect();
         (joined, left)
+    }
+
+    /// Charging addresses pushed by the HSS replace those of a set.
+    pub(crate) fn set_charging(&mut self, id: SetId, charging: ChargingInformation) {
+        if let Some(set) = self.sets.get_mut(&id) {
+            set.set_charging(self.shared.charging(charging));
+        }
     }
 
     /// Binds the granted contacts; the older ones of the same private identity are replaced
@@ -232,11 +249,11 @@ impl Registrar {
                 impi: source.impi.clone(),
                 impu: source.impu.clone(),
                 contact: grant.contact.clone(),
-                path: source.path.clone(),
-                call_id: source.call_id.clone(),
+                path: source.path.iter().map(|path| path.as_str().into()).collect(),
+                call_id: source.call_id.as_ref().into(),
                 cseq: source.cseq,
                 expires_at: now + expires,
-                service_route: previous.map_or_else(&mut fresh_token, |b| b.service_route),
+                service_route: previous.map_or_else(|| fresh_token().into(), |b| b.service_route),
             };
             self.insert(id, binding);
         }
@@ -244,6 +261,7 @@ impl Registrar {
             effects.push(BindingEffect::Replaced(replaced.contact.clone()));
             self.forget(id, &replaced);
         }
+        self.rearm(id);
         self.drop_if_empty(id, &source.impi);
         effects
     }
@@ -258,13 +276,12 @@ impl Registrar {
         let Some(set) = self.sets.get_mut(&id) else {
             return Vec::new();
         };
-        let removed: Vec<Binding> = set
-            .bindings_mut()
-            .extract_if(.., |b| b.impi == *impi && is_meant(b))
-            .collect();
+        let removed = set.take_bindings(|b| b.impi == *impi && is_meant(b));
+        self.bindings -= removed.len();
         for binding in &removed {
             self.forget(id, binding);
         }
+        self.rearm(id);
         self.drop_if_empty(id, impi);
         removed
     }
@@ -273,18 +290,20 @@ impl Registrar {
     /// progress decides first, and the binding is asked again a second later.
     pub(crate) fn pop_expired(&mut self, now: Instant, is_busy: impl Fn(&Impi) -> bool) -> Option<Expired> {
         loop {
-            let (id, binding_id) = self.timers.pop_expired(now)?;
+            let id = self.timers.pop_expired(now)?;
             let Some(set) = self.sets.get(&id) else { continue };
-            let Some(binding) = set.bindings().iter().find(|b| b.id == binding_id) else {
-                continue;
-            };
-            let impi = binding.impi.clone();
-            if is_busy(&impi) {
-                self.timers.set((id, binding_id), now + Duration::from_secs(1));
+            let mut over = set.bindings().iter().filter(|b| b.expires_at <= now).peekable();
+            if over.peek().is_none() {
+                self.rearm(id);
                 continue;
             }
-            let identities = set.associated_identities().cloned().collect();
-            let hss_host = set.profile().hss_host.clone();
+            let Some(binding) = over.find(|b| !is_busy(&b.impi)) else {
+                self.timers.set(id, now + Duration::from_secs(1));
+                continue;
+            };
+            let (binding_id, impi) = (binding.id, binding.impi.clone());
+            let identities = set.associated_identities().collect();
+            let hss_host = set.hss_host();
             let impu = binding.impu.clone();
             let contact = binding.contact.clone();
             self.unbind(id, &impi, |b| b.id == binding_id);
@@ -309,22 +328,37 @@ impl Registrar {
 
     fn take_bindings(&mut self, id: SetId, impi: &Impi) -> Option<Vec<Binding>> {
         let set = self.sets.get_mut(&id)?;
-        Some(set.bindings_mut().extract_if(.., |b| b.impi == *impi).collect())
+        let taken = set.take_bindings(|b| b.impi == *impi);
+        self.bindings -= taken.len();
+        Some(taken)
     }
 
     fn insert(&mut self, id: SetId, binding: Binding) {
-        self.timers.set((id, binding.id), binding.expires_at);
-        self.by_service_route
-            .insert(binding.service_route.clone(), (id, binding.id));
-        self.by_impi.entry(binding.impi.clone()).or_default().insert(id);
+        self.by_service_route.insert(binding.service_route.clone(), id);
+        let sets = self.by_impi.entry(binding.impi.clone()).or_default();
+        if let Err(at) = sets.binary_search(&id) {
+            sets.insert(at, id);
+        }
         if let Some(set) = self.sets.get_mut(&id) {
-            set.bindings_mut().push(binding);
+            set.push_binding(binding);
+            self.bindings += 1;
+        }
+    }
+
+    /// The timer of a set is that of the contact that expires first.
+    fn rearm(&mut self, id: SetId) {
+        let bindings = self.sets.get(&id).into_iter().flat_map(|set| set.bindings());
+        match bindings.map(|b| b.expires_at).min() {
+            Some(at) => self.timers.set(id, at),
+            None => self.timers.cancel(&id),
         }
     }
 
     fn forget(&mut self, id: SetId, binding: &Binding) {
-        self.timers.cancel(&(id, binding.id));
-        self.by_service_route.remove(&binding.service_route);
+        if self.by_service_route.get(&binding.service_route) == Some(&id) {
+            self.by_service_route.remove(&binding.service_route);
+            give_back(&mut self.by_service_route);
+        }
     }
 
     /// After removals: a set without contacts goes, a private identity without contacts is unknown.
@@ -337,30 +371,33 @@ impl Registrar {
         if set.bindings().is_empty()
             && let Some(set) = self.sets.remove(&id)
         {
+            give_back(&mut self.sets);
             self.unindex(id, set.members());
         }
         if let Some(ids) = self.by_impi.get_mut(impi) {
-            ids.remove(&id);
+            ids.retain(|known| *known != id);
             if ids.is_empty() {
                 self.by_impi.remove(impi);
+                give_back(&mut self.by_impi);
             }
         }
     }
 
-    fn unindex(&mut self, id: SetId, members: &[Member]) {
+    fn unindex(&mut self, id: SetId, members: impl Iterator<Item = Member>) {
         for member in members {
             if self.by_impu.get(&member.impu) == Some(&id) {
                 self.by_impu.remove(&member.impu);
             }
         }
+        give_back(&mut self.by_impu);
     }
 
     /// Points the index at the members of a set; an identity that another set holds stays there.
     fn index_members(&mut self, id: SetId, before: &[Member]) {
-        self.unindex(id, before);
+        self.unindex(id, before.iter().cloned());
         let Some(set) = self.sets.get(&id) else { return };
         for member in set.members() {
-            self.by_impu.entry(member.impu.clone()).or_insert(id);
+            self.by_impu.entry(member.impu).or_insert(id);
         }
     }
 }
@@ -374,23 +411,32 @@ impl Registrar {
                 .values()
                 .flat_map(|set| set.bindings().iter().map(move |b| (set, b)))
         };
-        assert_eq!(self.timers.len(), bindings().count());
+        assert_eq!(self.bindings, bindings().count());
+        assert_eq!(self.timers.len(), self.sets.len());
         assert_eq!(self.by_service_route.len(), bindings().count());
         assert!(self.sets.values().all(|set| !set.bindings().is_empty()));
         for (set, binding) in bindings() {
             assert!(self.by_impi[&binding.impi].contains(&set.id));
-            // Later while its private identity is busy.
-            assert!(self.timers.get(&(set.id, binding.id)) >= Some(binding.expires_at));
+            assert_eq!(self.by_service_route[&binding.service_route], set.id);
         }
-        for (impi, ids) in &self.by_impi {
-            assert!(
-                ids.iter()
-                    .all(|id| self.sets[id].bindings_of(impi).next().is_some())
-            );
-        }
-        for (impu, id) in &self.by_impu {
-            assert!(self.sets[id].has_member(impu));
-        }
+        // Later while a private identity is busy.
+        let first = |set: &ImplicitRegistrationSet| set.bindings().iter().map(|b| b.expires_at).min();
+        assert!(
+            self.sets
+                .values()
+                .all(|set| self.timers.get(&set.id) >= first(set))
+        );
+        let has_binding = |impi, id| self.sets[id].bindings_of(impi).next().is_some();
+        assert!(
+            self.by_impi
+                .iter()
+                .all(|(impi, ids)| ids.iter().all(|id| has_binding(impi, id)))
+        );
+        assert!(
+            self.by_impu
+                .iter()
+                .all(|(impu, id)| self.sets[id].has_member(impu))
+        );
     }
 }
 

@@ -122,7 +122,7 @@ fn target_of(binding: &Binding) -> NextHopTarget {
     let hop = first.map_or_else(|| contact.clone(), |path| UriBuf::from(path.uri));
     NextHopTarget {
         request_uri: Some(contact.clone()),
-        route: binding.path.clone(),
+        route: binding.path.iter().map(|path| path.to_string()).collect(),
         hop: NextHop::Uri(hop),
     }
 }

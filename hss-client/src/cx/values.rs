@@ -101,7 +101,7 @@ pub struct ServerCapabilities {
 }
 
 /// Charging-Information (618). TS 29.229 6.3.19. Each is a Diameter URI.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct ChargingInformation {
     /// Primary-Event-Charging-Function-Name, first `ecf`.
     pub primary_event: Option<String>,

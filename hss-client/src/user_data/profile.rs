@@ -6,7 +6,7 @@ use ims_common::telemetry::redact::Redacted;
 /// An IMS subscription, as far as one private identity sees it: the element `IMSSubscription`.
 ///
 /// All its public identities are one implicit registration set (TS 29.228 6.6).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ImsSubscription {
     /// `PrivateID`.
     pub private_identity: Impi,
@@ -19,7 +19,7 @@ pub struct ImsSubscription {
 }
 
 /// Identities that have the same services: the element `ServiceProfile`.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct ServiceProfile {
     /// In the order of the document.
     pub public_identities: Vec<PublicIdentity>,
@@ -34,7 +34,7 @@ pub struct ServiceProfile {
 }
 
 /// One public identity of a profile: the element `PublicIdentity`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct PublicIdentity {
     /// `Identity`, canonical.
     pub impu: Impu,
@@ -61,7 +61,7 @@ pub struct PublicIdentity {
 }
 
 /// A namespace and a level of RFC 4412: the element `ExtendedPriority`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ExtendedPriority {
     /// `PriorityNamespace`.
     pub namespace: String,
@@ -70,7 +70,7 @@ pub struct ExtendedPriority {
 }
 
 /// What an identity names: the element `IdentityType`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum IdentityType {
     /// 0, and the default.
     #[default]
@@ -86,7 +86,7 @@ pub enum IdentityType {
 }
 
 /// When which application server is asked: the element `InitialFilterCriteria`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct InitialFilterCriterion {
     /// `Priority`: lower is earlier.
     pub priority: u32,
@@ -99,7 +99,7 @@ pub struct InitialFilterCriterion {
 }
 
 /// The part of a profile that a criterion belongs to: the element `ProfilePartIndicator`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ProfilePart {
     /// 0.
     Registered,
@@ -108,7 +108,7 @@ pub enum ProfilePart {
 }
 
 /// A condition on a request: the element `TriggerPoint`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct TriggerPoint {
     /// `ConditionTypeCNF`.
     pub condition_type: ConditionType,
@@ -117,7 +117,7 @@ pub struct TriggerPoint {
 }
 
 /// How the groups of a trigger point are joined.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ConditionType {
     /// 1: AND over the groups, OR within each.
     Cnf,
@@ -126,7 +126,7 @@ pub enum ConditionType {
 }
 
 /// A service point trigger: the element `SPT`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Spt {
     /// `ConditionNegated`.
     pub negated: bool,
@@ -139,7 +139,7 @@ pub struct Spt {
 }
 
 /// What a service point trigger looks at.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum SptCondition {
     /// `RequestURI`: an extended regular expression.
     RequestUri(String),
@@ -190,7 +190,7 @@ pub enum RegistrationType {
 }
 
 /// Whom a criterion invokes, and what if that fails: the element `ApplicationServer`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ApplicationServer {
     /// `ServerName`: a SIP URI.
     pub server_name: String,
@@ -205,7 +205,7 @@ pub struct ApplicationServer {
 }
 
 /// What happens when an application server does not answer: the element `DefaultHandling`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum DefaultHandling {
     /// 0, and the default.
     #[default]

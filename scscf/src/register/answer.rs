@@ -41,7 +41,7 @@ pub(crate) fn ok(
             reply = reply.header(HeaderName::ServiceRoute, value);
         }
         reply = listing(reply, set, ctx.now);
-        if let Some(charging) = &set.profile().charging
+        if let Some(charging) = set.charging()
             && is_home(ctx.settings, register)
             && let Some(value) = charging::function_addresses(charging)
         {

@@ -13,6 +13,7 @@ use super::request::{Protection, Register};
 use super::{Await, Outcome, Proof, Step, accept, answer};
 use crate::challenges::{Attempts, Challenge, Progress, Secret};
 use crate::context::{Context, Notice};
+use crate::registrar::ImplicitRegistrationSet;
 use crate::reject::RegisterReject;
 use crate::spelling::may_mean_a_registered_one;
 
@@ -246,14 +247,14 @@ fn ask_for_vector(
     authorization: Option<Bytes>,
     hss_host: Option<String>,
 ) -> Step {
-    let held = ctx.registrar.set_of(&register.impu).map(|set| set.profile());
+    let held = ctx.registrar.set_of(&register.impu);
     let mar = Mar {
         user_name: register.impi.clone(),
         public_identity: register.impu.clone(),
         scheme: scheme_of(register),
         authorization,
         server_name: ctx.settings.server_name.to_string(),
-        destination_host: hss_host.or_else(|| held.and_then(|profile| profile.hss_host.clone())),
+        destination_host: hss_host.or_else(|| held.and_then(ImplicitRegistrationSet::hss_host)),
     };
     Step::Ask(CxRequest::Mar(mar), Await::Maa(issue))
 }

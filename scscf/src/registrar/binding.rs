@@ -1,12 +1,14 @@
 //! Codec: one contact address of one private identity, with all that a terminating request needs.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ims_common::identity::{Impi, Impu};
 use ims_common::sip::{NameAddr, UriBuf};
 use ims_common::telemetry::redact::Redacted;
+use smallvec::SmallVec;
 
 /// Number of a binding, unique in one registrar.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -17,8 +19,7 @@ pub struct BindingId(pub(crate) u64);
 pub struct ContactAddress {
     uri: UriBuf,
     /// `;name=value` for every header parameter but `expires`, byte for byte (TS 24.229 5.4.1.2.2F).
-    parameters: String,
-    instance: Option<Vec<u8>>,
+    parameters: Box<str>,
 }
 
 impl ContactAddress {
@@ -39,9 +40,15 @@ impl ContactAddress {
         }
         Self {
             uri: UriBuf::from(contact.uri),
-            parameters,
-            instance: contact.params.unquoted("+sip.instance").map(|i| i.into_owned()),
+            parameters: parameters.into_boxed_str(),
         }
+    }
+
+    /// `+sip.instance` (RFC 5626 4.1), unquoted.
+    fn instance(&self) -> Option<Vec<u8>> {
+        let value = format!("<{}>{}", self.uri, self.parameters);
+        let value = NameAddr::parse(value.as_bytes()).ok()?;
+        value.params.unquoted("+sip.instance").map(|i| i.into_owned())
     }
 
     /// The contact URI.
@@ -56,11 +63,11 @@ impl ContactAddress {
         &self,
         mut bindings: impl Iterator<Item = &'a Binding> + Clone,
     ) -> Option<usize> {
-        let is_same_instance = |b: &Binding| self.instance.is_some() && self.instance == b.contact.instance;
-        bindings
-            .clone()
-            .position(|b| self.has_uri_of(&b.contact))
-            .or_else(|| bindings.position(is_same_instance))
+        let same_uri = bindings.clone().position(|b| self.has_uri_of(&b.contact));
+        same_uri.or_else(|| {
+            let own = self.instance()?;
+            bindings.position(|b| b.contact.instance().is_some_and(|other| other == own))
+        })
     }
 
     /// Whether both URIs are equivalent.
@@ -89,12 +96,12 @@ pub struct Binding {
     pub(crate) impu: Impu,
     pub(crate) contact: ContactAddress,
     /// The Path values in order: the preloaded Route of requests to this contact (RFC 3327 5.3).
-    pub(crate) path: Vec<String>,
-    pub(crate) call_id: Bytes,
+    pub(crate) path: SmallVec<[Box<str>; 1]>,
+    pub(crate) call_id: Box<[u8]>,
     pub(crate) cseq: u32,
     pub(crate) expires_at: Instant,
     /// The token in the user part of this binding's Service-Route.
-    pub(crate) service_route: String,
+    pub(crate) service_route: Arc<str>,
 }
 
 impl Binding {

@@ -1,66 +1,48 @@
 //! Table: one implicit registration set: identities registered together (TS 23.228 5.2.1a).
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use hss_client::cx::ChargingInformation;
-use hss_client::user_data::{IdentityType, ImsSubscription};
+use hss_client::user_data::ImsSubscription;
 use ims_common::identity::{Impi, Impu};
 
 use super::binding::Binding;
+use super::stored_profile::{Member, Profile, SharedParts, StoredProfile};
 
 /// Number of an implicit registration set, unique in one registrar.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SetId(pub(crate) u64);
 
-/// What the HSS gave for a set: in SAA and PPR.
-#[derive(Clone, Debug)]
-pub(crate) struct Profile {
-    pub(crate) subscription: ImsSubscription,
-    pub(crate) charging: Option<ChargingInformation>,
-    /// Origin-Host of the HSS: later requests go there (TS 29.228 6.4).
-    pub(crate) hss_host: Option<String>,
-}
-
-/// One member of a set.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Member {
-    pub(crate) impu: Impu,
-    pub(crate) barred: bool,
-    /// A distinct public user identity, which P-Associated-URI may tell.
-    pub(crate) is_distinct: bool,
-}
-
 /// A set of public identities and the contacts that all of them are bound to.
 #[derive(Debug)]
 pub struct ImplicitRegistrationSet {
     pub(crate) id: SetId,
-    /// In the order of the profile: the first one not barred is the default identity (TS 24.229 3.1).
-    members: Vec<Member>,
-    profile: Profile,
+    profile: StoredProfile,
+    /// Registered identities that the HSS does not list.
+    unlisted: Vec<Member>,
     bindings: Vec<Binding>,
-    authenticated_at: BTreeMap<Impi, Instant>,
+    authenticated_at: Vec<(Impi, Instant)>,
 }
 
 impl ImplicitRegistrationSet {
-    pub(crate) fn new(id: SetId, profile: Profile, registered: &Impu) -> Self {
+    pub(super) fn new(id: SetId, profile: Profile, registered: &Impu, shared: &mut SharedParts) -> Self {
         let mut set = Self {
             id,
-            members: Vec::new(),
-            profile: profile.clone(),
+            profile: StoredProfile::default(),
+            unlisted: Vec::new(),
             bindings: Vec::new(),
-            authenticated_at: BTreeMap::new(),
+            authenticated_at: Vec::new(),
         };
-        set.store_profile(profile, registered);
+        set.store_profile(profile, registered, shared);
         set
     }
 
     /// Takes the profile of a registration in. The registered identity stays a member even when the HSS does
     /// not list it: some HSSs spell it otherwise. It is then reachable, but never told in P-Associated-URI.
     /// So do the identities that other private identities have registered.
-    pub(crate) fn store_profile(&mut self, profile: Profile, registered: &Impu) {
-        let before = std::mem::take(&mut self.members);
-        self.replace_profile(profile);
+    pub(super) fn store_profile(&mut self, profile: Profile, registered: &Impu, shared: &mut SharedParts) {
+        let before: Vec<Member> = self.members().collect();
+        self.replace_profile(profile, shared);
         self.keep(registered, &before);
         let others: Vec<Impu> = self.bindings.iter().map(|b| b.impu.clone()).collect();
         for impu in &others {
@@ -69,54 +51,67 @@ impl ImplicitRegistrationSet {
     }
 
     /// Takes a new profile in, and nothing else is a member any more.
-    pub(crate) fn replace_profile(&mut self, profile: Profile) {
-        self.members = members_of(&profile.subscription);
-        self.profile = profile;
+    pub(super) fn replace_profile(&mut self, profile: Profile, shared: &mut SharedParts) {
+        self.profile.update(profile, shared);
+        self.unlisted = Vec::new();
     }
 
     fn keep(&mut self, impu: &Impu, before: &[Member]) {
         if self.has_member(impu) {
             return;
         }
-        let listed = self
-            .profile
-            .subscription
-            .find(impu)
+        let subscription = self.profile.subscription();
+        let listed = subscription
+            .as_ref()
+            .and_then(|subscription| subscription.find(impu))
             .map(|(_, identity)| identity.barred);
         let was = before.iter().find(|m| m.impu == *impu).map(|m| m.barred);
-        self.members.push(Member {
+        self.unlisted.push(Member {
             impu: impu.clone(),
             barred: listed.or(was).unwrap_or(false),
             is_distinct: false,
         });
     }
 
-    pub(crate) fn profile(&self) -> &Profile {
-        &self.profile
+    /// The identities of the set that the HSS lists, with their services.
+    pub(crate) fn subscription(&self) -> Option<ImsSubscription> {
+        self.profile.subscription()
     }
 
-    pub(crate) fn profile_mut(&mut self) -> &mut Profile {
-        &mut self.profile
+    /// What the HSS wants to be told to charging functions.
+    pub(crate) fn charging(&self) -> Option<&ChargingInformation> {
+        self.profile.charging.as_deref()
     }
 
-    pub(crate) fn members(&self) -> &[Member] {
-        &self.members
+    /// Origin-Host of the HSS: later requests go there (TS 29.228 6.4).
+    pub(crate) fn hss_host(&self) -> Option<String> {
+        self.profile.hss_host.as_deref().map(str::to_owned)
+    }
+
+    /// Those that the HSS lists, in its order, then others. The first one not barred is the default identity
+    /// (TS 24.229 3.1).
+    pub(crate) fn members(&self) -> impl Iterator<Item = Member> {
+        self.profile.listed().chain(self.unlisted.iter().cloned())
+    }
+
+    /// Those that the HSS lists.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = Member> {
+        self.profile.listed()
     }
 
     pub(crate) fn has_member(&self, impu: &Impu) -> bool {
-        self.members.iter().any(|m| m.impu == *impu)
+        self.members().any(|m| m.impu == *impu)
     }
 
     pub(crate) fn is_barred(&self, impu: &Impu) -> bool {
-        self.members.iter().any(|m| m.impu == *impu && m.barred)
+        self.members().any(|m| m.impu == *impu && m.barred)
     }
 
     /// The identities for P-Associated-URI, the default one first (TS 24.229 5.4.1.2.2F).
-    pub fn associated_identities(&self) -> impl Iterator<Item = &Impu> {
-        self.members
-            .iter()
+    pub fn associated_identities(&self) -> impl Iterator<Item = Impu> {
+        self.members()
             .filter(|m| !m.barred && m.is_distinct)
-            .map(|m| &m.impu)
+            .map(|m| m.impu)
     }
 
     /// The contacts, in the order in which they were first bound.
@@ -129,38 +124,44 @@ impl ImplicitRegistrationSet {
         self.bindings.iter().filter(move |b| b.impi == *impi)
     }
 
-    pub(crate) fn bindings_mut(&mut self) -> &mut Vec<Binding> {
-        &mut self.bindings
+    /// Adds a contact. Its identities share their texts with those of the set, and most sets have one contact: no
+    /// room is taken for more.
+    pub(super) fn push_binding(&mut self, mut binding: Binding) {
+        let member = self.members().find(|m| m.impu == binding.impu);
+        if let Some(member) = member {
+            binding.impu = member.impu;
+        }
+        self.profile.share(&binding.impi);
+        self.bindings.reserve_exact(1);
+        self.bindings.push(binding);
+    }
+
+    /// Takes the contacts out that `is_meant` says.
+    pub(super) fn take_bindings(&mut self, is_meant: impl Fn(&Binding) -> bool) -> Vec<Binding> {
+        self.bindings.extract_if(.., |b| is_meant(b)).collect()
     }
 
     pub(crate) fn authenticated_at(&self, impi: &Impi) -> Option<Instant> {
-        self.authenticated_at.get(impi).copied()
+        self.authenticated_at
+            .iter()
+            .find(|(known, _)| known == impi)
+            .map(|(_, at)| *at)
     }
 
     pub(crate) fn set_authenticated_at(&mut self, impi: &Impi, now: Instant) {
-        self.authenticated_at.insert(impi.clone(), now);
+        self.forget_impi(impi);
+        // The text is shared with that of the contact.
+        let known = self.bindings_of(impi).next().map(|b| b.impi.clone());
+        self.authenticated_at.reserve_exact(1);
+        self.authenticated_at
+            .push((known.unwrap_or_else(|| impi.clone()), now));
     }
 
     pub(crate) fn forget_impi(&mut self, impi: &Impi) {
-        self.authenticated_at.remove(impi);
+        self.authenticated_at.retain(|(known, _)| known != impi);
     }
-}
 
-/// The identities of a profile in its order; wildcards are patterns, not members.
-pub(crate) fn members_of(subscription: &ImsSubscription) -> Vec<Member> {
-    let mut members: Vec<Member> = Vec::new();
-    for identity in subscription.public_identities() {
-        let is_pattern = matches!(
-            identity.identity_type,
-            IdentityType::WildcardedPsi | IdentityType::WildcardedImpu
-        );
-        if !is_pattern && !members.iter().any(|m| m.impu == identity.impu) {
-            members.push(Member {
-                impu: identity.impu.clone(),
-                barred: identity.barred,
-                is_distinct: identity.is_distinct(),
-            });
-        }
+    pub(super) fn set_charging(&mut self, charging: std::sync::Arc<ChargingInformation>) {
+        self.profile.charging = Some(charging);
     }
-    members
 }

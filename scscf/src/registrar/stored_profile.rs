@@ -1,0 +1,265 @@
+//! Table: the profile of one set as it is kept: what is the user's own in little room, what others have too shared.
+
+use std::sync::Arc;
+
+use hss_client::cx::ChargingInformation;
+use hss_client::user_data::{IdentityType, ImsSubscription, PublicIdentity, ServiceProfile};
+use ims_common::identity::{Impi, Impu};
+
+use super::shared::Shared;
+
+/// What the HSS gave for a set: in SAA and PPR.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Profile {
+    /// `None`: what is held stays.
+    pub(crate) subscription: Option<ImsSubscription>,
+    /// `None`: what is held stays.
+    pub(crate) charging: Option<ChargingInformation>,
+    /// Origin-Host of the HSS: later requests go there (TS 29.228 6.4). `None`: what is held stays.
+    pub(crate) hss_host: Option<String>,
+}
+
+/// One member of a set.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Member {
+    pub(crate) impu: Impu,
+    pub(crate) barred: bool,
+    /// A distinct public user identity, which P-Associated-URI may tell.
+    pub(crate) is_distinct: bool,
+}
+
+/// What users have in common: services, charging addresses, HSSs.
+#[derive(Debug, Default)]
+pub(crate) struct SharedParts {
+    services: Shared<ServiceProfile>,
+    charging: Shared<ChargingInformation>,
+    hss_hosts: Shared<str>,
+}
+
+impl SharedParts {
+    pub(crate) fn charging(&mut self, charging: ChargingInformation) -> Arc<ChargingInformation> {
+        self.charging.of(charging)
+    }
+}
+
+/// The profile of one set.
+#[derive(Debug, Default)]
+pub(super) struct StoredProfile {
+    subscription: Option<StoredSubscription>,
+    pub(super) charging: Option<Arc<ChargingInformation>>,
+    pub(super) hss_host: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct StoredSubscription {
+    private_identity: Impi,
+    identities: Box<[StoredIdentity]>,
+    /// Service profiles without their identities.
+    services: Box<[Arc<ServiceProfile>]>,
+}
+
+#[derive(Debug)]
+struct StoredIdentity {
+    impu: Impu,
+    /// All that the HSS said, when it said more than the other fields hold.
+    whole: Option<Box<PublicIdentity>>,
+    /// Its place in `services`.
+    profile: u16,
+    barred: bool,
+    identity_type: IdentityType,
+    /// Neither a pattern nor listed before.
+    is_member: bool,
+}
+
+impl StoredProfile {
+    /// Takes over what the HSS has given.
+    pub(super) fn update(&mut self, profile: Profile, shared: &mut SharedParts) {
+        if let Some(subscription) = profile.subscription {
+            self.subscription = Some(StoredSubscription::of(subscription, shared));
+        }
+        if let Some(charging) = profile.charging {
+            self.charging = Some(shared.charging.of(charging));
+        }
+        if let Some(host) = profile.hss_host {
+            self.hss_host = Some(shared.hss_hosts.of(host));
+        }
+    }
+
+    /// As the HSS gave it, but for what is not kept: IMSI and the number of unusable identities.
+    pub(super) fn subscription(&self) -> Option<ImsSubscription> {
+        self.subscription.as_ref().map(StoredSubscription::whole)
+    }
+
+    /// The members that the HSS lists, in its order.
+    pub(super) fn listed(&self) -> impl Iterator<Item = Member> {
+        let identities = self.subscription.iter().flat_map(|s| &*s.identities);
+        identities
+            .filter(|identity| identity.is_member)
+            .map(|identity| Member {
+                impu: identity.impu.clone(),
+                barred: identity.barred,
+                is_distinct: identity.identity_type == IdentityType::DistinctImpu,
+            })
+    }
+
+    /// Makes the private identity share its text with an equal one.
+    pub(super) fn share(&mut self, impi: &Impi) {
+        if let Some(subscription) = &mut self.subscription
+            && subscription.private_identity == *impi
+        {
+            subscription.private_identity = impi.clone();
+        }
+    }
+}
+
+impl StoredSubscription {
+    fn of(subscription: ImsSubscription, shared: &mut SharedParts) -> Self {
+        let mut identities: Vec<StoredIdentity> = Vec::new();
+        let mut services = Vec::with_capacity(subscription.profiles.len());
+        for (number, mut profile) in subscription.profiles.into_iter().enumerate() {
+            let number = u16::try_from(number).unwrap_or(u16::MAX);
+            for identity in std::mem::take(&mut profile.public_identities) {
+                let mut stored = StoredIdentity::of(identity, number);
+                // The first of two entries of one identity counts.
+                let is_known = |known: &StoredIdentity| known.is_member && known.impu == stored.impu;
+                stored.is_member &= !identities.iter().any(is_known);
+                identities.push(stored);
+            }
+            services.push(shared.services.of(profile));
+        }
+        Self {
+            private_identity: subscription.private_identity,
+            identities: identities.into_boxed_slice(),
+            services: services.into_boxed_slice(),
+        }
+    }
+
+    fn whole(&self) -> ImsSubscription {
+        let profiles = self.services.iter().enumerate().map(|(number, services)| {
+            let own = |identity: &&StoredIdentity| usize::from(identity.profile) == number;
+            let mut profile = ServiceProfile::clone(services);
+            profile.public_identities = self
+                .identities
+                .iter()
+                .filter(own)
+                .map(StoredIdentity::whole)
+                .collect();
+            profile
+        });
+        ImsSubscription {
+            private_identity: self.private_identity.clone(),
+            imsi: None,
+            profiles: profiles.collect(),
+            unusable_identities: 0,
+        }
+    }
+}
+
+impl StoredIdentity {
+    fn of(identity: PublicIdentity, profile: u16) -> Self {
+        let mut stored = Self {
+            impu: identity.impu.clone(),
+            whole: None,
+            profile,
+            barred: identity.barred,
+            identity_type: identity.identity_type,
+            is_member: !is_pattern(identity.identity_type),
+        };
+        if stored.whole() != identity {
+            stored.whole = Some(Box::new(identity));
+        }
+        stored
+    }
+
+    fn whole(&self) -> PublicIdentity {
+        match &self.whole {
+            Some(whole) => PublicIdentity::clone(whole),
+            None => PublicIdentity {
+                barred: self.barred,
+                identity_type: self.identity_type,
+                ..PublicIdentity::new(self.impu.clone())
+            },
+        }
+    }
+}
+
+fn is_pattern(identity_type: IdentityType) -> bool {
+    matches!(
+        identity_type,
+        IdentityType::WildcardedPsi | IdentityType::WildcardedImpu
+    )
+}
+
+/// The identities of a profile in its order; wildcards are patterns, not members.
+pub(crate) fn members_of(subscription: &ImsSubscription) -> Vec<Member> {
+    let mut members: Vec<Member> = Vec::new();
+    for identity in subscription.public_identities() {
+        if !is_pattern(identity.identity_type) && !members.iter().any(|m| m.impu == identity.impu) {
+            members.push(Member {
+                impu: identity.impu.clone(),
+                barred: identity.barred,
+                is_distinct: identity.is_distinct(),
+            });
+        }
+    }
+    members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hss_client::user_data;
+
+    const TWO_PROFILES: &str = "<IMSSubscription><PrivateID>alice@home.example</PrivateID>\
+        <ServiceProfile><PublicIdentity><Identity>sip:a@home.example</Identity><BarringIndication>1</BarringIndication>\
+        </PublicIdentity><PublicIdentity><Identity>sip:chat@home.example</Identity><Extension><IdentityType>2\
+        </IdentityType><WildcardedPSI>sip:chat!.*!@home.example</WildcardedPSI></Extension></PublicIdentity>\
+        <InitialFilterCriteria><Priority>1</Priority><ApplicationServer><ServerName>sip:as.home.example</ServerName>\
+        </ApplicationServer></InitialFilterCriteria></ServiceProfile>\
+        <ServiceProfile><PublicIdentity><Identity>tel:+15550001</Identity></PublicIdentity></ServiceProfile>\
+        </IMSSubscription>";
+
+    fn stored(xml: &str, shared: &mut SharedParts) -> StoredProfile {
+        let mut stored = StoredProfile::default();
+        let profile = Profile {
+            subscription: Some(user_data::parse(xml.as_bytes()).unwrap()),
+            ..Profile::default()
+        };
+        stored.update(profile, shared);
+        stored
+    }
+
+    #[test]
+    fn nothing_of_a_subscription_is_lost_by_storing_it() {
+        let stored = stored(TWO_PROFILES, &mut SharedParts::default());
+        let given = user_data::parse(TWO_PROFILES.as_bytes()).unwrap();
+        assert_eq!(stored.subscription(), Some(given.clone()));
+        assert_eq!(stored.listed().collect::<Vec<_>>(), members_of(&given));
+    }
+
+    #[test]
+    fn users_with_the_same_services_hold_them_once() {
+        let mut shared = SharedParts::default();
+        let alice = stored(TWO_PROFILES, &mut shared);
+        let bob = stored(
+            &TWO_PROFILES.replace("alice@", "bob@").replace("sip:a@", "sip:b@"),
+            &mut shared,
+        );
+        let services = |stored: &StoredProfile| stored.subscription.as_ref().unwrap().services[0].clone();
+        assert!(Arc::ptr_eq(&services(&alice), &services(&bob)));
+    }
+
+    #[test]
+    fn what_an_answer_does_not_say_stays_as_it_was() {
+        let mut shared = SharedParts::default();
+        let mut stored = stored(TWO_PROFILES, &mut shared);
+        let profile = Profile {
+            hss_host: Some("hss1.example".to_owned()),
+            ..Profile::default()
+        };
+        stored.update(profile, &mut shared);
+        stored.update(Profile::default(), &mut shared);
+        assert_eq!(stored.hss_host.as_deref(), Some("hss1.example"));
+        assert!(stored.subscription().is_some());
+    }
+}
