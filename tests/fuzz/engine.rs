@@ -221,7 +221,7 @@ impl Seeded {
             } else {
                 String::new()
             },
-            String::from_utf8_lossy(&least)
+            String::from_utf8_lossy(least.get(..800).unwrap_or(&least))
         );
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn answer(malformed: &Malformed, to_tag: &str) -> Option<Transmit> {
     let response = match wire::marked_via(&response, &malformed.flow) {
         Some(via) => response
             .edit()
-            .replace_line(HeaderName::Via, 0, via)
+            .replace_line_bytes(HeaderName::Via, 0, &via)
             .finish_response(),
         None => response,
     };

@@ -148,7 +148,15 @@ fn print_line(out: &mut Vec<u8>, name: HeaderName, written: &str, value: impl Di
 
 fn print_raw_line(out: &mut Vec<u8>, name: HeaderName, written: &str, value: &[u8]) -> HeaderSpan {
     let span = begin_line(out, name, written);
-    put_bytes(out, value);
+    // A fold becomes spaces; what else may not stand here is judged at the line's end: a quoted pair may hold NUL.
+    let unfolded = |byte: &u8| {
+        if matches!(byte, b'\r' | b'\n') {
+            b' '
+        } else {
+            *byte
+        }
+    };
+    out.extend(value.iter().map(unfolded));
     end_line(out, span)
 }
 

@@ -261,11 +261,13 @@ impl<'a> Credentials<'a> {
     #[must_use]
     pub fn with_integrity_protected(&self, value: &str) -> String {
         let kept = self.0.without(&["integrity-protected"]);
-        let only_scheme = kept.trim_end().eq_ignore_ascii_case("Digest");
+        // White space of ASCII only: any other stands in a value.
+        let kept = kept.trim_ascii_end();
+        let only_scheme = kept.eq_ignore_ascii_case("Digest");
         let separator = if only_scheme { " " } else { "," };
         format!(
             "{}{separator}integrity-protected=\"{value}\"",
-            kept.trim_end().trim_end_matches(',')
+            kept.trim_end_matches(',')
         )
     }
 }
@@ -362,6 +364,11 @@ mod tests {
         assert_eq!(
             twice.with_integrity_protected("no"),
             r#"Digest a=b, c=d,integrity-protected="no""#
+        );
+        let odd = Credentials::parse("Digest a=\u{2028}".as_bytes()).unwrap();
+        assert_eq!(
+            odd.with_integrity_protected("no"),
+            "Digest a=\u{2028},integrity-protected=\"no\""
         );
         let alone = Credentials::parse(b"Digest integrity-protected=yes").unwrap();
         assert_eq!(

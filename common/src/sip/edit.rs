@@ -198,6 +198,15 @@ impl<'a> Edit<'a> {
         self
     }
 
+    /// Like [`Edit::replace_line`], of a value that may be anything but text.
+    pub(crate) fn replace_line_bytes(mut self, name: HeaderName, nth: usize, value: &[u8]) -> Self {
+        if let Some(at) = self.position(name, nth) {
+            let index = self.added.raw_line(name, name.as_str(), value);
+            self.put(at, Self::added(name, index));
+        }
+        self
+    }
+
     /// Removes the `nth` line (from 0) of that name. Nothing happens when there are fewer.
     pub fn remove_line(mut self, name: HeaderName, nth: usize) -> Self {
         if let Some(at) = self.position(name, nth) {

@@ -166,6 +166,20 @@ mod tests {
     }
 
     #[test]
+    fn a_quoted_nul_comes_back_as_it_was() {
+        let text = "OPTIONS sip:h.example SIP/2.0\r\nVia: SIP/2.0/UDP a.example;branch=z9hG4bK1\r\n\
+                    From: \"NUL:\\\0\" <sip:a@h.example>;tag=1\r\nTo: \"\\\0\"\n <sip:b@h.example>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n";
+        let message = Message::parse(text.into(), &SipLimits::default()).unwrap();
+        let SipMessage::Request(request) = message.into_parts() else {
+            panic!("a request")
+        };
+        let response = request.reply(StatusCode::OK).to_tag("t").finish();
+        let value = |name| text::lossy(response.header(name).unwrap()).into_owned();
+        assert_eq!(value(HeaderName::From), "\"NUL:\\\0\" <sip:a@h.example>;tag=1");
+        assert_eq!(value(HeaderName::To), "\"\\\0\"  <sip:b@h.example>;tag=t");
+    }
+
+    #[test]
     fn a_100_has_the_timestamp_and_no_tag() {
         let response = request().reply(StatusCode::TRYING).to_tag("xyz").finish();
         assert_eq!(response.to().unwrap().tag(), None);

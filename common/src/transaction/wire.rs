@@ -10,7 +10,7 @@ pub(crate) fn mark_received(request: &Request, flow: &Flow) -> Request {
     match marked_via(request, flow) {
         Some(value) => request
             .edit()
-            .replace_line(HeaderName::Via, 0, value)
+            .replace_line_bytes(HeaderName::Via, 0, &value)
             .finish_request(),
         None => request.clone(),
     }
@@ -21,7 +21,7 @@ pub(crate) fn mark_received(request: &Request, flow: &Flow) -> Request {
 ///
 /// `received` is written when the sent-by is not the source address, and always with `rport`; whatever the
 /// sender claimed in `received` is removed.
-pub(crate) fn marked_via(message: &Message, flow: &Flow) -> Option<String> {
+pub(crate) fn marked_via(message: &Message, flow: &Flow) -> Option<Vec<u8>> {
     let line = message.headers(HeaderName::Via).next()?;
     let via = Via::parse(message.values(HeaderName::Via).next()?).ok()?;
     let asks_rport = via.rport().is_some();
@@ -50,7 +50,7 @@ pub(crate) fn marked_via(message: &Message, flow: &Flow) -> Option<String> {
         value.extend_from_slice(format!(";received={}", flow.remote.ip()).as_bytes());
     }
     value.extend_from_slice(rest_of_line(line, via.raw()));
-    Some(String::from_utf8_lossy(&value).into_owned())
+    Some(value)
 }
 
 /// What follows the first value of a Via line, with its comma.
@@ -111,10 +111,18 @@ fn start(invite: &Request, method: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Folds become spaces: those of a peer may end with a bare LF, which is not sent on (RFC 3261 7).
 fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    let unfolded = |byte: &u8| {
+        if matches!(byte, b'\r' | b'\n') {
+            b' '
+        } else {
+            *byte
+        }
+    };
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
+    out.extend(value.iter().map(unfolded));
     out.extend_from_slice(b"\r\n");
 }
 

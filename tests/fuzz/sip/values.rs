@@ -208,7 +208,7 @@ fn check_address(bytes: &[u8]) -> Verdict {
         assert_eq!(CSeq::parse(printed.as_bytes()).as_ref(), Ok(&read));
         accepted = true;
     }
-    if !bytes.iter().any(|b| matches!(b, b'\r' | b'\n')) {
+    if bytes.len() < 4_000 && !bytes.iter().any(|b| matches!(b, b'\r' | b'\n')) {
         as_list(bytes);
     }
     Verdict::of(accepted)

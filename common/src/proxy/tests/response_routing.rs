@@ -87,6 +87,27 @@ fn ipv6_responses_are_routed_with_and_without_brackets() {
 }
 
 #[test]
+fn a_via_that_is_no_text_comes_back_as_it_was_but_for_its_source() {
+    let text = with_via("SIP/2.0/UDP ue.example;branch=z9hG4bK1;x=BYTE").into_bytes();
+    let at = text.windows(4).position(|w| w == b"BYTE").expect("the place");
+    let bytes = [&text[..at], &b"\xff"[..], &text[at + 4..]].concat();
+    let message = Message::parse(bytes.into(), &SipLimits::default()).expect("a message");
+    let mut bench = Bench::new();
+    let flow = udp("192.0.2.100:5060");
+    bench.core.handle(bench.now, SipInput::Received { flow, message });
+    let events = bench.events();
+    let [CoreEvent::Request { transaction, .. }] = events.as_slice() else {
+        panic!("no request: {events:?}")
+    };
+    bench.core.reject(bench.now, *transaction, StatusCode::FORBIDDEN);
+    let sent = bench.sent_one();
+    assert_eq!(
+        sent.response().header(HeaderName::Via),
+        Some(&b"SIP/2.0/UDP ue.example;branch=z9hG4bK1;x=\xff;received=192.0.2.100"[..])
+    );
+}
+
+#[test]
 fn only_the_top_via_is_marked() {
     let via = "SIP/2.0/UDP a.example;branch=z9hG4bK1, SIP/2.0/UDP b.example;branch=z9hG4bK0";
     let (_, marked) = answered(udp("192.0.2.100:5060"), via);
