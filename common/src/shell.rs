@@ -16,6 +16,7 @@ mod counters;
 mod diameter;
 mod dns;
 mod driver;
+mod log_writer;
 mod preflight;
 mod scan;
 mod signals;

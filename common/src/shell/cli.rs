@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
-use super::{Shell, ShellError, seed};
+use super::{Shell, ShellError, log_writer, seed};
 use crate::config::{ConfigError, DaemonConfig, documented, effective, parse, read};
 use crate::node::Seed;
-use crate::telemetry::log;
+use crate::telemetry::log::{self, LeftOut};
 
 /// The daemon could not serve: a missing address, a port in use.
 const EXIT_CANNOT_SERVE: u8 = 1;
@@ -94,7 +94,9 @@ fn serve<C: DaemonConfig>(path: &Path) -> Result<(), Failure> {
     let place = |error: ConfigError| error.located(&path.display().to_string(), &text);
     let config: C = parse(C::NAME, &text).map_err(place)?;
     let (node, shell_config) = config.build(seed()?).map_err(place)?;
-    let left_out = log::init(&shell_config.log, std::time::Instant::now);
+    let left_out = LeftOut::default();
+    let (writer, _until_the_end) = log_writer::start(std::io::stderr(), &left_out);
+    log::init(&shell_config.log, std::time::Instant::now, writer, &left_out);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -1,4 +1,4 @@
-//! Engine: the log, one line per decision, on standard error.
+//! Engine: the log, one line per decision.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tracing::callsite::Identifier;
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -27,22 +28,29 @@ impl LeftOut {
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
+
+    /// Counts one line.
+    pub(crate) fn count(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
 }
 
-/// Sends the log of this process to standard error. Later calls change nothing. `clock` says the time.
-pub fn init(config: &LogConfig, clock: fn() -> Instant) -> LeftOut {
-    let left_out = LeftOut::default();
-    let lines = lines(config.format, std::io::stderr).with_filter(Budget::new(clock, &left_out));
+/// Sends the log of this process to `writer`. Later calls change nothing. `clock` says the time; lines beyond the
+/// budget of their place are counted in `left_out`.
+pub(crate) fn init<W>(config: &LogConfig, clock: fn() -> Instant, writer: W, left_out: &LeftOut)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = lines(config.format, writer).with_filter(Budget::new(clock, left_out));
     let filter = EnvFilter::new(directives(config.level));
     // An error says that a log is there already; then that one stays.
     let _ = Registry::default().with(filter).with(lines).try_init();
-    left_out
 }
 
 fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
-    W: for<'w> tracing_subscriber::fmt::MakeWriter<'w> + Send + Sync + 'static,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
@@ -81,7 +89,7 @@ impl<S: Subscriber> Filter<S> for Budget {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let may = lines.take((self.clock)(), metadata.callsite());
         if !may {
-            self.left_out.0.fetch_add(1, Relaxed);
+            self.left_out.count();
         }
         may
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::Command;
+use crate::telemetry::log::LeftOut;
 
 async fn http(address: SocketAddr, request: &str) -> String {
     let mut peer = Peer::connect(address).await;
@@ -156,7 +157,7 @@ fn child() {
         .unwrap();
     let mut config = config("127.0.0.1:0");
     config.log.format = crate::config::LogFormat::Json;
-    crate::telemetry::log::init(&config.log, Instant::now);
+    crate::telemetry::log::init(&config.log, Instant::now, std::io::stderr, &LeftOut::default());
     runtime.block_on(async {
         let shell = Shell::bind(&config).await.unwrap();
         let probe = Probe {
