@@ -3,20 +3,55 @@
 //! One contact is one flow token, that is, one user part in the Path of one UE's contact address. It holds one
 //! registration per public identity that was registered with it, replaced whole by each 200 (OK).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ims_common::identity::{Impi, Impu};
 use ims_common::net::Flow;
-use ims_common::node::TimerTable;
-use ims_common::sip::UriBuf;
+use ims_common::node::{NumberHash, NumberMap, TimerTable, give_back};
+use ims_common::sip::{Uri, UriBuf};
+use smallvec::SmallVec;
 
 /// Public identities that one contact may have registered one by one. The oldest gives way.
 const REGISTRATIONS_PER_CONTACT: usize = 8;
 
 /// The user part of our Path URI for one contact.
-pub(crate) type FlowToken = String;
+pub(crate) type FlowToken = Arc<str>;
+
+/// Number of a contact, unique in one table.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ContactId(u64);
+
+/// URIs in order, in one text.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct UriList(Box<str>);
+
+impl UriList {
+    /// Stands in no URI.
+    const SEPARATOR: char = '\n';
+
+    /// Each of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Uri<'_>> {
+        let texts = self.0.split(Self::SEPARATOR);
+        texts.filter_map(|text| Uri::parse(text.as_bytes()).ok())
+    }
+}
+
+impl<'a> FromIterator<Uri<'a>> for UriList {
+    fn from_iter<I: IntoIterator<Item = Uri<'a>>>(uris: I) -> Self {
+        let mut text = String::new();
+        for uri in uris {
+            if !text.is_empty() {
+                text.push(Self::SEPARATOR);
+            }
+            text.push_str(&String::from_utf8_lossy(uri.as_bytes()));
+        }
+        Self(text.into_boxed_str())
+    }
+}
 
 /// What one 200 (OK) granted.
 #[derive(Clone, Debug)]
@@ -24,9 +59,9 @@ pub(crate) struct Registration {
     /// The identity in To. Registered even where `associated` lacks it: then it is barred, good for REGISTER only.
     pub(crate) impu: Impu,
     /// P-Associated-URI in order; the first is the default public identity.
-    pub(crate) associated: Vec<UriBuf>,
+    pub(crate) associated: UriList,
     /// Service-Route in order, each value as it came.
-    pub(crate) service_route: Vec<String>,
+    pub(crate) service_route: SmallVec<[Box<str>; 1]>,
     /// When it ends without a refresh.
     pub(crate) expires_at: Instant,
 }
@@ -37,7 +72,7 @@ impl Registration {
         let associated = self
             .associated
             .iter()
-            .filter_map(|uri| Impu::from_bytes(uri.as_uri().as_bytes()).ok());
+            .filter_map(|uri| Impu::from_bytes(uri.as_bytes()).ok());
         std::iter::once(self.impu.clone()).chain(associated)
     }
 }
@@ -45,6 +80,7 @@ impl Registration {
 /// A UE's contact address behind one flow.
 #[derive(Clone, Debug)]
 pub(crate) struct Contact {
+    token: FlowToken,
     /// The way to the UE.
     pub(crate) flow: Flow,
     /// Who registered.
@@ -74,14 +110,19 @@ pub(crate) struct ContactKey {
     pub(crate) flow: Flow,
 }
 
+/// Numbers of contacts in order. Most keys have one.
+type ContactIds = SmallVec<[ContactId; 2]>;
+
 /// All contacts of this P-CSCF, limited in number.
 #[derive(Debug)]
 pub(crate) struct ContactTable {
     limit: usize,
-    contacts: BTreeMap<FlowToken, Contact>,
-    by_address: BTreeMap<IpAddr, BTreeSet<FlowToken>>,
-    by_impi: BTreeMap<Impi, BTreeSet<FlowToken>>,
-    expiries: TimerTable<FlowToken>,
+    contacts: NumberMap<ContactId, Box<Contact>>,
+    by_token: HashMap<FlowToken, ContactId>,
+    by_address: HashMap<IpAddr, ContactIds>,
+    by_impi: HashMap<Impi, ContactIds>,
+    expiries: TimerTable<ContactId, NumberHash>,
+    last_id: u64,
 }
 
 impl ContactTable {
@@ -89,10 +130,12 @@ impl ContactTable {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
-            contacts: BTreeMap::new(),
-            by_address: BTreeMap::new(),
-            by_impi: BTreeMap::new(),
+            contacts: NumberMap::default(),
+            by_token: HashMap::new(),
+            by_address: HashMap::new(),
+            by_impi: HashMap::new(),
             expiries: TimerTable::default(),
+            last_id: 0,
         }
     }
 
@@ -108,42 +151,31 @@ impl ContactTable {
 
     /// The contact of a token.
     pub(crate) fn get(&self, token: &str) -> Option<&Contact> {
-        self.contacts.get(token)
+        self.contacts.get(self.by_token.get(token)?).map(Box::as_ref)
     }
 
     /// The token of this private identity's contact behind this flow, or else with this contact address:
     /// a UE that comes back keeps its Path.
     pub(crate) fn token_of(&self, key: &ContactKey, address: Option<&UriBuf>) -> Option<&FlowToken> {
-        let tokens = self.by_impi.get(&key.impi)?;
-        let behind = |token: &&FlowToken| self.get(token).is_some_and(|c| same_way(&c.flow, &key.flow));
-        let with = |token: &&FlowToken| {
-            address.is_some_and(|address| {
-                self.get(token)
-                    .is_some_and(|c| c.address.as_uri().equivalent(&address.as_uri()))
-            })
-        };
-        tokens.iter().find(behind).or_else(|| tokens.iter().find(with))
+        let mut behind = self.of_impi(&key.impi).filter(|c| same_way(&c.flow, &key.flow));
+        let mut with = self
+            .of_impi(&key.impi)
+            .filter(|c| address.is_some_and(|address| c.address.as_uri().equivalent(&address.as_uri())));
+        behind.next().or_else(|| with.next()).map(|c| &c.token)
     }
 
     /// Whether a registration of this private identity stands for exactly this address and port
     /// (the IP association of TS 24.229 5.2.2.3).
     pub(crate) fn vouches_for(&self, key: &ContactKey) -> bool {
-        self.by_impi.get(&key.impi).is_some_and(|tokens| {
-            tokens
-                .iter()
-                .any(|token| self.get(token).is_some_and(|c| same_way(&c.flow, &key.flow)))
-        })
+        self.of_impi(&key.impi).any(|c| same_way(&c.flow, &key.flow))
     }
 
     /// Contacts behind a flow: those at exactly this address and port first, then others of the same address.
     /// (A handset registers on TCP and subscribes on UDP, from another port.)
     pub(crate) fn behind(&self, flow: &Flow) -> Vec<(&FlowToken, &Contact)> {
         let mut found: Vec<_> = self
-            .by_address
-            .get(&flow.remote.ip())
-            .into_iter()
-            .flatten()
-            .filter_map(|token| self.contacts.get_key_value(token))
+            .all(self.by_address.get(&flow.remote.ip()))
+            .map(|contact| (&contact.token, contact))
             .collect();
         found.sort_by_key(|(_, contact)| contact.flow.remote != flow.remote);
         found
@@ -157,20 +189,22 @@ impl ContactTable {
         address: UriBuf,
         registration: Registration,
     ) {
-        let earlier = self.take(token);
-        let stale: Vec<FlowToken> = self
-            .by_impi
-            .get(&key.impi)
+        let id = self.by_token.get(token).copied().unwrap_or_else(|| {
+            self.last_id += 1;
+            ContactId(self.last_id)
+        });
+        let earlier = self.take(id);
+        let stale: ContactIds = self
+            .ids_of_impi(&key.impi)
             .into_iter()
-            .flatten()
             .filter(|other| {
-                self.get(other)
+                self.contacts
+                    .get(other)
                     .is_some_and(|c| c.address.as_uri().equivalent(&address.as_uri()))
             })
-            .cloned()
             .collect();
         for other in stale {
-            self.take(&other);
+            self.take(other);
         }
         let mut registrations = match earlier {
             Some(contact) if contact.impi == key.impi => contact.registrations,
@@ -180,21 +214,35 @@ impl ContactTable {
         if registrations.len() >= REGISTRATIONS_PER_CONTACT {
             registrations.remove(0);
         }
+        // Most contacts have one registration: no room is taken for more.
+        registrations.reserve_exact(1);
         registrations.push(registration);
-        self.put(
-            token.clone(),
-            Contact {
-                flow: key.flow,
-                impi: key.impi,
-                address,
-                registrations,
-            },
-        );
+        let contact = Contact {
+            token: token.clone(),
+            flow: key.flow,
+            impi: key.impi,
+            address,
+            registrations,
+        };
+        self.put(id, Box::new(contact));
     }
 
     /// De-registration of an identity of one contact, with its implicit set; the contact goes with its last.
     pub(crate) fn unbind(&mut self, token: &str, impu: &Impu) {
-        let Some(mut contact) = self.take(token) else {
+        if let Some(id) = self.by_token.get(token) {
+            self.unbind_id(*id, impu);
+        }
+    }
+
+    /// De-registration of an identity of every contact of a private identity (Contact `*`).
+    pub(crate) fn unbind_all(&mut self, impi: &Impi, impu: &Impu) {
+        for id in self.ids_of_impi(impi) {
+            self.unbind_id(id, impu);
+        }
+    }
+
+    fn unbind_id(&mut self, id: ContactId, impu: &Impu) {
+        let Some(mut contact) = self.take(id) else {
             return;
         };
         // TS 24.229 5.2.5.1: an identity goes with its implicit set, whichever of the set was named.
@@ -209,15 +257,7 @@ impl ContactTable {
             .registrations
             .retain(|registration| !set.contains(&registration.impu));
         if !contact.registrations.is_empty() {
-            self.put(token.to_owned(), contact);
-        }
-    }
-
-    /// De-registration of an identity of every contact of a private identity (Contact `*`).
-    pub(crate) fn unbind_all(&mut self, impi: &Impi, impu: &Impu) {
-        let tokens: Vec<FlowToken> = self.by_impi.get(impi).into_iter().flatten().cloned().collect();
-        for token in tokens {
-            self.unbind(&token, impu);
+            self.put(id, contact);
         }
     }
 
@@ -230,40 +270,51 @@ impl ContactTable {
     /// (TS 24.229 5.2.2.1).
     pub(crate) fn expire(&mut self, now: Instant) -> usize {
         let mut ended = 0;
-        while let Some(token) = self.expiries.pop_expired(now) {
-            let Some(mut contact) = self.take(&token) else {
+        while let Some(id) = self.expiries.pop_expired(now) {
+            let Some(mut contact) = self.take(id) else {
                 continue;
             };
             let before = contact.registrations.len();
             contact.registrations.retain(|r| r.expires_at > now);
             ended += before - contact.registrations.len();
             if !contact.registrations.is_empty() {
-                self.put(token, contact);
+                self.put(id, contact);
             }
         }
         ended
     }
 
-    fn put(&mut self, token: FlowToken, contact: Contact) {
-        self.by_address
-            .entry(contact.flow.remote.ip())
-            .or_default()
-            .insert(token.clone());
-        self.by_impi
-            .entry(contact.impi.clone())
-            .or_default()
-            .insert(token.clone());
-        if let Some(at) = contact.next_expiry() {
-            self.expiries.set(token.clone(), at);
-        }
-        self.contacts.insert(token, contact);
+    fn of_impi(&self, impi: &Impi) -> impl Iterator<Item = &Contact> {
+        self.all(self.by_impi.get(impi))
     }
 
-    fn take(&mut self, token: &str) -> Option<Contact> {
-        let contact = self.contacts.remove(token)?;
-        forget(&mut self.by_address, &contact.flow.remote.ip(), token);
-        forget(&mut self.by_impi, &contact.impi, token);
-        self.expiries.cancel(&token.to_owned());
+    fn ids_of_impi(&self, impi: &Impi) -> ContactIds {
+        self.by_impi.get(impi).cloned().unwrap_or_default()
+    }
+
+    fn all<'a>(&'a self, ids: Option<&'a ContactIds>) -> impl Iterator<Item = &'a Contact> {
+        let ids = ids.into_iter().flatten();
+        ids.filter_map(|id| self.contacts.get(id).map(Box::as_ref))
+    }
+
+    fn put(&mut self, id: ContactId, contact: Box<Contact>) {
+        remember(&mut self.by_address, contact.flow.remote.ip(), id);
+        remember(&mut self.by_impi, contact.impi.clone(), id);
+        if let Some(at) = contact.next_expiry() {
+            self.expiries.set(id, at);
+        }
+        self.by_token.insert(contact.token.clone(), id);
+        self.contacts.insert(id, contact);
+    }
+
+    fn take(&mut self, id: ContactId) -> Option<Box<Contact>> {
+        let contact = self.contacts.remove(&id)?;
+        give_back(&mut self.contacts);
+        self.by_token.remove(&contact.token);
+        give_back(&mut self.by_token);
+        forget(&mut self.by_address, &contact.flow.remote.ip(), id);
+        forget(&mut self.by_impi, &contact.impi, id);
+        self.expiries.cancel(&id);
         Some(contact)
     }
 }
@@ -276,11 +327,19 @@ fn same_way(a: &Flow, b: &Flow) -> bool {
         && a.connection == b.connection
 }
 
-fn forget<K: Ord>(index: &mut BTreeMap<K, BTreeSet<FlowToken>>, key: &K, token: &str) {
-    if let Some(tokens) = index.get_mut(key) {
-        tokens.remove(token);
-        if tokens.is_empty() {
+fn remember<K: Eq + Hash>(index: &mut HashMap<K, ContactIds>, key: K, id: ContactId) {
+    let ids = index.entry(key).or_default();
+    if let Err(at) = ids.binary_search(&id) {
+        ids.insert(at, id);
+    }
+}
+
+fn forget<K: Eq + Hash>(index: &mut HashMap<K, ContactIds>, key: &K, id: ContactId) {
+    if let Some(ids) = index.get_mut(key) {
+        ids.retain(|known| *known != id);
+        if ids.is_empty() {
             index.remove(key);
+            give_back(index);
         }
     }
 }

@@ -8,7 +8,8 @@ use std::time::Instant;
 use ims_common::identity::Impu;
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{NextHop, ServerTransactionId};
-use ims_common::sip::{HeaderName, Method, Request, UriBuf};
+use ims_common::sip::{HeaderName, Method, Request, Uri, UriBuf};
+use smallvec::SmallVec;
 use tracing::info;
 
 use crate::config::UnregisteredRequests;
@@ -22,7 +23,7 @@ use crate::trust_boundary::{keep_to_the_ues_own, own_record_routes};
 struct Origin {
     token: FlowToken,
     asserted: UriBuf,
-    service_route: Vec<String>,
+    service_route: SmallVec<[Box<str>; 1]>,
 }
 
 impl Pcscf {
@@ -149,19 +150,19 @@ fn asserted_identity<'a>(contact: &'a Contact, wishes: &[Impu]) -> Option<(&'a R
     for wish in wishes {
         for registration in contact.registrations().iter().rev() {
             if let Some((_, uri)) = identities(registration).find(|(identity, _)| identity == wish) {
-                return Some((registration, uri.clone()));
+                return Some((registration, UriBuf::from(uri)));
             }
         }
     }
     let registration = contact.registrations().last()?;
-    Some((registration, registration.associated.first()?.clone()))
+    Some((registration, UriBuf::from(registration.associated.iter().next()?)))
 }
 
-fn identities(registration: &Registration) -> impl Iterator<Item = (Impu, &UriBuf)> {
+fn identities(registration: &Registration) -> impl Iterator<Item = (Impu, Uri<'_>)> {
     registration
         .associated
         .iter()
-        .filter_map(|uri| Some((Impu::from_bytes(uri.as_uri().as_bytes()).ok()?, uri)))
+        .filter_map(|uri| Some((Impu::from_bytes(uri.as_bytes()).ok()?, uri)))
 }
 
 fn next_hop_of(route: &str) -> Option<NextHop> {

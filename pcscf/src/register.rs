@@ -11,11 +11,12 @@ use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId}
 use ims_common::sip::{Contacts, HeaderName, NameAddr, Request, Response, StatusCode, UriBuf};
 use tracing::{debug, info};
 
-use crate::contacts::{ContactKey, FlowToken, Registration};
+use crate::contacts::{ContactKey, FlowToken, Registration, UriList};
 use crate::entry_points::{EntryPointSearch, Verdict};
 use crate::node::Pcscf;
 use crate::reject::Reject;
 use crate::trust_boundary::{IntegrityProtected, RegisterMarks, register_towards_home, response_towards_ue};
+use smallvec::SmallVec;
 
 /// The outcome that only leads to the next REGISTER.
 const CHALLENGED: &str = "challenged";
@@ -78,7 +79,7 @@ impl Pcscf {
         if known.is_none() && address.is_some() && self.contacts.is_full(self.registers.len()) {
             return Err(Reject::ContactsFull);
         }
-        let token = known.unwrap_or_else(|| self.core.fresh_token());
+        let token = known.unwrap_or_else(|| self.core.fresh_token().into());
         let marks = RegisterMarks {
             path: self.settings.path_of(&token),
             visited_network: self.settings.visited_network.clone(),
@@ -274,16 +275,16 @@ fn granted_secs(response: &Response, address: &UriBuf) -> Option<u32> {
         .and_then(|contact| contact.expires().or_else(|| response.expires()))
 }
 
-fn associated_uris(response: &Response) -> Vec<UriBuf> {
+fn associated_uris(response: &Response) -> UriList {
     response
         .name_addrs(HeaderName::PAssociatedUri)
-        .map(|list| list.iter().map(|value| UriBuf::from(value.uri)).collect())
+        .map(|list| list.iter().map(|value| value.uri).collect())
         .unwrap_or_default()
 }
 
-fn service_route(response: &Response) -> Vec<String> {
+fn service_route(response: &Response) -> SmallVec<[Box<str>; 1]> {
     response
         .values(HeaderName::ServiceRoute)
-        .map(|value| String::from_utf8_lossy(value).into_owned())
+        .map(|value| String::from_utf8_lossy(value).into())
         .collect()
 }

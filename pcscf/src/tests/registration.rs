@@ -290,10 +290,18 @@ fn a_grant_is_kept_and_replaced_as_a_whole_by_the_next() {
         panic!("{contact:?}");
     };
     assert_eq!(
-        registration.service_route,
+        registration
+            .service_route
+            .iter()
+            .map(|value| &**value)
+            .collect::<Vec<_>>(),
         ["<sip:second@s.home.test;lr>", "<sip:third@s.home.test;lr>"]
     );
-    let associated: Vec<String> = registration.associated.iter().map(ToString::to_string).collect();
+    let associated: Vec<String> = registration
+        .associated
+        .iter()
+        .map(|uri| String::from_utf8_lossy(uri.as_bytes()).into_owned())
+        .collect();
     assert_eq!(associated, ["sip:+15550002@home.test"]);
 }
 
