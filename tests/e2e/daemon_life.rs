@@ -109,7 +109,9 @@ fn an_operator_sees_health_and_metrics_and_every_daemon_ends_with_0() {
 
 #[test]
 fn sigterm_during_a_registration_lets_it_finish() {
-    let network = Network::start(Site::on_network([127, 0, 28]), vec![subscriber(1)]);
+    let mut site = Site::on_network([127, 0, 28]);
+    site.pcscf_more.push_str("  log: {level: debug}\n");
+    let network = Network::start(site, vec![subscriber(1)]);
     network.hss.act(|_, hss| {
         use ims_tests::hss::{Fault, Faulty};
         hss.set_fault(Faulty::Uar, Fault::Delay(Duration::from_millis(800)));

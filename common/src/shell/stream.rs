@@ -1,19 +1,25 @@
 //! Shell: one stream connection: a task that reads frames and writes messages until one of both ends it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::io::{self, Read as _};
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tokio::io::AsyncWriteExt;
+use bytes::{Buf as _, Bytes};
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 
 use crate::net::SendTag;
 
 /// Octets of one read.
 const READ_CHUNK: usize = 16_384;
+/// RFC 5626 4.4.1: the answer to a ping.
+const PONG: &[u8] = b"\r\n";
+/// So much is said to be queued on a connection that is being torn down.
+const CLOSED_FOR_WRITES: usize = usize::MAX / 2;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,16 +50,26 @@ pub(crate) struct Write {
 /// The driver's end of a connection. Dropped: what is queued is still written, then the connection closes.
 pub(crate) struct Link {
     writes: mpsc::UnboundedSender<Write>,
-    queued: Arc<AtomicUsize>,
-    kill: Arc<Notify>,
+    shared: Arc<Shared>,
 }
 
 /// The task's end of a connection.
 pub(crate) struct LinkEnd {
     writes: mpsc::UnboundedReceiver<Write>,
     current: Option<Write>,
-    queued: Arc<AtomicUsize>,
-    kill: Arc<Notify>,
+    shared: Arc<Shared>,
+}
+
+/// What both ends see.
+#[derive(Default)]
+struct Shared {
+    /// Octets that the task still has to write. At zero the driver may write by itself.
+    queued: AtomicUsize,
+    /// Whether the driver has written since this was last asked.
+    has_written: AtomicBool,
+    kill: Notify,
+    /// Once it is open, and as long as the task serves it.
+    socket: OnceLock<Weak<TcpStream>>,
 }
 
 /// Why a message was not taken for writing.
@@ -68,32 +84,53 @@ pub(crate) enum NotTaken {
 /// Both ends of a new connection.
 pub(crate) fn link() -> (Link, LinkEnd) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let queued = Arc::new(AtomicUsize::new(0));
-    let kill = Arc::new(Notify::new());
+    let shared = Arc::new(Shared::default());
     let link = Link {
         writes: sender,
-        queued: Arc::clone(&queued),
-        kill: Arc::clone(&kill),
+        shared: Arc::clone(&shared),
     };
     let end = LinkEnd {
         writes: receiver,
         current: None,
-        queued,
-        kill,
+        shared,
     };
     (link, end)
 }
 
 impl Link {
-    /// Queues one message; over `limit` octets the connection is torn down.
-    pub(crate) fn push(&self, write: Write, limit: usize) -> Result<(), NotTaken> {
-        let length = write.bytes.len();
-        if self.queued.load(Relaxed).saturating_add(length) > limit {
-            self.kill.notify_one();
+    /// Writes one message with one write if the socket takes it, or else queues it; over `limit` octets the connection
+    /// is torn down.
+    pub(crate) fn push(&self, mut write: Write, limit: usize) -> Result<(), NotTaken> {
+        let queued = self.shared.queued.load(Relaxed);
+        if queued == 0 && !write.bytes.is_empty() {
+            let written = self.shared.write_now(&write.bytes);
+            if written == write.bytes.len() {
+                return Ok(());
+            }
+            write.bytes.advance(written);
+        }
+        if queued.saturating_add(write.bytes.len()) > limit {
+            // A part of a message may be out: nothing may follow it.
+            self.shared.queued.store(CLOSED_FOR_WRITES, Relaxed);
+            self.shared.kill.notify_one();
             return Err(NotTaken::Full);
         }
-        self.queued.fetch_add(length, Relaxed);
+        self.shared.queued.fetch_add(write.bytes.len(), Relaxed);
         self.writes.send(write).map_err(|_| NotTaken::Gone)
+    }
+}
+
+impl Shared {
+    /// What the socket takes at once. What is wrong with it, the task finds out.
+    fn write_now(&self, bytes: &[u8]) -> usize {
+        let socket = self.socket.get().and_then(Weak::upgrade);
+        let written = socket
+            .and_then(|socket| socket.try_write(bytes).ok())
+            .unwrap_or(0);
+        if written > 0 {
+            self.has_written.store(true, Relaxed);
+        }
+        written
     }
 }
 
@@ -155,22 +192,25 @@ pub(crate) async fn serve(
     patience: Patience,
     sink: &impl Sink,
 ) -> Ended {
-    let kill = Arc::clone(&end.kill);
+    let shared = Arc::clone(&end.shared);
     let pong = Notify::new();
     let activity = Activity::new();
-    let (read_half, write_half) = stream.into_split();
+    let stream = Arc::new(stream);
+    // Each link serves one connection.
+    let _ = shared.socket.set(Arc::downgrade(&stream));
     let reader = Reader {
-        half: read_half,
+        stream: &stream,
         framing,
         patience,
         sink,
         pong: &pong,
         activity: &activity,
+        has_written: &shared.has_written,
     };
     tokio::select! {
         ended = reader.run() => ended,
-        ended = write_all(write_half, end, &pong, &activity, patience.slow) => ended,
-        () = kill.notified() => Ended::WriteLimit,
+        ended = write_all(&stream, end, &pong, &activity, patience.slow) => ended,
+        () = shared.kill.notified() => Ended::WriteLimit,
     }
 }
 
@@ -199,12 +239,13 @@ impl Activity {
 }
 
 struct Reader<'a, F, S> {
-    half: OwnedReadHalf,
+    stream: &'a TcpStream,
     framing: F,
     patience: Patience,
     sink: &'a S,
     pong: &'a Notify,
     activity: &'a Activity,
+    has_written: &'a AtomicBool,
 }
 
 impl<F: Framing, S: Sink> Reader<'_, F, S> {
@@ -217,8 +258,11 @@ impl<F: Framing, S: Sink> Reader<'_, F, S> {
             };
             tokio::select! {
                 biased;
-                ready = self.half.readable() => if ready.is_err() { return Ended::Error },
+                ready = self.stream.readable() => if ready.is_err() { return Ended::Error },
                 () = until(deadline) => {
+                    if self.has_written.swap(false, Relaxed) {
+                        self.activity.touch();
+                    }
                     let still = self.patience.idle.is_some_and(|idle| self.activity.last() + idle > Instant::now());
                     match started {
                         Some(_) => return Ended::Slow,
@@ -230,8 +274,8 @@ impl<F: Framing, S: Sink> Reader<'_, F, S> {
             match self.read_some() {
                 Ok(0) => return Ended::Peer,
                 Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ended::Peer,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ended::Peer,
                 Err(_) => return Ended::Error,
             }
             self.activity.touch();
@@ -245,10 +289,23 @@ impl<F: Framing, S: Sink> Reader<'_, F, S> {
         }
     }
 
-    /// One read without waiting. The chunk lives on the stack here, so that silent connections hold none.
-    fn read_some(&mut self) -> std::io::Result<usize> {
+    /// One read without waiting. The chunk lives on the stack here, so that silent connections hold none. When it is
+    /// not filled nothing more is there, and no second read needs to tell.
+    fn read_some(&mut self) -> io::Result<usize> {
         let mut chunk = [0; READ_CHUNK];
-        let length = self.half.try_read(&mut chunk)?;
+        let mut not_filled = None;
+        let read = self.stream.try_io(Interest::READABLE, || {
+            let length = (&*SockRef::from(self.stream)).read(&mut chunk)?;
+            if length == 0 || length == chunk.len() {
+                return Ok(length);
+            }
+            not_filled = Some(length);
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        let length = match not_filled {
+            Some(length) => length,
+            None => read?,
+        };
         self.framing.feed(chunk.get(..length).unwrap_or_default());
         Ok(length)
     }
@@ -279,39 +336,56 @@ impl<F: Framing, S: Sink> Reader<'_, F, S> {
 
 /// Writes what is queued, one write per message, and pongs.
 async fn write_all(
-    mut half: OwnedWriteHalf,
+    stream: &TcpStream,
     end: &mut LinkEnd,
     pong: &Notify,
     activity: &Activity,
     patience: Duration,
 ) -> Ended {
+    let shared = Arc::clone(&end.shared);
     loop {
         tokio::select! {
+            // The rest of a message that the driver has begun goes before a pong.
+            biased;
             write = end.writes.recv() => {
                 let Some(write) = write else {
-                    let _ = half.shutdown().await;
+                    let _ = SockRef::from(stream).shutdown(Shutdown::Write);
                     return Ended::Node;
                 };
                 let bytes = write.bytes.clone();
                 end.current = Some(write);
-                if let Err(ended) = write_one(&mut half, &bytes, patience).await {
+                if let Err(ended) = write_one(stream, &bytes, patience).await {
                     return ended;
                 }
                 end.current = None;
-                end.queued.fetch_sub(bytes.len(), Relaxed);
+                shared.queued.fetch_sub(bytes.len(), Relaxed);
             }
             () = pong.notified() => {
-                if let Err(ended) = write_one(&mut half, b"\r\n", patience).await {
+                shared.queued.fetch_add(PONG.len(), Relaxed);
+                if let Err(ended) = write_one(stream, PONG, patience).await {
                     return ended;
                 }
+                shared.queued.fetch_sub(PONG.len(), Relaxed);
             }
         }
         activity.touch();
     }
 }
 
-async fn write_one(half: &mut OwnedWriteHalf, bytes: &[u8], patience: Duration) -> Result<(), Ended> {
-    match tokio::time::timeout(patience, half.write_all(bytes)).await {
+async fn write_one(stream: &TcpStream, bytes: &[u8], patience: Duration) -> Result<(), Ended> {
+    let write = async {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            stream.writable().await?;
+            match stream.try_write(rest) {
+                Ok(length) => rest = rest.get(length..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(patience, write).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Ended::Peer),
         Err(_) => Err(Ended::Slow),

@@ -146,8 +146,9 @@ fn a_peer_that_does_not_read_loses_its_connection_and_the_sends_fail() {
     let mut config = config("127.0.0.1:0");
     config.limits.connection_write_bytes = 10_000;
     let flood = |input: &NetInput| match input {
-        NetInput::Sip(SipInput::Received { flow, .. }) => (10..15)
-            .map(|tag| transmit(Destination::Flow(*flow), Bytes::from(vec![b'x'; 4_000]), tag))
+        // More than all buffers of the kernel.
+        NetInput::Sip(SipInput::Received { flow, .. }) => (10..10_010)
+            .map(|tag| transmit(Destination::Flow(*flow), Bytes::from_static(&[b'x'; 4_000]), tag))
             .collect(),
         _ => Vec::new(),
     };
@@ -163,8 +164,13 @@ fn a_peer_that_does_not_read_loses_its_connection_and_the_sends_fail() {
             }
         }
         failed.sort_unstable();
-        // The answer (1) and two of 4,000 octets fit; whether they were written before the end is open.
-        assert!(failed.ends_with(&[12, 13, 14]), "{failed:?}");
+        // What the kernel took, and at most two of 4,000 octets in the queue, may have gone; nothing after that.
+        let first = *failed.first().expect("some do not fit");
+        assert!(
+            failed.iter().copied().eq(first..10_010),
+            "{first} to {:?}",
+            failed.last()
+        );
         peer.expect_close().await;
         assert_eq!(lab.counters.closed_write_limit.get(), 1);
     });
