@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One child process. It is killed when this value goes away.
 pub struct Daemon {
     name: String,
+    command: Command,
     child: Child,
     log: PathBuf,
 }
@@ -28,20 +29,29 @@ impl Daemon {
     /// # Errors
     /// When the program is not there.
     pub fn start(name: &str, program: &Path, config: &Path) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.arg("--config").arg(config);
         let log = config.with_file_name(format!("{name}.log"));
+        Self::run(name, command, log)
+            .with_context(|| format!("cannot start {}: build the workspace first", program.display()))
+    }
+
+    /// Runs a command in a process group of its own; what it says goes to `log`.
+    ///
+    /// # Errors
+    /// When the program is not there.
+    pub fn run(name: &str, mut command: Command, log: PathBuf) -> Result<Self> {
         let out = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let child = Command::new(program)
-            .arg("--config")
-            .arg(config)
+        let child = command
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
             // A Ctrl-C in the terminal is for us; we tell the children ourselves.
             .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {}: build the workspace first", program.display()))?;
+            .spawn()?;
         Ok(Self {
             name: name.to_owned(),
+            command,
             child,
             log,
         })
@@ -109,6 +119,29 @@ impl Daemon {
         Ok(())
     }
 
+    /// SIGKILL for it and all of its children, and waits for its end.
+    ///
+    /// # Errors
+    /// When the `kill` program cannot be run.
+    pub fn kill(&mut self) -> Result<()> {
+        // It leads a process group of its own.
+        Command::new("kill")
+            .args(["-KILL", "--", &format!("-{}", self.child.id())])
+            .status()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Kills it and starts it again; it may not serve yet.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill()?;
+        self.child = self.command.spawn()?;
+        Ok(())
+    }
+
     /// Waits for the end.
     ///
     /// # Errors
@@ -144,8 +177,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            let _ = self.kill();
         }
     }
 }
@@ -195,6 +227,15 @@ impl Daemons {
             daemon.wait_ready()?;
         }
         Ok(daemons)
+    }
+
+    /// No daemons yet; their files are in `directory`, which goes away with this value.
+    #[must_use]
+    pub const fn none(directory: PathBuf) -> Self {
+        Self {
+            all: Vec::new(),
+            directory,
+        }
     }
 
     /// The daemon called `name`.

@@ -3,10 +3,15 @@
 
 mod answer;
 pub mod bench;
+pub mod comeback;
+pub mod figures;
+mod kamailio;
+mod maximum;
 mod phone;
 mod report;
 pub mod responder;
 mod run;
+mod system;
 mod watched;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +19,7 @@ use std::time::Duration;
 
 pub use report::Report;
 pub use run::run;
+pub use system::System;
 
 /// The first IMSI of the phones, unless said.
 pub const FIRST_IMSI: u64 = 1_010_000_100_000;
@@ -86,6 +92,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The plan of an empty command line.
+    fn default_values() -> Self {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            plan: Plan,
+        }
+        <Line as clap::Parser>::parse_from(["load"]).plan
+    }
+
     const fn patience(&self) -> Duration {
         Duration::from_secs(self.patience)
     }

@@ -1,50 +1,102 @@
-//! Shell: a site of its own on loopback (HSS and the three daemons), loaded, measured, and stopped.
-
-use std::fs;
+//! Shell: a site of its own on loopback (HSS and three CSCFs), loaded, measured, and stopped.
 
 use anyhow::{Context as _, Result};
 
-use super::{Plan, Report, run};
-use crate::daemons::{Daemon, Daemons, binaries, fresh_directory};
-use crate::site::{HOME, Site};
+use super::comeback::{Comeback, comeback};
+use super::system::{Running, System};
+use super::{FIRST_IMSI, Plan, Report, Scenario, maximum, run};
 
-/// Runs a plan against a fresh site on 127.0.77.0/24; the plan's P-CSCF is not asked.
+/// Users that the HSS knows in short loads; a system that has met them all is started anew.
+pub(super) const USERS: u32 = 100_000;
+
+/// Runs a plan against a fresh site; the plan's P-CSCF is not asked.
 ///
 /// # Errors
-/// When a daemon does not start or end well.
-pub fn bench(plan: &Plan) -> Result<Report> {
-    let site = Site {
-        // Loopback has one of 65536, and nobody who knows that would take TCP for a REGISTER.
-        mw_path_mtu: Some(u16::MAX),
-        ..Site::on_network([127, 0, 77])
-    };
-    let directory = fresh_directory()?;
-    let config = directory.join("hss.yaml");
-    let keys: String = [("k", &plan.k), ("opc", &plan.opc)]
-        .iter()
-        .filter_map(|(name, value)| Some(format!(", {name}: \"{}\"", value.as_ref()?)))
-        .collect();
-    let text = format!(
-        "hss:\n  listen: {}\n  origin_host: hss.{HOME}\n  origin_realm: {HOME}\n  \
-         range: {{first_imsi: \"{:015}\", count: {}{keys}}}\n",
-        site.hss, plan.first_imsi, plan.users
-    );
-    fs::write(&config, text)?;
-    let programs = binaries()?;
-    let mut hss = Daemon::start("hss", &programs.join("hss"), &config)?;
-    hss.wait_ready()?;
-    let mut daemons = Daemons::start(&site, &programs)?;
-    let mut plan = Plan {
-        pcscf: site.gm,
-        ..plan.clone()
-    };
-    for daemon in daemons.all.iter().chain([&hss]) {
-        plan.watch.push(format!("{}={}", daemon.name(), daemon.pid()));
-    }
-    let report = run(&plan).with_context(|| daemons.tails(5));
-    let stopped = daemons.stop().and_then(|()| hss.stop());
-    let _ = fs::remove_dir_all(directory);
-    let report = report?;
-    stopped?;
+/// When a process does not start or end well.
+pub fn bench(system: System, plan: &Plan) -> Result<Report> {
+    let running = Running::start(system, plan)?;
+    let report = run(&running.plan(plan)).with_context(|| running.tails())?;
+    running.stop()?;
     Ok(report)
+}
+
+/// Looks for the highest rate that a system bears, from the rate of the plan on.
+///
+/// # Errors
+/// When a process does not start.
+pub fn find_maximum(system: System, plan: &Plan) -> Result<f64> {
+    maximum::search(&mut Bench::new(system, plan, USERS), plan.rate)
+}
+
+/// Registers all users of a plan, kills the S-CSCF, starts it again, and waits until all are back.
+///
+/// # Errors
+/// When a process does not start.
+pub fn restart(system: System, plan: &Plan) -> Result<Comeback> {
+    let mut running = Running::start(system, plan)?;
+    let plan = running.plan(plan);
+    comeback(&plan, &mut || running.restart_scscf())
+}
+
+/// One system for many short loads of users that it has not seen; a fresh one when these are used up.
+pub(super) struct Bench {
+    system: System,
+    plan: Plan,
+    running: Option<Running>,
+    next: u32,
+}
+
+impl Bench {
+    /// With this many users at a time.
+    pub(super) fn new(system: System, plan: &Plan, users: u32) -> Self {
+        let plan = Plan {
+            first_imsi: FIRST_IMSI,
+            users,
+            scenario: Scenario::Register,
+            ..plan.clone()
+        };
+        Self {
+            system,
+            plan,
+            running: None,
+            next: 0,
+        }
+    }
+
+    /// Lets the next load have a fresh system.
+    pub(super) fn renew(&mut self) {
+        self.running = None;
+        self.next = 0;
+    }
+
+    /// Registers new users at a rate for some seconds.
+    pub(super) fn load(&mut self, rate: f64, seconds: f64) -> Result<Report> {
+        // A rate is far below 2^32.
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "see above"
+        )]
+        let users = (rate * seconds) as u32;
+        if self.next + users > self.plan.users {
+            self.renew();
+        }
+        self.plan.users = self.plan.users.max(users);
+        let running = match self.running.take() {
+            Some(running) => running,
+            None => Running::start(self.system, &self.plan)?,
+        };
+        let plan = Plan {
+            first_imsi: self.plan.first_imsi + u64::from(self.next),
+            users,
+            rate,
+            operations: None,
+            ..running.plan(&self.plan)
+        };
+        self.next += users;
+        let report = run(&plan).with_context(|| running.tails())?;
+        self.running = Some(running);
+        eprint!("{:?} {report}", self.system);
+        Ok(report)
+    }
 }

@@ -20,6 +20,8 @@ pub(super) struct Tally {
     /// What succeeded while the plan still began operations, and for how long it did.
     pub(super) in_time: u64,
     pub(super) planned: Duration,
+    /// From the first intended start to the last success.
+    pub(super) last_success: Duration,
     /// How late the program itself was at worst.
     pub(super) lag_max: Duration,
     /// From the first intended start to the last end.
@@ -29,9 +31,9 @@ pub(super) struct Tally {
 /// Milliseconds from the intended start to the final answer, of what succeeded.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Latency {
-    p50: f64,
+    pub(super) p50: f64,
     p90: f64,
-    p99: f64,
+    pub(super) p99: f64,
     p99_9: f64,
     max: f64,
 }
@@ -58,10 +60,10 @@ impl Latency {
 pub(super) struct Used {
     pub(super) cpu_seconds: f64,
     pub(super) cpu_seconds_per_1000: f64,
-    pub(super) rss_bytes_before: u64,
-    pub(super) rss_bytes_after: u64,
+    pub(super) memory_bytes_before: u64,
+    pub(super) memory_bytes_after: u64,
     /// Nothing when nobody is registered at the end.
-    pub(super) rss_bytes_per_user: Option<u64>,
+    pub(super) memory_bytes_per_user: Option<u64>,
 }
 
 /// All of a run.
@@ -114,6 +116,22 @@ impl Report {
         }
     }
 
+    /// Whether 99.9 % succeeded and 99 % of them within 100 ms.
+    pub(super) fn is_good(&self) -> bool {
+        let share = self.succeeded as f64 / self.attempted.max(1) as f64;
+        share >= 0.999 && self.latency_ms.p99 < 100.0
+    }
+
+    /// CPU seconds per 1000 operations of these processes together.
+    pub(super) fn cpu_per_1000(&self, names: &[&str]) -> f64 {
+        let of = |name: &&str| {
+            self.watched
+                .get(*name)
+                .map_or(0.0, |used| used.cpu_seconds_per_1000)
+        };
+        names.iter().map(of).sum()
+    }
+
     /// Whether nothing failed and no more than a twentieth of the rate was missed.
     pub(super) fn keeps_up(&self) -> bool {
         self.failures.is_empty()
@@ -153,11 +171,11 @@ impl fmt::Display for Report {
         for (name, used) in &self.watched {
             writeln!(
                 f,
-                "{name}: {:.3} CPU s per 1000 operations, RSS {} -> {} kB, {} bytes per registered user (0: nobody is)",
+                "{name}: {:.3} CPU s per 1000 operations, memory {} -> {} kB, {} bytes per registered user (0: nobody is)",
                 used.cpu_seconds_per_1000,
-                used.rss_bytes_before / 1024,
-                used.rss_bytes_after / 1024,
-                used.rss_bytes_per_user.unwrap_or(0)
+                used.memory_bytes_before / 1024,
+                used.memory_bytes_after / 1024,
+                used.memory_bytes_per_user.unwrap_or(0)
             )?;
         }
         Ok(())

@@ -82,14 +82,14 @@ async fn all(plan: &Plan) -> Result<Report> {
     for (index, process) in watched.iter().enumerate() {
         let at = |usages: &[Usage]| usages.get(index).copied().unwrap_or_default();
         let cpu_seconds = at(&after).cpu_seconds - at(&before).cpu_seconds;
-        let (rss_before, rss_after) = (at(&idle).rss_bytes, at(&settled).rss_bytes);
+        let (memory_before, memory_after) = (at(&idle).memory_bytes, at(&settled).memory_bytes);
         let used = Used {
             cpu_seconds,
             cpu_seconds_per_1000: cpu_seconds * 1_000.0 / report.attempted.max(1) as f64,
-            rss_bytes_before: rss_before,
-            rss_bytes_after: rss_after,
-            rss_bytes_per_user: rss_after
-                .saturating_sub(rss_before)
+            memory_bytes_before: memory_before,
+            memory_bytes_after: memory_after,
+            memory_bytes_per_user: memory_after
+                .saturating_sub(memory_before)
                 .checked_div(report.registered_users),
         };
         report.watched.insert(process.name.clone(), used);
@@ -112,11 +112,12 @@ async fn prepare(plan: &Plan, load: &Rc<RefCell<Load>>) -> Result<()> {
 }
 
 /// Starts `operations` at `rate` and waits for all ends.
-async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, scenario: Scenario) -> Tally {
+pub(super) async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, scenario: Scenario) -> Tally {
     let began = Instant::now();
     let planned = Duration::from_secs_f64(operations as f64 / rate);
     load.borrow_mut().tally = Tally::default();
     load.borrow_mut().last_intended = began + planned;
+    load.borrow_mut().began = began;
     let mut started = 0;
     loop {
         let now = Instant::now();
@@ -142,7 +143,7 @@ async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, scenario: S
 }
 
 /// Everything that a socket hears goes to its phone.
-async fn read(socket: Rc<UdpSocket>, load: Rc<RefCell<Load>>) {
+pub(super) async fn read(socket: Rc<UdpSocket>, load: Rc<RefCell<Load>>) {
     while socket.readable().await.is_ok() {
         let mut buffer = [0; DATAGRAM_MAX];
         while let Ok(length) = socket.try_recv(&mut buffer) {
@@ -152,8 +153,8 @@ async fn read(socket: Rc<UdpSocket>, load: Rc<RefCell<Load>>) {
     }
 }
 
-struct Load {
-    sockets: Vec<Rc<UdpSocket>>,
+pub(super) struct Load {
+    pub(super) sockets: Vec<Rc<UdpSocket>>,
     phones: Vec<Phone>,
     /// Timer E of requests, some of them answered long ago.
     timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
@@ -163,10 +164,14 @@ struct Load {
     /// When the plan begins its last operation.
     last_intended: Instant,
     patience: Duration,
+    /// The phones that take their turns, one after the other.
+    turns: Vec<usize>,
+    /// When the phase began.
+    began: Instant,
 }
 
 impl Load {
-    async fn new(plan: &Plan) -> Result<Self> {
+    pub(super) async fn new(plan: &Plan) -> Result<Self> {
         let mut sockets = Vec::new();
         let mut addresses = Vec::new();
         for index in 0..plan.addresses.min(plan.users) {
@@ -200,14 +205,17 @@ impl Load {
             last_end: Instant::now(),
             last_intended: Instant::now(),
             patience: plan.patience(),
+            turns: (0..usize::try_from(plan.users)?).collect(),
+            began: Instant::now(),
         })
     }
 
     /// Begins the operation of this number.
     fn begin(&mut self, number: u64, scenario: Scenario, intended: Instant) {
         self.tally.attempted += 1;
-        let users = u64::try_from(self.phones.len()).unwrap_or(1);
-        let index = usize::try_from(number % users).unwrap_or_default();
+        let turns = u64::try_from(self.turns.len()).unwrap_or(1).max(1);
+        let turn = usize::try_from(number % turns).unwrap_or_default();
+        let index = self.turns.get(turn).copied().unwrap_or_default();
         let Some(phone) = self.phones.get_mut(index) else {
             return;
         };
@@ -298,6 +306,7 @@ impl Load {
             Step::Done => {
                 self.tally.latencies.push(now - pending.intended);
                 self.tally.in_time += u64::from(now <= self.last_intended);
+                self.tally.last_success = now - self.began;
                 self.end(now);
             }
             Step::Failed(kind) => {
@@ -305,6 +314,23 @@ impl Load {
                 self.failed(kind);
             }
         }
+    }
+
+    /// Nobody has succeeded in what comes.
+    pub(super) fn everybody_is_due(&mut self) {
+        for phone in &mut self.phones {
+            phone.is_registered = false;
+        }
+    }
+
+    /// Lets those who have not succeeded take turns: how many they are.
+    pub(super) fn take_turns_of_those_due(&mut self) -> u64 {
+        let phones = self.phones.iter().enumerate();
+        self.turns = phones
+            .filter(|(_, phone)| !phone.is_registered)
+            .map(|(index, _)| index)
+            .collect();
+        u64::try_from(self.turns.len()).unwrap_or(u64::MAX)
     }
 
     /// The findings of the phase that began then.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// Clock ticks a second in `/proc`, the same on all Linux machines that we know.
 const TICKS: f64 = 100.0;
@@ -18,7 +18,7 @@ pub(super) struct Watched {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     pub(super) cpu_seconds: f64,
-    pub(super) rss_bytes: u64,
+    pub(super) memory_bytes: u64,
 }
 
 impl Watched {
@@ -32,17 +32,45 @@ impl Watched {
         })
     }
 
-    /// What it has used until now.
+    /// What it and its children have used until now.
     pub(super) fn usage(&self) -> Result<Usage> {
-        let read = |file| {
-            let path = format!("/proc/{}/{file}", self.pid);
-            fs::read_to_string(&path).with_context(|| format!("cannot read {path} of {}", self.name))
-        };
-        Ok(Usage {
-            cpu_seconds: cpu_seconds(&read("stat")?).context("/proc/PID/stat is not as expected")?,
-            rss_bytes: rss_bytes(&read("status")?).context("/proc/PID/status is not as expected")?,
-        })
+        let mut sum = Usage::default();
+        for pid in family(self.pid) {
+            let read = |file| fs::read_to_string(format!("/proc/{pid}/{file}"));
+            let (stat, rollup) = match (read("stat"), read("smaps_rollup")) {
+                (Ok(stat), Ok(rollup)) => (stat, rollup),
+                // A child that has just ended.
+                _ if pid != self.pid => continue,
+                _ => bail!(
+                    "cannot read stat and smaps_rollup of {} ({pid}) in /proc",
+                    self.name
+                ),
+            };
+            sum.cpu_seconds += cpu_seconds(&stat).context("/proc/PID/stat is not as expected")?;
+            sum.memory_bytes += memory_bytes(&rollup).context("/proc/PID/smaps_rollup is not as expected")?;
+        }
+        Ok(sum)
     }
+}
+
+/// A process, its children, their children.
+fn family(pid: u32) -> Vec<u32> {
+    let mut all = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = all.get(next).copied() {
+        next += 1;
+        // Children belong to the thread that made them.
+        let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten();
+        for task in tasks.flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            all.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|pid| pid.parse::<u32>().ok()),
+            );
+        }
+    }
+    all
 }
 
 /// utime and stime, the 14th and 15th field; the 2nd one may hold spaces and brackets.
@@ -53,8 +81,9 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((next()? + next()?) / TICKS)
 }
 
-fn rss_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// Pss: what is shared counts once among all who share it.
+fn memory_bytes(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
@@ -67,7 +96,11 @@ mod tests {
     fn time_and_memory_are_read_past_a_name_with_brackets() {
         let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0";
         assert_eq!(cpu_seconds(stat), Some(2.0));
-        assert_eq!(rss_bytes("Name:\tx\nVmRSS:\t    2 kB\n"), Some(2048));
+        assert_eq!(
+            memory_bytes("7f-8f [rollup]\nRss:  9 kB\nPss:\t    2 kB\nPss_Dirty: 1 kB\n"),
+            Some(2048)
+        );
+        assert!(family(std::process::id()).contains(&std::process::id()));
         assert!(Watched::parse("x").is_err() && Watched::parse("x=y").is_err());
     }
 }

@@ -1,0 +1,158 @@
+//! Shell: the systems that are measured, each of P-, I- and S-CSCF with the embedded HSS, on loopback.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use super::{Plan, Scenario, kamailio, run};
+use crate::daemons::{Daemon, Daemons, binaries, fresh_directory};
+use crate::site::{HOME, Site};
+
+/// How long a system may take to register its first phone.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    /// The three daemons of this repository.
+    Ours,
+    /// Kamailio's IMS modules with the configuration in tests/benchmarks/kamailio.
+    Kamailio,
+}
+
+impl System {
+    /// The network of its addresses.
+    const fn network(self) -> [u8; 3] {
+        match self {
+            Self::Ours => [127, 0, 77],
+            Self::Kamailio => [127, 0, 79],
+        }
+    }
+}
+
+/// The CSCFs as reports call them.
+pub(super) const NODES: [&str; 3] = ["pcscf", "icscf", "scscf1"];
+
+/// A system that runs. All of its processes are killed when this value goes away.
+pub(super) struct Running {
+    cscfs: Daemons,
+    hss: Daemon,
+    directory: PathBuf,
+    gm: SocketAddr,
+    is_ours: bool,
+}
+
+impl Running {
+    /// Starts a system whose HSS knows the users of the plan, and registers one user more.
+    pub(super) fn start(system: System, plan: &Plan) -> Result<Self> {
+        let site = Site {
+            // Loopback has one of 65536, and nobody who knows that would take TCP for a REGISTER.
+            mw_path_mtu: Some(u16::MAX),
+            ..Site::on_network(system.network())
+        };
+        let directory = fresh_directory()?;
+        let config = directory.join("hss.yaml");
+        fs::write(&config, hss_file(system, &site, plan))?;
+        let programs = binaries()?;
+        let mut hss = Daemon::start("hss", &programs.join("hss"), &config)?;
+        hss.wait_ready()?;
+        let cscfs = match system {
+            System::Ours => Daemons::start(&site, &programs)?,
+            System::Kamailio => kamailio::start(&site)?,
+        };
+        let running = Self {
+            cscfs,
+            hss,
+            directory,
+            gm: site.gm,
+            is_ours: system == System::Ours,
+        };
+        running.wait(plan)?;
+        Ok(running)
+    }
+
+    /// The plan for this system.
+    pub(super) fn plan(&self, plan: &Plan) -> Plan {
+        let mut plan = Plan {
+            pcscf: self.gm,
+            ..plan.clone()
+        };
+        for daemon in self.cscfs.all.iter().chain([&self.hss]) {
+            plan.watch.push(format!("{}={}", daemon.name(), daemon.pid()));
+        }
+        plan
+    }
+
+    /// Kills the S-CSCF and starts it again.
+    pub(super) fn restart_scscf(&mut self) -> Result<()> {
+        self.cscfs.get("scscf1").restart()
+    }
+
+    /// The last lines of all logs.
+    pub(super) fn tails(&self) -> String {
+        self.cscfs.tails(5)
+    }
+
+    /// Ends all; ours has to end well.
+    pub(super) fn stop(mut self) -> Result<()> {
+        if self.is_ours {
+            self.cscfs.stop()?;
+            self.hss.stop()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the user after the last one of the plan can register.
+    fn wait(&self, plan: &Plan) -> Result<()> {
+        let probe = Plan {
+            pcscf: self.gm,
+            base: [127, 65, 0, 1].into(),
+            addresses: 1,
+            first_imsi: plan.first_imsi + u64::from(plan.users),
+            users: 1,
+            operations: Some(1),
+            scenario: Scenario::Register,
+            patience: 1,
+            settle: 0,
+            ..plan.clone()
+        };
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if run(&probe)?.succeeded == 1 {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        bail!("the system does not register a phone:\n{}", self.tails())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn hss_file(system: System, site: &Site, plan: &Plan) -> String {
+    let keys: String = [("k", &plan.k), ("opc", &plan.opc)]
+        .iter()
+        .filter_map(|(name, value)| Some(format!(", {name}: \"{}\"", value.as_ref()?)))
+        .collect();
+    let origin_host = match system {
+        System::Ours => format!("hss.{HOME}"),
+        // Kamailio connects to what the resolver makes of the name.
+        System::Kamailio => site.hss.ip().to_string(),
+    };
+    format!(
+        "hss:\n  listen: {}\n  origin_host: \"{origin_host}\"\n  origin_realm: {HOME}\n  \
+         range: {{first_imsi: \"{:015}\", count: {}{keys}}}\n",
+        site.hss,
+        plan.first_imsi,
+        plan.users + 1
+    )
+}
