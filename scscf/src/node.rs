@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use hss_client::cx::{CxOutput, CxRequestId, ServerAssignmentType};
 use hss_client::with_hss::{CscfInput, CscfOutput};
-use ims_common::identity::Impi;
+use ims_common::identity::{Impi, Impu};
 use ims_common::net::{Command, Interface};
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 use ims_common::proxy::{CoreEvent, ProxyCore, ProxyCoreConfig, ServerTransactionId};
@@ -129,6 +129,13 @@ impl Scscf {
     /// The next change of registrations, in order.
     pub fn poll_change(&mut self) -> Option<RegistrationChange> {
         self.changes.pop()
+    }
+
+    /// Who is registered: the private and the public identity of each contact.
+    pub fn registered(&self) -> impl Iterator<Item = (&Impi, &Impu)> {
+        self.registrar
+            .bindings()
+            .map(|binding| (&binding.impi, &binding.impu))
     }
 
     fn context<'a>(&'a mut self, now: Instant, notices: &'a mut Vec<Notice>) -> Context<'a> {

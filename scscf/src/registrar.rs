@@ -128,6 +128,11 @@ impl Registrar {
         Some((set, binding))
     }
 
+    /// All contacts.
+    pub(crate) fn bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.sets.values().flat_map(|set| set.bindings())
+    }
+
     /// How many contacts are bound.
     pub(crate) fn len(&self) -> usize {
         self.bindings

@@ -33,6 +33,14 @@ pub fn of(record: &Record) -> String {
         })
 }
 
+/// The last lines of a record, `max` at most.
+#[must_use]
+pub fn last(record: &Record, max: usize) -> String {
+    let mut lines: Vec<_> = record.entries().iter().rev().filter_map(line).take(max).collect();
+    lines.reverse();
+    lines.join("\n")
+}
+
 /// One line, or `None` for what a ladder leaves out.
 #[must_use]
 pub fn line(entry: &Entry) -> Option<String> {

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod milenage;
 pub mod scene;
 pub mod site;
+pub mod swarm;
 pub mod text;
 pub mod ue;
 pub mod usim;

@@ -75,9 +75,16 @@ fn hss_config(subscribers: Vec<Subscriber>) -> HssConfig {
     }
 }
 
-/// An HSS of this personality with subscribers 1 and 2, which dials both CSCFs if that is its way.
+/// An HSS of this personality with subscribers 1 and 2, which dials the CSCFs if that is its way.
 #[must_use]
 pub fn personal_config(site: &Site, personality: Personality) -> HssConfig {
+    personal_config_of(site, personality, vec![subscriber(1), subscriber(2)])
+}
+
+/// An HSS of this personality with these subscribers, which dials the CSCFs if that is its way.
+#[must_use]
+pub fn personal_config_of(site: &Site, personality: Personality, subscribers: Vec<Subscriber>) -> HssConfig {
+    let cscfs = std::iter::once(&site.icscf).chain(&site.scscfs);
     let dialled = |ip: IpAddr| SocketAddr::new(ip, 3868).to_string();
     HssConfig {
         personality,
@@ -85,9 +92,9 @@ pub fn personal_config(site: &Site, personality: Personality) -> HssConfig {
         scscf_pool: Some(format!("scscf1.{HOME}")),
         peers: match personality {
             Personality::Standard => Vec::new(),
-            _ => vec![dialled(site.icscf.ip()), dialled(site.scscf().ip())],
+            _ => cscfs.map(|address| dialled(address.ip())).collect(),
         },
-        ..hss_config(vec![subscriber(1), subscriber(2)])
+        ..hss_config(subscribers)
     }
 }
 
@@ -121,7 +128,9 @@ impl Scene {
         Self::on_machines(seed, site, hss_config(subscribers), Some(service))
     }
 
-    fn with_hss(seed: u64, site: Site, config: HssConfig) -> Self {
+    /// A site with this HSS.
+    #[must_use]
+    pub fn with_hss(seed: u64, site: Site, config: HssConfig) -> Self {
         Self::on_machines(seed, site, config, None)
     }
 
@@ -130,11 +139,7 @@ impl Scene {
         let hss = Hss::new(config, world.next_seed());
         world.add(NodeSpec::network("HSS").diameter(site.hss), hss);
         for index in 0..site.scscfs.len() {
-            let name = if index == 0 {
-                "S-CSCF".to_owned()
-            } else {
-                format!("S-CSCF{}", index + 1)
-            };
+            let name = scscf_name(index);
             let address = site.scscfs[index];
             let spec = NodeSpec::network(&name)
                 .socket(Interface::Mw, address)
@@ -152,6 +157,29 @@ impl Scene {
         world.advance(Duration::from_secs(1));
         world.forget_record();
         Self { world, site }
+    }
+
+    /// A CSCF comes back with nothing, as its daemon does.
+    ///
+    /// # Panics
+    /// When the name is that of no CSCF.
+    pub fn restart(&mut self, name: &str) {
+        let index = (0..self.site.scscfs.len()).find(|index| scscf_name(*index) == name);
+        match (name, index) {
+            ("P-CSCF", _) => {
+                let node = build::<PcscfConfig>(&self.site.pcscf_file(), &self.world);
+                self.world.restart(name, node);
+            }
+            ("I-CSCF", _) => {
+                let node = build::<IcscfConfig>(&self.site.icscf_file(), &self.world);
+                self.world.restart(name, node);
+            }
+            (_, Some(index)) => {
+                let node = build::<ScscfConfig>(&self.site.scscf_file(index), &self.world);
+                self.world.restart(name, node);
+            }
+            (other, None) => panic!("{other} is no CSCF"),
+        }
     }
 
     /// Adds the honest phone of the subscriber with this number.
@@ -287,6 +315,22 @@ pub fn phone_config(site: &Site, number: u8, place: u8) -> UeConfig {
     let identity = UeIdentity::from_imsi(&imsi(number), 2);
     let secret = Secret::Aka(subscriber(number).usim());
     UeConfig::new(identity, secret, site.ue(place), site.gm)
+}
+
+/// What the S-CSCF with this index is called.
+#[must_use]
+pub fn scscf_name(index: usize) -> String {
+    match index {
+        0 => "S-CSCF".to_owned(),
+        _ => format!("S-CSCF{}", index + 1),
+    }
+}
+
+fn build<T: DaemonConfig>(file: &str, world: &World) -> T::Node {
+    match site::read::<T>(file).build(world.next_seed()) {
+        Ok((node, _)) => node,
+        Err(error) => panic!("{error}\n{file}"),
+    }
 }
 
 fn add<T: DaemonConfig>(world: &mut World, spec: NodeSpec, file: &str, service: Option<Duration>) {

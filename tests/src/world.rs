@@ -28,6 +28,9 @@ use self::links::Links;
 use self::record::{Entry, Record};
 use self::wires::Wires;
 
+/// Lines of the ladder that a failure shows.
+const LADDER_MAX: usize = 120;
+
 /// A node of the world, by its place in it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct NodeId(pub(crate) usize);
@@ -143,6 +146,7 @@ pub struct World {
     epoch: Instant,
     now: Instant,
     seed: u64,
+    restarts: u64,
     rng: StdRng,
     slots: Vec<Slot>,
     queue: BTreeMap<(Instant, u64), Event>,
@@ -166,6 +170,7 @@ impl World {
             epoch,
             now: epoch,
             seed,
+            restarts: 0,
             rng: Seed::from_number(seed).rng(77),
             slots: Vec::new(),
             queue: BTreeMap::new(),
@@ -180,14 +185,16 @@ impl World {
         }
     }
 
-    /// The seed of the next node: of this world and of its place in it.
+    /// The seed of the next node: of this world, of its place in it, and of how many started again before.
     #[must_use]
     pub fn next_seed(&self) -> Seed {
-        Seed::from_number(
-            self.seed
-                .wrapping_mul(1_000)
-                .wrapping_add(self.slots.len() as u64),
-        )
+        let number = self
+            .seed
+            .wrapping_mul(1_000)
+            .wrapping_add(self.slots.len() as u64);
+        let mut seed = Seed::from_number(number.wrapping_add(self.restarts << 40));
+        seed.boot_unix_secs += self.elapsed().as_secs();
+        seed
     }
 
     /// The present instant of the virtual clock.
@@ -296,6 +303,20 @@ impl World {
         let mut metrics = Metrics::default();
         self.slots[self.id(name).0].node.metrics(&mut metrics);
         metrics
+    }
+
+    /// The gauges of a node.
+    #[must_use]
+    pub fn gauges(&self, id: NodeId) -> Metrics {
+        let mut metrics = Metrics::gauges();
+        self.slots[id.0].node.metrics(&mut metrics);
+        metrics
+    }
+
+    /// The name of a node.
+    #[must_use]
+    pub fn name(&self, id: NodeId) -> &str {
+        &self.slots[id.0].name
     }
 
     /// Everything that was sent so far, in order.
@@ -438,8 +459,12 @@ impl World {
     }
 
     /// Ends the run: something is not as it must be.
-    fn fail(&self, wrong: &str) -> ! {
-        panic!("{wrong}\nSEED={}\n{}", self.seed, crate::ladder::of(&self.record));
+    ///
+    /// # Panics
+    /// Always.
+    pub fn fail(&self, wrong: &str) -> ! {
+        let ladder = crate::ladder::last(&self.record, LADDER_MAX);
+        panic!("{wrong}\nSEED={}\n{ladder}", self.seed);
     }
 
     fn news(&mut self, delay: Duration, to: NodeId, input: NetInput) {

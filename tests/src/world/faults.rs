@@ -60,6 +60,7 @@ impl World {
     /// A dead node comes back as `node`, at the same addresses.
     pub fn restart(&mut self, name: &str, node: impl SimNode + 'static) {
         let id = self.id(name);
+        self.restarts += 1;
         let slot = &mut self.slots[id.0];
         slot.node = Box::new(node);
         slot.state = State::Up;

@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ims_common::limits::SipLimits;
-use ims_common::sip::Message;
+use ims_common::sip::{HeaderName, Message, SipMessage};
 
 use super::record::{Entry, What};
 use super::{NodeId, Role};
-use crate::text::{SipText, param_of};
 
 /// One hop of one request: who was asked, the branch, and the method.
 type Hop = (NodeId, String, String);
@@ -27,6 +26,8 @@ struct Asked {
     by: NodeId,
     /// At least one copy of the request came through.
     arrived: bool,
+    /// Who asked is no more.
+    is_moot: bool,
     answer: Option<Final>,
 }
 
@@ -48,14 +49,13 @@ impl Invariants {
         let What::Sip { bytes, .. } = &entry.what else {
             return None;
         };
-        if Message::parse(bytes.clone(), limits).is_err() {
+        let Ok(message) = Message::parse(bytes.clone(), limits) else {
             return Some(format!("{} sent something that is not SIP", entry.from));
-        }
-        let text = SipText::new(bytes)?;
-        let wrong = if to == Role::Ue { leaks_to_ue(text) } else { None };
+        };
+        let wrong = if to == Role::Ue { leak(bytes) } else { None };
         wrong
             .map(|what| format!("{} sent {what} to {}", entry.from, entry.to))
-            .or_else(|| self.one_final_answer(hop, text, entry))
+            .or_else(|| self.one_final_answer(hop, message, entry))
     }
 
     /// A message came through.
@@ -77,16 +77,23 @@ impl Invariants {
         }
     }
 
-    /// A node forgot everything: what it owed, and what it had answered.
+    /// A node forgot everything: what it owed, what it had answered, and what it waited for.
     pub(super) fn on_death(&mut self, node: NodeId) {
-        self.asked.retain(|(asked, ..), _| *asked != node);
+        for ((to, ..), asked) in &mut self.asked {
+            if *to == node {
+                // A copy that is still on its way will be new to the next life.
+                asked.arrived = false;
+                asked.answer = None;
+            }
+            asked.is_moot |= asked.by == node;
+        }
     }
 
     /// Requests that arrived and have no final answer.
     pub(super) fn unanswered(&self) -> Vec<String> {
         self.asked
             .iter()
-            .filter(|(_, asked)| asked.arrived && asked.answer.is_none())
+            .filter(|(_, asked)| asked.arrived && asked.answer.is_none() && !asked.is_moot)
             .map(|((to, branch, method), asked)| {
                 format!("{method} of node {} to node {} ({branch})", asked.by.0, to.0)
             })
@@ -96,28 +103,33 @@ impl Invariants {
     fn one_final_answer(
         &mut self,
         (from, to): (NodeId, NodeId),
-        text: SipText<'_>,
+        message: Message,
         entry: &Entry,
     ) -> Option<String> {
-        let branch = text.param("Via", "branch")?.to_owned();
-        let method = text.header("CSeq")?.split_whitespace().nth(1)?.to_owned();
-        if text.method() == Some("ACK") || method == "ACK" {
+        let branch = text_of(message.top_via().ok()?.branch()?);
+        let method = message.cseq().ok()?.method.to_string();
+        if method == "ACK" {
             return None;
         }
-        let Some(status) = text.status() else {
-            self.asked.entry((to, branch, method)).or_insert(Asked {
-                by: from,
-                arrived: false,
-                answer: None,
-            });
-            return None;
+        let response = match message.into_parts() {
+            SipMessage::Response(response) => response,
+            SipMessage::Request(_) => {
+                self.asked.entry((to, branch, method)).or_insert(Asked {
+                    by: from,
+                    arrived: false,
+                    is_moot: false,
+                    answer: None,
+                });
+                return None;
+            }
         };
+        let status = response.status().as_u16();
         if status < 200 {
             return None;
         }
         let answer = Final {
             status,
-            to: text.header("To")?.to_owned(),
+            to: text_of(response.header(HeaderName::To)?),
         };
         let invite_ok = method == "INVITE" && (200..300).contains(&status);
         let asked = self.asked.get_mut(&(from, branch, method));
@@ -144,19 +156,20 @@ impl Invariants {
 
 /// What in a message must not go towards a UE.
 pub(super) fn leak(bytes: &Bytes) -> Option<&'static str> {
-    leaks_to_ue(SipText::new(bytes)?)
-}
-
-fn leaks_to_ue(text: SipText<'_>) -> Option<&'static str> {
-    let keys = ["WWW-Authenticate", "Proxy-Authenticate"]
-        .iter()
-        .flat_map(|name| text.headers(name))
-        .any(|value| param_of(value, "ck").is_some() || param_of(value, "ik").is_some());
+    let lines = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    let keys = ["ck", "ik"].iter().any(|name| {
+        let starts = [',', ' ', ';', '\t'].map(|before| format!("{before}{name}="));
+        starts.iter().any(|start| lines.contains(start))
+    });
     if keys {
         return Some("a key (ck or ik)");
     }
-    ["P-Charging-Vector", "P-Charging-Function-Addresses"]
+    ["\np-charging-vector", "\np-charging-function-addresses"]
         .iter()
-        .any(|name| text.header(name).is_some())
+        .any(|name| lines.contains(name))
         .then_some("a charging header")
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

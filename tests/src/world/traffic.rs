@@ -44,7 +44,10 @@ impl World {
                 self.write_down(from, to, flow, &transmit.bytes, false);
                 self.write(from, to, end, transmit.bytes.clone());
             }
-            Route::HalfOpen { own } => self.half_open(own),
+            Route::HalfOpen { own, to, flow } => {
+                self.write_down(from, to, flow, &transmit.bytes, true);
+                self.half_open(own);
+            }
         }
     }
 

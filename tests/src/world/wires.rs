@@ -67,7 +67,11 @@ pub(super) enum Route {
         flow: Flow,
     },
     /// The other end is gone and this one does not know yet.
-    HalfOpen { own: ConnectionId },
+    HalfOpen {
+        own: ConnectionId,
+        to: NodeId,
+        flow: Flow,
+    },
     /// The sender learns that it cannot send.
     Refused,
     /// The sender learns it too, but only when its patience ends.
@@ -158,7 +162,18 @@ impl Wires {
                 end: end.peer,
                 flow: *flow,
             },
-            _ => Route::HalfOpen { own },
+            _ => match end.kind {
+                Kind::Sip { flow, .. } => Route::HalfOpen {
+                    own,
+                    to: end.peer_node,
+                    flow: Flow {
+                        local: flow.remote,
+                        remote: flow.local,
+                        ..flow
+                    },
+                },
+                Kind::Diameter { .. } => Route::Refused,
+            },
         }
     }
 

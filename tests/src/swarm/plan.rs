@@ -1,0 +1,222 @@
+//! Testkit: what a seed chooses before its day begins.
+//!
+//! Not everything at once: a day on which all goes wrong hides what goes wrong when little does. Each trouble is
+//! there on some days and not on others.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ims_common::net::Transport;
+use rand::Rng as _;
+use rand::rngs::StdRng;
+
+use crate::hss::Personality;
+use crate::site::Site;
+use crate::ue::{UeConfig, shape};
+use crate::world::links::Link;
+
+/// Longest lifetime that the S-CSCF of a swarm grants.
+pub(super) const PHONE_LIFETIME_MAX: u32 = 300;
+
+/// Something that may go wrong.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Trouble {
+    /// Two nodes do not reach each other, in one or both directions, until it heals.
+    Partition,
+    /// A CSCF crashes.
+    CscfCrash,
+    /// A CSCF or the HSS loses power.
+    PowerCut,
+    /// The HSS crashes.
+    HssCrash,
+    /// The HSS is silent, late, refuses or talks nonsense.
+    HssFault,
+    /// The HSS takes users away (RTR) or changes profiles (PPR).
+    HssPush,
+    /// A CSCF is drained and started again.
+    Drain,
+    /// Connections are reset.
+    Reset,
+    /// A node hears nothing.
+    Deafness,
+    /// Datagrams that are no SIP, or nearly.
+    Junk,
+    /// Requests of strangers and other users.
+    Strangers,
+    /// Phones lose power and come back, perhaps elsewhere.
+    Vanishing,
+    /// Phones answer challenges wrongly or not at all.
+    Misbehaviour,
+    /// Cards with another key.
+    WrongKey,
+    /// Cards whose sequence numbers ran ahead.
+    Resync,
+}
+
+const TROUBLES: [Trouble; 15] = [
+    Trouble::Partition,
+    Trouble::CscfCrash,
+    Trouble::PowerCut,
+    Trouble::HssCrash,
+    Trouble::HssFault,
+    Trouble::HssPush,
+    Trouble::Drain,
+    Trouble::Reset,
+    Trouble::Deafness,
+    Trouble::Junk,
+    Trouble::Strangers,
+    Trouble::Vanishing,
+    Trouble::Misbehaviour,
+    Trouble::WrongKey,
+    Trouble::Resync,
+];
+
+/// All choices of a seed.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) phones: u8,
+    pub(super) acts: usize,
+    pub(super) pause_max_ms: u64,
+    pub(super) personality: Personality,
+    pub(super) second_scscf: bool,
+    pub(super) link: Link,
+    pub(super) troubles: BTreeSet<Trouble>,
+    pub(super) hss_forgets: bool,
+    pub(super) limits: Limits,
+    phones_refresh: bool,
+    lines: Lines,
+}
+
+/// Limits small enough to be reached.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) bindings: usize,
+    pub(super) challenges: usize,
+    pub(super) contacts: usize,
+    pub(super) outstanding: usize,
+}
+
+/// What the configuration files have more.
+#[derive(Clone, Debug)]
+struct Lines {
+    registration: String,
+    cx: String,
+}
+
+/// What one phone is like.
+pub(super) struct Wishes {
+    shape: shape::Shape,
+    transport: Transport,
+    expires: u32,
+    refreshes: bool,
+}
+
+impl Plan {
+    pub(super) fn draw(rng: &mut StdRng) -> Self {
+        let phones = rng.random_range(1..=5);
+        let likelihood = any(rng, &[0.0, 0.1, 0.3, 0.3, 0.5, 1.0]);
+        let troubles = TROUBLES
+            .into_iter()
+            .filter(|_| rng.random_bool(likelihood))
+            .collect();
+        let personality = any(rng, &Personality::ALL);
+        let tight = rng.random_bool(0.2);
+        let places = usize::from(phones);
+        let limits = Limits {
+            bindings: if tight { places } else { 1_000 },
+            challenges: if tight { places.max(2) } else { 1_000 },
+            contacts: if tight { places + 1 } else { 1_000 },
+            outstanding: if tight { 2 } else { 1_000 },
+        };
+        Self {
+            phones,
+            acts: rng.random_range(5..=40),
+            pause_max_ms: any(rng, &[50, 1_000, 5_000, 20_000]),
+            personality,
+            second_scscf: rng.random_bool(0.3),
+            link: link(rng),
+            troubles,
+            hss_forgets: rng.random_bool(0.3),
+            phones_refresh: rng.random_bool(0.3),
+            lines: Lines {
+                registration: registration(limits, rng),
+                cx: cx(limits, personality, rng),
+            },
+            limits,
+        }
+    }
+
+    pub(super) fn site(&self) -> Site {
+        let mut site = Site::on_network([192, 0, 2]);
+        if self.second_scscf {
+            site = site.with_second_scscf();
+        }
+        site.pcscf_more = format!("  contacts: {}\n", self.limits.contacts);
+        site.icscf_more.clone_from(&self.lines.cx);
+        site.scscf_more = format!("{}{}", self.lines.registration, self.lines.cx);
+        site
+    }
+
+    pub(super) fn wishes(&self, rng: &mut StdRng) -> Wishes {
+        Wishes {
+            shape: any(rng, &shape::ALL),
+            transport: any(rng, &[Transport::Udp, Transport::Udp, Transport::Tcp]),
+            expires: any(rng, &[30, 60, 90, 200, 600_000]),
+            refreshes: self.phones_refresh,
+        }
+    }
+}
+
+impl Wishes {
+    pub(super) fn of(&self, config: UeConfig) -> UeConfig {
+        UeConfig {
+            refreshes: self.refreshes,
+            ..config
+                .shape(self.shape)
+                .transport(self.transport)
+                .expires(self.expires)
+        }
+    }
+}
+
+fn link(rng: &mut StdRng) -> Link {
+    Link {
+        delay: Duration::from_millis(any(rng, &[1, 5, 30])),
+        jitter: Duration::from_millis(any(rng, &[0, 0, 20, 300, 1_500])),
+        loss: any(rng, &[0, 0, 20, 150, 300]),
+        duplicates: any(rng, &[0, 0, 50, 300]),
+        pieces: any(rng, &[0, 300, 1_000]),
+        cut: false,
+    }
+}
+
+fn registration(limits: Limits, rng: &mut StdRng) -> String {
+    let await_auth = any(rng, &["10s", "40s", "240s"]);
+    let reauthenticate = any(rng, &["never", "always", "40s"]);
+    let akav2 = rng.random_bool(0.2);
+    format!(
+        "  registration: {{unprotected_response: accept, expires_min: 60s, expires_max: {PHONE_LIFETIME_MAX}s, \
+         expires_default: 200s, reg_await_auth: {await_auth}, reauthenticate: {reauthenticate}, akav2: {akav2}, \
+         bindings: {}, challenges: {}}}\n",
+        limits.bindings, limits.challenges
+    )
+}
+
+fn cx(limits: Limits, personality: Personality, rng: &mut StdRng) -> String {
+    let timeout = any(rng, &["1s", "3s", "5s"]);
+    let watchdog = any(rng, &["6s", "30s"]);
+    let in_flight = match personality {
+        // It loses the second of two messages that come together.
+        Personality::PyHss1 => 1,
+        _ => any(rng, &[1, 1_000, 1_000]),
+    };
+    format!(
+        "  cx: {{request_timeout: {timeout}, watchdog: {watchdog}, outstanding: {}, in_flight: {in_flight}}}\n",
+        limits.outstanding
+    )
+}
+
+/// One of these.
+pub(super) fn any<T: Copy, const N: usize>(rng: &mut StdRng, choices: &[T; N]) -> T {
+    choices[rng.random_range(0..N)]
+}
