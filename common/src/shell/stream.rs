@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::net::SendTag;
 
 /// Octets of one read.
-const READ_CHUNK: usize = 16_384;
+const READ_CHUNK: usize = 4_096;
 /// RFC 5626 4.4.1: the answer to a ping.
 const PONG: &[u8] = b"\r\n";
 /// So much is said to be queued on a connection that is being torn down.
