@@ -283,11 +283,11 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    /// How much may wait for a node.
+    /// How much may wait for a node; one message at least.
     #[must_use]
-    pub const fn waiting(&self) -> WaitingLimits {
+    pub fn waiting(&self) -> WaitingLimits {
         WaitingLimits {
-            places: self.queue,
+            places: self.queue.max(1),
             delay: self.queue_delay.get(),
         }
     }

@@ -110,6 +110,40 @@ fn a_burst_of_datagrams_is_answered_to_the_last_one() {
     });
 }
 
+#[test]
+fn what_is_in_progress_overtakes_what_is_new() {
+    run(&config("127.0.0.1:0"), Vec::new(), quiet, async |mut lab: Lab| {
+        let socket = client().await;
+        let in_dialog = options("dialog").replace("To: <sip:probe.example>", "To: <sip:probe.example>;tag=2");
+        for text in [options("new1"), options("new2"), in_dialog] {
+            SockRef::from(&socket)
+                .send_to(text.as_bytes(), &lab.sip.into())
+                .unwrap();
+        }
+        let mut heard = Vec::new();
+        for _ in 0..3 {
+            match lab.hears().await {
+                NetInput::Sip(SipInput::Received { message, .. }) => {
+                    heard.push(String::from_utf8(message.call_id().unwrap().to_vec()).unwrap());
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(heard, ["dialog", "new1", "new2"]);
+    });
+}
+
+#[test]
+fn a_queue_without_places_has_one() {
+    let mut config = config("127.0.0.1:0");
+    config.limits.queue = 0;
+    run(&config, Vec::new(), quiet, async |lab: Lab| {
+        let socket = client().await;
+        socket.send_to(options("one").as_bytes(), lab.sip).await.unwrap();
+        assert!(receive(&socket).await.0.starts_with("SIP/2.0 200 "));
+    });
+}
+
 /// A timer that the node moves earlier and later fires once for each time that it was due.
 #[test]
 fn timers_of_the_node_fire_when_due_though_the_alarm_is_set_seldom() {
