@@ -42,6 +42,8 @@ fn registers_that_answer_a_challenge_are_in_progress_and_first_ones_are_new() {
     );
     let answer = "nonce=\"bm9uY2U=\",response=\"6629fae49393a05397450978507c4ef1\"\r\n";
     assert_eq!(register(&format!("{digest}{answer}")), Work::InProgress);
+    let unusual = "nonce=\"bm9uY2U=\",Response = \"6629fae49393a05397450978507c4ef1\"\r\n";
+    assert_eq!(register(&format!("{digest}{unusual}")), Work::InProgress);
     let resync = "nonce=\"bm9uY2U=\",response=\"\",auts=\"YXV0cw==\"\r\n";
     assert_eq!(register(&format!("{digest}{resync}")), Work::InProgress);
 }
