@@ -259,6 +259,13 @@ fn checked(text: &str) -> Result<&str, IdentityError> {
     if text.len() > IDENTITY_LEN_MAX {
         return Err(IdentityError::TooLong);
     }
+    // Nearly all are plain ASCII; only others are looked at letter by letter.
+    if text
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>'))
+    {
+        return Ok(text);
+    }
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>');
     if text.contains(bad) {
         return Err(IdentityError::BadCharacter);
@@ -335,10 +342,11 @@ fn canonical_host(host: &str) -> Result<String, IdentityError> {
         return Ok(format!("[{address}]"));
     }
     let name = host.strip_suffix('.').unwrap_or(host);
-    let is_label_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let is_label_byte = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     if name
-        .split('.')
-        .all(|label| !label.is_empty() && label.chars().all(is_label_char))
+        .as_bytes()
+        .split(|b| *b == b'.')
+        .all(|label| !label.is_empty() && label.iter().all(is_label_byte))
     {
         Ok(name.to_ascii_lowercase())
     } else {

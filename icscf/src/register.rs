@@ -8,7 +8,7 @@ use hss_client::cx::{CxAnswer, CxError, CxRequest, Uar, UserAuthorizationType};
 use ims_common::identity::{Impi, Impu};
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId};
-use ims_common::sip::{Contacts, HeaderName, Request, Response, UriBuf};
+use ims_common::sip::{Contacts, Credentials, HeaderName, Request, Response, UriBuf};
 use tracing::{debug, info};
 
 use crate::node::{Icscf, Query};
@@ -76,11 +76,12 @@ impl Icscf {
         if !self.settings.trusts(flow) {
             return Err(Reject::Untrusted);
         }
-        let uar = self.uar(request)?;
+        let credentials = request.authorization().map_err(|_| Reject::Malformed)?;
+        let uar = self.uar(request, credentials.as_ref())?;
         Ok(Register {
             transaction,
             reselectable: uar.authorization_type == UserAuthorizationType::Registration
-                && !is_integrity_protected(request)?,
+                && !is_integrity_protected(credentials.as_ref()),
             request: request.clone(),
             uar,
             give_up_at: now + BUDGET,
@@ -89,12 +90,12 @@ impl Icscf {
         })
     }
 
-    fn uar(&self, request: &Request) -> Result<Uar, Reject> {
+    fn uar(&self, request: &Request, credentials: Option<&Credentials<'_>>) -> Result<Uar, Reject> {
         let to = request.to().map_err(|_| Reject::Malformed)?;
         let public_identity = Impu::from_bytes(to.uri.as_bytes()).map_err(|_| Reject::Malformed)?;
         let contacts = request.contacts().map_err(|_| Reject::Malformed)?;
         Ok(Uar {
-            user_name: private_identity(request, &public_identity)?,
+            user_name: Impi::of_register(credentials, &public_identity).map_err(|_| Reject::Malformed)?,
             public_identity,
             visited_network: visited_network(request).unwrap_or_else(|| self.settings.home_realm.clone()),
             authorization_type: authorization_type(&contacts, request.expires()),
@@ -253,19 +254,13 @@ impl Icscf {
     }
 }
 
-fn private_identity(request: &Request, impu: &Impu) -> Result<Impi, Reject> {
-    let credentials = request.authorization().map_err(|_| Reject::Malformed)?;
-    Impi::of_register(credentials.as_ref(), impu).map_err(|_| Reject::Malformed)
-}
-
 /// TS 24.229 5.3.1.3: "no", and what is still pending, is not protected; absent counts as "no" (7.2A.2).
-fn is_integrity_protected(request: &Request) -> Result<bool, Reject> {
-    let credentials = request.authorization().map_err(|_| Reject::Malformed)?;
-    let value = credentials.and_then(|c| c.integrity_protected());
-    Ok(value.is_some_and(|value| {
+fn is_integrity_protected(credentials: Option<&Credentials<'_>>) -> bool {
+    let value = credentials.and_then(Credentials::integrity_protected);
+    value.is_some_and(|value| {
         let is = |text: &str| value.eq_ignore_ascii_case(text.as_bytes());
         is("yes") || is("tls-yes") || is("ip-assoc-yes") || is("auth-done")
-    }))
+    })
 }
 
 /// P-Visited-Network-ID, token or quoted string, without quotes and parameters (RFC 7315 4.3).

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ims_common::identity::{Impi, Impu};
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId};
-use ims_common::sip::{Contacts, HeaderName, NameAddr, Request, Response, StatusCode, UriBuf};
+use ims_common::sip::{Contacts, Credentials, HeaderName, NameAddr, Request, Response, StatusCode, UriBuf};
 use tracing::{debug, info};
 
 use crate::contacts::{ContactKey, FlowToken, Registration, UriList};
@@ -67,7 +67,9 @@ impl Pcscf {
         flow: Flow,
     ) -> Result<AwaitRegisterAnswer, Reject> {
         let impu = public_identity(request)?;
-        let impi = private_identity(request, &impu)?;
+        let credentials = credentials(request)?;
+        let impi =
+            Impi::of_register(credentials.as_ref(), &impu).map_err(|_| Reject::MalformedAuthorization)?;
         let asked = asked(request)?;
         let key = ContactKey { impi, flow };
         let address = match &asked {
@@ -84,7 +86,8 @@ impl Pcscf {
             path: self.settings.path_of(&token),
             visited_network: self.settings.visited_network.clone(),
             charging_vector: self.charging_vector(),
-            authorization: self.marked_authorization(request, &key)?,
+            authorization: credentials
+                .map(|credentials| self.marked_authorization(request, &credentials, &key)),
         };
         Ok(AwaitRegisterAnswer {
             transaction,
@@ -99,16 +102,16 @@ impl Pcscf {
 
     /// TS 24.229 5.2.2.2: whatever the UE wrote as `integrity-protected` is overwritten. A REGISTER without
     /// Authorization stays without (5.2.2.6).
-    fn marked_authorization(&self, request: &Request, key: &ContactKey) -> Result<Option<String>, Reject> {
-        let credentials = request
-            .authorization()
-            .map_err(|_| Reject::MalformedAuthorization)?;
-        Ok(credentials.map(|credentials| {
-            let offers_security = request.header(HeaderName::SecurityClient).is_some();
-            let associated = self.contacts.vouches_for(key);
-            let mark = IntegrityProtected::of_unprotected(&credentials, offers_security, associated);
-            credentials.with_integrity_protected(mark.as_str())
-        }))
+    fn marked_authorization(
+        &self,
+        request: &Request,
+        credentials: &Credentials<'_>,
+        key: &ContactKey,
+    ) -> String {
+        let offers_security = request.header(HeaderName::SecurityClient).is_some();
+        let associated = self.contacts.vouches_for(key);
+        let mark = IntegrityProtected::of_unprotected(credentials, offers_security, associated);
+        credentials.with_integrity_protected(mark.as_str())
     }
 
     fn ask_entry_point(&mut self, now: Instant, mut procedure: AwaitRegisterAnswer) {
@@ -236,15 +239,14 @@ fn public_identity(request: &Request) -> Result<Impu, Reject> {
     Impu::from_bytes(to.uri.as_bytes()).map_err(|_| Reject::MalformedContact)
 }
 
-fn private_identity(request: &Request, impu: &Impu) -> Result<Impi, Reject> {
+fn credentials(request: &Request) -> Result<Option<Credentials<'_>>, Reject> {
     // Two Authorizations could be marked differently by us and read differently by the S-CSCF.
     if request.headers(HeaderName::Authorization).count() > 1 {
         return Err(Reject::MalformedAuthorization);
     }
-    let credentials = request
+    request
         .authorization()
-        .map_err(|_| Reject::MalformedAuthorization)?;
-    Impi::of_register(credentials.as_ref(), impu).map_err(|_| Reject::MalformedAuthorization)
+        .map_err(|_| Reject::MalformedAuthorization)
 }
 
 fn asked(request: &Request) -> Result<Asked, Reject> {

@@ -77,14 +77,14 @@ fn cautiously(rest: &str) -> Vec<String> {
 
 /// The pieces between commas outside quoted strings, or `None` when a quoted string does not end.
 fn split_outside_quotes(text: &str) -> Option<Vec<&str>> {
-    let mut pieces = Vec::new();
+    let mut pieces = Vec::with_capacity(16);
     let (mut start, mut quoted, mut escaped) = (0, false, false);
-    for (at, c) in text.char_indices() {
-        match c {
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
             _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            ',' if !quoted => {
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
                 pieces.push(text.get(start..at)?);
                 start = at + 1;
             }
@@ -107,11 +107,11 @@ fn is_value(text: &str) -> bool {
     match text.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')) {
         Some(inner) => {
             let mut escaped = false;
-            for c in inner.chars() {
-                match c {
+            for byte in inner.bytes() {
+                match byte {
                     _ if escaped => escaped = false,
-                    '\\' => escaped = true,
-                    '"' => return false,
+                    b'\\' => escaped = true,
+                    b'"' => return false,
                     _ => {}
                 }
             }
@@ -131,8 +131,8 @@ fn is_base64(text: &str) -> bool {
 
 /// `ck`, `ik`, and names that end so: no parameter of a challenge does, and a lost separator makes such names.
 fn is_key(name: &str) -> bool {
-    let name = name.trim().to_ascii_lowercase();
-    name.ends_with("ck") || name.ends_with("ik")
+    let end = name.trim().as_bytes().last_chunk::<2>();
+    matches!(end, Some([b'c' | b'C' | b'i' | b'I', b'k' | b'K']))
 }
 
 /// What must follow the equals sign behind the name of a key.
@@ -146,11 +146,12 @@ enum Ending {
 
 /// Whether `ck` or `ik` stands before an equals sign, anywhere, be it the end of a longer word.
 fn mentions_key(text: &[u8], ending: Ending) -> bool {
-    text.windows(2).enumerate().any(|(at, word)| {
-        // What follows is only worth a look behind one of the two names.
-        let is_key = matches!(word, [b'c' | b'C' | b'i' | b'I', b'k' | b'K']);
+    // Both names end in a k.
+    memchr::memchr2_iter(b'k', b'K', text).any(|at| {
+        let letter = at.checked_sub(1).and_then(|before| text.get(before));
+        let is_key = letter.is_some_and(|letter| matches!(letter, b'c' | b'C' | b'i' | b'I'));
         is_key && {
-            let after = text.get(at + 2..).unwrap_or_default();
+            let after = text.get(at + 1..).unwrap_or_default();
             let mut after = after
                 .iter()
                 .filter(|byte| !byte.is_ascii_whitespace() && **byte != b'"' && **byte != b'\\');

@@ -1,5 +1,6 @@
 //! Codec: the Via that we write, and how we know it again (RFC 3261 16.6 step 8, RFC 5393 4.2).
 
+use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::net::Transport;
@@ -14,7 +15,12 @@ const HASH: usize = 16;
 
 /// A branch: the cookie, a token of ours, and the hash by which a loop is told from a spiral.
 pub(super) fn branch(token: &str, loop_hash: u64) -> String {
-    format!("{COOKIE}{token}{loop_hash:016x}")
+    let mut branch = String::with_capacity(COOKIE.len() + TOKEN + HASH);
+    branch.push_str(COOKIE);
+    branch.push_str(token);
+    // Writing to a String does not fail.
+    let _ = write!(branch, "{loop_hash:016x}");
+    branch
 }
 
 /// Our Via value. RFC 3581 3: `rport` is asked for on datagrams.
@@ -23,10 +29,16 @@ pub(super) fn value(transport: Transport, sent_by: &str, branch: &str) -> String
         Transport::Udp => ";rport",
         Transport::Tcp => "",
     };
-    format!(
-        "SIP/2.0/{} {sent_by};branch={branch}{rport}",
-        wire::transport_token(transport)
-    )
+    [
+        "SIP/2.0/",
+        wire::transport_token(transport),
+        " ",
+        sent_by,
+        ";branch=",
+        branch,
+        rport,
+    ]
+    .concat()
 }
 
 /// RFC 5393 4.2.1: a hash over everything that decides where a request goes. Via is left out, so that a true

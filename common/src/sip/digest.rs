@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::error::HeaderError;
 use super::params::{find_named, split_param};
-use super::text::{self, ByteSet, Split, after, cut};
+use super::text::{self, ByteSet, after, cut};
 
 /// The `Authorization` of a request: Digest credentials, parameters in any order, quoted or not.
 #[derive(Clone, Copy)]
@@ -94,11 +94,6 @@ impl<'a> AuthParams<'a> {
             .ok_or(HeaderError::new("digest_parameter"))
     }
 
-    /// Every parameter as written, empty list elements left out.
-    fn iter(self) -> impl Iterator<Item = &'a [u8]> {
-        Split::new(self.params, b',').filter(|param| !param.is_empty())
-    }
-
     fn get(self, name: &str) -> Option<Cow<'a, [u8]>> {
         match place_of(name.as_bytes()) {
             Some(at) => self.known.get(at).copied().flatten(),
@@ -113,7 +108,7 @@ impl<'a> AuthParams<'a> {
             let (name, _) = split_param(param);
             drop.iter().any(|d| name.eq_ignore_ascii_case(d.as_bytes()))
         };
-        if !self.iter().any(dropped) {
+        if drop.iter().all(|name| self.get(name).is_none()) {
             return text::lossy(self.raw).into_owned();
         }
         let head = self.raw.len() - self.params.len();

@@ -1,5 +1,7 @@
 //! Codec: the octets that transactions touch: Via values, the hop-by-hop ACK, the CANCEL.
 
+use std::io::Write;
+
 use bytes::Bytes;
 
 use crate::net::{Flow, Transport};
@@ -40,14 +42,15 @@ pub(crate) fn marked_via(message: &Message, flow: &Flow) -> Option<Vec<u8>> {
         value.push(b';');
         value.extend_from_slice(name);
         if name.eq_ignore_ascii_case(b"rport") {
-            value.extend_from_slice(format!("={}", flow.remote.port()).as_bytes());
+            // Writing to a Vec does not fail.
+            let _ = write!(value, "={}", flow.remote.port());
         } else if let Some(written) = written {
             value.push(b'=');
             value.extend_from_slice(written);
         }
     }
     if !is_source || asks_rport {
-        value.extend_from_slice(format!(";received={}", flow.remote.ip()).as_bytes());
+        let _ = write!(value, ";received={}", flow.remote.ip());
     }
     value.extend_from_slice(rest_of_line(line, via.raw()));
     Some(value)
