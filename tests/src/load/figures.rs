@@ -4,6 +4,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::Ipv4Addr;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -13,6 +14,8 @@ use super::comeback::Comeback;
 use super::system::{NODES, System};
 use super::{Plan, Report, maximum, responder};
 
+/// The first address of the phones: not that of a `load` that runs beside.
+const BASE: Ipv4Addr = Ipv4Addr::new(127, 68, 0, 1);
 /// Rates at which processor time is measured.
 const RATES: [f64; 2] = [300.0, 800.0];
 /// Seconds of each load of these rates, and of each overload.
@@ -54,6 +57,8 @@ pub struct Figures {
     /// Registrations a second that the load program itself keeps up.
     ceiling: f64,
     systems: BTreeMap<System, Findings>,
+    /// What could not be measured.
+    errors: Vec<String>,
 }
 
 /// The figures of one system.
@@ -157,13 +162,21 @@ impl Overload {
 /// When a process does not start.
 pub fn measure(order: &Order) -> Result<Figures> {
     let plan = Plan {
+        base: BASE,
         addresses: order.addresses,
         settle: 0,
         ..Plan::default_values()
     };
     let load_average_before = load_average();
     let ceiling = responder::highest(&responder::ceiling(&plan)?);
-    let mut systems: BTreeMap<System, Findings> = BTreeMap::new();
+    let mut figures = Figures {
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        load_average_before,
+        load_average_after: String::new(),
+        ceiling,
+        systems: BTreeMap::new(),
+        errors: Vec::new(),
+    };
     let bench = |system, patience| {
         let plan = Plan {
             patience,
@@ -171,30 +184,21 @@ pub fn measure(order: &Order) -> Result<Figures> {
         };
         Bench::new(system, &plan, bench::USERS)
     };
-    let each = |part: &str,
-                systems: &mut BTreeMap<System, Findings>,
-                measure: &dyn Fn(System, &mut Findings) -> Result<()>| {
-        for system in &order.systems {
-            eprintln!("--- {system:?}: {part}");
-            measure(*system, systems.entry(*system).or_default())?;
-        }
-        anyhow::Ok(())
-    };
     for _ in 0..order.runs {
-        each("processor time", &mut systems, &|system, findings| {
+        figures.part(order, "processor time", &|system, findings| {
             findings.measure_cpu(&mut bench(system, 32))
-        })?;
+        });
     }
     for _ in 0..order.runs {
-        each("highest rate", &mut systems, &|system, findings| {
+        figures.part(order, "highest rate", &|system, findings| {
             findings.find_maximum(&mut bench(system, PATIENCE))
-        })?;
+        });
     }
-    each("overload", &mut systems, &|system, findings| {
+    figures.part(order, "overload", &|system, findings| {
         findings.overload(&mut bench(system, PATIENCE_IN_OVERLOAD))
-    })?;
-    each("memory and restart", &mut systems, &|system, findings| {
-        let rate = (findings.maximum() / 2.0).max(1.0);
+    });
+    figures.part(order, "memory and restart", &|system, findings| {
+        let rate = (findings.maximum() / 2.0).max(100.0);
         let plan = Plan {
             users: order.users,
             rate,
@@ -207,14 +211,25 @@ pub fn measure(order: &Order) -> Result<Figures> {
         eprint!("{comeback}");
         findings.comeback = Some(comeback);
         Ok(())
-    })?;
-    Ok(Figures {
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
-        load_average_before,
-        load_average_after: load_average(),
-        ceiling,
-        systems,
-    })
+    });
+    figures.load_average_after = load_average();
+    Ok(figures)
+}
+
+type Part<'a> = &'a dyn Fn(System, &mut Findings) -> Result<()>;
+
+impl Figures {
+    /// Measures a part of each system; what fails does not take the other figures along.
+    fn part(&mut self, order: &Order, name: &str, measure: Part<'_>) {
+        for system in &order.systems {
+            eprintln!("--- {system:?}: {name}");
+            if let Err(error) = measure(*system, self.systems.entry(*system).or_default()) {
+                let error = format!("{system:?}: {name}: {error:#}");
+                eprintln!("{error}");
+                self.errors.push(error);
+            }
+        }
+    }
 }
 
 /// Nothing of nothing; of an even number the lower one of the two in the middle.

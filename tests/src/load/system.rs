@@ -1,7 +1,7 @@
 //! Shell: the systems that are measured, each of P-, I- and S-CSCF with the embedded HSS, on loopback.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use crate::site::{HOME, Site};
 
 /// How long a system may take to register its first phone.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The address of the first phone.
+const PROBE: Ipv4Addr = Ipv4Addr::new(127, 67, 0, 1);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, clap::ValueEnum, Serialize)]
@@ -111,7 +114,7 @@ impl Running {
     fn wait(&self, plan: &Plan) -> Result<()> {
         let probe = Plan {
             pcscf: self.gm,
-            base: [127, 65, 0, 1].into(),
+            base: PROBE,
             addresses: 1,
             first_imsi: plan.first_imsi + u64::from(plan.users),
             users: 1,

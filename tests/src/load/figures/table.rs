@@ -15,7 +15,11 @@ impl fmt::Display for Figures {
         self.cpu(f)?;
         self.maxima(f)?;
         self.overload(f)?;
-        self.comebacks(f)
+        self.comebacks(f)?;
+        for error in &self.errors {
+            writeln!(f, "NOT MEASURED: {error}")?;
+        }
+        Ok(())
     }
 }
 
