@@ -231,6 +231,7 @@ impl Registrar {
         let Some(mut old) = self.take_bindings(id, &source.impi) else {
             return Vec::new();
         };
+        let authenticated_at = old.iter().filter_map(|b| b.authenticated_at).max();
         let mut effects = Vec::new();
         for grant in grants {
             let position = grant.contact.position_in(old.iter());
@@ -258,6 +259,7 @@ impl Registrar {
                 call_id: source.call_id.as_ref().into(),
                 cseq: source.cseq,
                 expires_at: now + expires,
+                authenticated_at,
                 service_route: previous.map_or_else(|| fresh_token().into(), |b| b.service_route),
             };
             self.insert(id, binding);
@@ -372,7 +374,6 @@ impl Registrar {
         if set.bindings_of(impi).next().is_some() {
             return;
         }
-        set.forget_impi(impi);
         if set.bindings().is_empty()
             && let Some(set) = self.sets.remove(&id)
         {

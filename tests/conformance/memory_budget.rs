@@ -17,8 +17,20 @@ fn registered_user_stays_within_its_octets() {
     let figures = measure(plan, &|| ALLOCATOR.current_usage());
     assert_eq!(figures.registered, 3_500);
     let per_user = |octets| figures.per_user(octets);
-    assert!(per_user(figures.pcscf) <= 1_000, "P-CSCF: {}", per_user(figures.pcscf));
-    assert!(per_user(figures.scscf) <= 1_500, "S-CSCF: {}", per_user(figures.scscf));
+    assert!(
+        per_user(figures.pcscf) <= 1_000,
+        "P-CSCF: {}",
+        per_user(figures.pcscf)
+    );
+    assert!(
+        per_user(figures.scscf) <= 1_500,
+        "S-CSCF: {}",
+        per_user(figures.scscf)
+    );
     // Twice two answered REGISTERs for each user wait for retransmissions.
-    assert!(per_user(figures.peak_of_both) <= 7_500, "peak: {}", per_user(figures.peak_of_both));
+    assert!(
+        per_user(figures.peak_of_both) <= 7_500,
+        "peak: {}",
+        per_user(figures.peak_of_both)
+    );
 }

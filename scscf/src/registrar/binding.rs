@@ -100,6 +100,8 @@ pub struct Binding {
     pub(crate) call_id: Box<[u8]>,
     pub(crate) cseq: u32,
     pub(crate) expires_at: Instant,
+    /// When its private identity has last proved itself.
+    pub(crate) authenticated_at: Option<Instant>,
     /// The token in the user part of this binding's Service-Route.
     pub(crate) service_route: Arc<str>,
 }

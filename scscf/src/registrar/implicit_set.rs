@@ -21,7 +21,6 @@ pub struct ImplicitRegistrationSet {
     /// Registered identities that the HSS does not list.
     unlisted: Vec<Member>,
     bindings: Vec<Binding>,
-    authenticated_at: Vec<(Impi, Instant)>,
 }
 
 impl ImplicitRegistrationSet {
@@ -31,7 +30,6 @@ impl ImplicitRegistrationSet {
             profile: StoredProfile::default(),
             unlisted: Vec::new(),
             bindings: Vec::new(),
-            authenticated_at: Vec::new(),
         };
         set.store_profile(profile, registered, shared);
         set
@@ -141,24 +139,14 @@ impl ImplicitRegistrationSet {
         self.bindings.extract_if(.., |b| is_meant(b)).collect()
     }
 
+    /// When this private identity has last proved itself.
     pub(crate) fn authenticated_at(&self, impi: &Impi) -> Option<Instant> {
-        self.authenticated_at
-            .iter()
-            .find(|(known, _)| known == impi)
-            .map(|(_, at)| *at)
+        self.bindings_of(impi).filter_map(|b| b.authenticated_at).max()
     }
 
     pub(crate) fn set_authenticated_at(&mut self, impi: &Impi, now: Instant) {
-        self.forget_impi(impi);
-        // The text is shared with that of the contact.
-        let known = self.bindings_of(impi).next().map(|b| b.impi.clone());
-        self.authenticated_at.reserve_exact(1);
-        self.authenticated_at
-            .push((known.unwrap_or_else(|| impi.clone()), now));
-    }
-
-    pub(crate) fn forget_impi(&mut self, impi: &Impi) {
-        self.authenticated_at.retain(|(known, _)| known != impi);
+        let own = self.bindings.iter_mut().filter(|b| b.impi == *impi);
+        own.for_each(|b| b.authenticated_at = Some(now));
     }
 
     pub(super) fn set_charging(&mut self, charging: std::sync::Arc<ChargingInformation>) {
