@@ -15,7 +15,7 @@ use super::system::{NODES, System};
 use super::{Plan, Report, maximum, responder};
 
 /// The first address of the phones: not that of a `load` that runs beside.
-const BASE: Ipv4Addr = Ipv4Addr::new(127, 68, 0, 1);
+const BASE: Ipv4Addr = Ipv4Addr::new(127, 240, 0, 1);
 /// Rates at which processor time is measured.
 const RATES: [f64; 2] = [300.0, 800.0];
 /// Seconds of each load of these rates, and of each overload.

@@ -16,7 +16,7 @@ use crate::site::{HOME, Site};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The address of the first phone.
-const PROBE: Ipv4Addr = Ipv4Addr::new(127, 67, 0, 1);
+const PROBE: Ipv4Addr = Ipv4Addr::new(127, 250, 0, 1);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, clap::ValueEnum, Serialize)]
