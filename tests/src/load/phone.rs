@@ -17,6 +17,10 @@ use crate::usim::Usim;
 const T1: Duration = Duration::from_secs(2);
 const T2: Duration = Duration::from_secs(16);
 
+/// A second challenge is answered too: Kamailio answers 401 before it has noted the vector, and challenges anew when
+/// the response is faster.
+const CHALLENGES_MAX: u8 = 2;
+
 /// What a phone does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Operation {
@@ -48,7 +52,8 @@ pub(super) struct Pending {
     pub(super) intended: Instant,
     /// What Timer E waits next.
     wait: Duration,
-    is_challenged: bool,
+    /// How often it was challenged.
+    pub(super) challenges: u8,
     /// Refused with Retry-After, and not begun again yet.
     pub(super) is_refused: bool,
 }
@@ -123,7 +128,7 @@ impl Phone {
             operation,
             intended,
             wait: T1,
-            is_challenged: false,
+            challenges: 0,
             is_refused: false,
         });
         self.write_request(operation);
@@ -155,8 +160,8 @@ impl Phone {
             return Step::Nothing;
         }
         let operation = pending.operation;
-        if answer.status == 401 && !pending.is_challenged {
-            pending.is_challenged = true;
+        if answer.status == 401 && pending.challenges < CHALLENGES_MAX {
+            pending.challenges += 1;
             pending.wait = T1;
             return match self.judge(answer.challenge.unwrap_or_default()) {
                 Ok(()) => {
@@ -313,29 +318,37 @@ mod tests {
         String::from_utf8(phone.request().to_vec()).unwrap()
     }
 
+    fn challenge(number: u64) -> String {
+        let vector = Milenage::new(&TEST_K, &TEST_OPC).vector([5; 16], Sqn::of(number, 1), [0x80, 0]);
+        let nonce = STANDARD.encode([vector.rand, vector.autn].concat());
+        format!("Digest realm=\"{HOME}\",nonce=\"{nonce}\",algorithm=AKAv1-MD5,qop=\"auth\"")
+    }
+
     #[test]
-    fn a_challenge_is_answered_once_and_a_second_one_is_a_failure() {
+    fn two_challenges_are_answered_and_a_third_one_is_a_failure() {
         let mut phone = phone();
         phone.start(Operation::Register, Instant::now());
         assert!(text(&phone).contains("nonce=\"\",response=\"\""));
-        let vector = Milenage::new(&TEST_K, &TEST_OPC).vector([5; 16], Sqn::of(1, 1), [0x80, 0]);
-        let nonce = STANDARD.encode([vector.rand, vector.autn].concat());
-        let value = format!("Digest realm=\"{HOME}\",nonce=\"{nonce}\",algorithm=AKAv1-MD5,qop=\"auth\"");
-        let mut answer = Answer {
+        let challenges = [1, 2, 3].map(challenge);
+        let answer = |phone: &Phone, number: usize| Answer {
             status: 401,
             ticket: phone.ticket(),
-            challenge: Some(&value),
+            challenge: challenges.get(number).map(String::as_str),
             retry_after: None,
         };
-        assert_eq!(phone.on_answer(&answer), Step::Send);
+        let first = answer(&phone, 0);
+        assert_eq!(phone.on_answer(&first), Step::Send);
         assert!(text(&phone).contains("nc=00000001") && text(&phone).contains("CSeq: 2 REGISTER"));
         assert_eq!(
-            phone.on_answer(&answer),
+            phone.on_answer(&first),
             Step::Nothing,
             "the answer to the first one again"
         );
-        answer.ticket = phone.ticket();
-        assert_eq!(phone.on_answer(&answer), Step::Failed("401".to_owned()));
+        let second = answer(&phone, 1);
+        assert_eq!(phone.on_answer(&second), Step::Send);
+        assert!(text(&phone).contains("CSeq: 3 REGISTER"));
+        let third = answer(&phone, 2);
+        assert_eq!(phone.on_answer(&third), Step::Failed("401".to_owned()));
     }
 
     #[test]

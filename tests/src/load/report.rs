@@ -22,6 +22,8 @@ pub(super) struct Tally {
     pub(super) planned: Duration,
     /// From the first intended start to the last success.
     pub(super) last_success: Duration,
+    /// Responses that were answered by another challenge.
+    pub(super) challenged_again: u64,
     /// How late the program itself was at worst.
     pub(super) lag_max: Duration,
     /// From the first intended start to the last end.
@@ -82,6 +84,8 @@ pub struct Report {
     pub(super) latency_ms: Latency,
     pub(super) retransmissions: u64,
     pub(super) refusals: u64,
+    /// Responses that were answered by another challenge: none when the S-CSCF remembers its vectors.
+    pub(super) challenged_again: u64,
     pub(super) generator_lag_ms_max: f64,
     pub(super) generator_cpu_seconds: f64,
     pub(super) registered_users: u64,
@@ -107,6 +111,7 @@ impl Report {
             latency_ms: Latency::of(&mut tally.latencies),
             retransmissions: tally.retransmissions,
             refusals: tally.refusals,
+            challenged_again: tally.challenged_again,
             generator_lag_ms_max: milliseconds(tally.lag_max),
             generator_cpu_seconds: 0.0,
             registered_users: 0,
@@ -152,7 +157,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{:?}: {} of {} succeeded at {:.1}/s (intended {:.1}/s, goodput {:.1}/s), {} refused for a while, \
-             {} retransmissions, failures {:?}",
+             {} challenged again, {} retransmissions, failures {:?}",
             self.scenario,
             self.succeeded,
             self.attempted,
@@ -160,6 +165,7 @@ impl fmt::Display for Report {
             self.rate_intended,
             self.goodput,
             self.refusals,
+            self.challenged_again,
             self.retransmissions,
             self.failures
         )?;

@@ -295,7 +295,11 @@ impl Load {
         let now = Instant::now();
         match step {
             Step::Nothing => {}
-            Step::Send => self.send(index, now),
+            Step::Send => {
+                let is_second = phone.pending.is_some_and(|pending| pending.challenges > 1);
+                self.tally.challenged_again += u64::from(is_second);
+                self.send(index, now);
+            }
             Step::Wait(wait) => {
                 self.tally.refusals += 1;
                 // Nobody waits for longer than it is patient.

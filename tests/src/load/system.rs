@@ -33,7 +33,7 @@ impl System {
     const fn network(self) -> [u8; 3] {
         match self {
             Self::Ours => [127, 0, 77],
-            Self::Kamailio => [127, 0, 79],
+            Self::Kamailio => [127, 7, 79],
         }
     }
 }
