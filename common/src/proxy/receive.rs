@@ -257,13 +257,13 @@ impl ProxyCore {
         let hash = self.stateless_hash(request);
         let tag = self.stateless_tag(hash);
         let retry_after = self.config.limits.retry_after.of(hash);
-        let marked = wire::mark_received(request, flow);
-        let response = marked
+        let response = request
             .reply(StatusCode::SERVICE_UNAVAILABLE)
             .to_tag(&tag)
+            .first_via_line(wire::marked_via(request, flow))
             .header(HeaderName::RetryAfter, retry_after)
             .finish();
-        let destination: Destination = ResponseRoute::of(&marked, flow).first;
+        let destination: Destination = ResponseRoute::of(&response, flow).first;
         let bytes = response.bytes().clone();
         self.outputs.push_back(SipOutput::Transmit(Transmit {
             bytes,

@@ -17,6 +17,7 @@ pub struct Reply<'a> {
     status: StatusCode,
     reason: Option<String>,
     to_tag: Option<String>,
+    first_via_line: Option<Vec<u8>>,
     headers: Vec<(HeaderLine, String)>,
     body: Option<(String, Bytes)>,
 }
@@ -34,6 +35,7 @@ impl<'a> Reply<'a> {
             status,
             reason: None,
             to_tag: None,
+            first_via_line: None,
             headers: Vec::new(),
             body: None,
         }
@@ -43,6 +45,13 @@ impl<'a> Reply<'a> {
     #[must_use]
     pub fn to_tag(mut self, tag: &str) -> Self {
         self.to_tag = Some(tag.to_owned());
+        self
+    }
+
+    /// Another first Via line than that of the request.
+    #[must_use]
+    pub(crate) fn first_via_line(mut self, line: Option<Vec<u8>>) -> Self {
+        self.first_via_line = line;
         self
     }
 
@@ -91,7 +100,11 @@ impl<'a> Reply<'a> {
             HeaderName::CallId,
             HeaderName::CSeq,
         ] {
-            for line in self.request.headers(name) {
+            for (place, line) in self.request.headers(name).enumerate() {
+                let line = match &self.first_via_line {
+                    Some(first) if place == 0 && name == HeaderName::Via => first,
+                    _ => line,
+                };
                 match tag {
                     Some(tag) if name == HeaderName::To => {
                         let mut value = [line, b";tag="].concat();

@@ -347,3 +347,29 @@ fn registers_are_refused_here_in_the_measure_in_which_the_next_hop_refuses_them(
     // What answers a challenge is not refused for that.
     bench.receive_new(&register("x", "6629fae49393a05397450978507c4ef1"));
 }
+
+#[test]
+fn a_refusal_without_a_transaction_goes_where_the_request_came_from() {
+    let mut bench = Bench::new();
+    let text = register("1", "").replace(
+        "branch=z9hG4bK1\r\n",
+        "branch=z9hG4bK1;rport, SIP/2.0/UDP far.example\r\nVia: SIP/2.0/UDP 192.0.2.77\r\n",
+    );
+    let message = Message::parse(Bytes::copy_from_slice(text.as_bytes()), &SipLimits::default());
+    let (flow, message) = (udp("192.0.2.5:40000"), message.expect("a test sends what scans"));
+    bench.core.handle(bench.now, SipInput::Excess { flow, message });
+    let refusal = bench.sent_one();
+    assert_eq!(refusal.remote(), address("192.0.2.5:40000"));
+    let vias: Vec<_> = refusal
+        .response()
+        .headers(HeaderName::Via)
+        .map(String::from_utf8_lossy)
+        .collect();
+    assert_eq!(
+        vias,
+        [
+            "SIP/2.0/UDP 192.0.2.100:5060;branch=z9hG4bK1;rport=40000;received=192.0.2.5, SIP/2.0/UDP far.example",
+            "SIP/2.0/UDP 192.0.2.77"
+        ]
+    );
+}
