@@ -44,7 +44,9 @@ pub use sections::{
     CxConfig, GmTimersConfig, HssConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, MwConfig,
     MwTimersConfig, SHARED_DEFAULTS, SipTimersConfig, sip_uri,
 };
-pub use values::{Cidr, DIAMETER_PORT, DomainName, DurationText, ListenAddress, PeerAddress, SIP_PORT};
+pub use values::{
+    Cidr, DIAMETER_PORT, DomainName, DurationText, ListenAddress, PeerAddress, SCTP_SCHEME, SIP_PORT,
+};
 
 /// Octets of a configuration file; a larger one is not a configuration.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;

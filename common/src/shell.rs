@@ -19,6 +19,7 @@ mod driver;
 mod log_writer;
 mod preflight;
 mod scan;
+mod sctp;
 mod signals;
 mod stream;
 mod tcp;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hss_client::cx::ReasonCode;
+use ims_common::config::SCTP_SCHEME;
 use ims_common::diameter::base::Application;
 use ims_common::diameter::grammar::avp;
 use ims_common::diameter::{CommandFlags, Header, Identifiers, LocalPeer, Message, MessageBuilder};
@@ -57,15 +58,18 @@ impl FreeDiameter {
         any.local_addr().expect("an address").port()
     }
 
-    fn start(port: u16, hss: SocketAddr) -> Self {
+    fn start(port: u16, hss: SocketAddr, takes_sctp: bool) -> Self {
         let directory = fresh_directory().expect("a directory");
         let own = directory.clone();
         build_rules(&directory.join("cx_rules.fdx"));
         let path = |name: &str| directory.join(name).display().to_string();
         let mut text = format!(
-            "Identity = \"{AGENT}\";\nRealm = \"{HOME}\";\nPort = {port};\nSecPort = 0;\nNo_SCTP;\nNo_IPv6;\n\
+            "Identity = \"{AGENT}\";\nRealm = \"{HOME}\";\nPort = {port};\nSecPort = 0;\nNo_IPv6;\n\
              TwTimer = 6;\nTcTimer = 1;\n"
         );
+        if !takes_sctp {
+            text += "No_SCTP;\n";
+        }
         let extensions = [
             ("dict_nasreq", None),
             ("dict_dcca", None),
@@ -86,7 +90,7 @@ impl FreeDiameter {
         }
         let _ = writeln!(
             text,
-            "ConnectPeer = \"hss.{HOME}\" {{ No_TLS; Port = {}; ConnectTo = \"{}\"; }};",
+            "ConnectPeer = \"hss.{HOME}\" {{ No_TLS; No_SCTP; Port = {}; ConnectTo = \"{}\"; }};",
             hss.port(),
             hss.ip()
         );
@@ -170,15 +174,22 @@ struct Relayed {
 impl Relayed {
     /// On a network of its own; `falls_back`: the CSCFs know the HSS too.
     fn start(third: u8, falls_back: bool) -> Self {
+        Self::start_over("", third, falls_back)
+    }
+
+    /// With `sctp://` or nothing before the address of the agent.
+    fn start_over(scheme: &str, third: u8, falls_back: bool) -> Self {
         let mut site = Site::on_network([127, 0, third]);
         let port = FreeDiameter::port();
-        site.diameter = vec![SocketAddr::new(site.hss.ip(), port)];
-        site.diameter.extend(falls_back.then_some(site.hss));
+        // SCTP answers from addresses only that an interface has, and `lo` has 127.0.0.1.
+        let agent = SocketAddr::from(([127, 0, 0, 1], port));
+        site.diameter = vec![format!("{scheme}{agent}")];
+        site.diameter.extend(falls_back.then_some(site.hss.to_string()));
         site.admin = Some([9091, 9092, 9093].map(|port| SocketAddr::new(site.gm.ip(), port)));
         for more in [&mut site.icscf_more, &mut site.scscf_more] {
             *more += "  cx: {watchdog: 6s, reconnect: 1s}\n";
         }
-        let agent = FreeDiameter::start(port, site.hss);
+        let agent = FreeDiameter::start(port, site.hss, scheme == SCTP_SCHEME);
         let requests = Requests::default();
         let sink = Arc::clone(&requests);
         let watch = move |_: Instant, what: Seen<'_>| {
@@ -338,7 +349,7 @@ fn free_diameter_finds_what_is_missing_in_a_request() {
         applications: vec![Application::CX],
         supported_vendors: Vec::new(),
     };
-    let mut stream = TcpStream::connect(relayed.network.site.diameter[0]).expect("a connection");
+    let mut stream = TcpStream::connect(&*relayed.network.site.diameter[0]).expect("a connection");
     let seed = ims_common::shell::seed().expect("a clock");
     let mut ids = Identifiers::new(&seed, 0, &mut seed.rng(1));
     let own = stream.local_addr().expect("an address").ip();
@@ -418,5 +429,33 @@ fn cscfs_survive_the_death_and_the_farewell_of_their_only_relay() {
     relayed.wait_for_peers(1);
     relayed.network.must(&phone, UeCommand::Deregister);
     relayed.network.daemons.stop().expect("an end");
+    relayed.assert_no_complaint();
+}
+
+/// Where the kernel has no SCTP, this test only says so.
+#[test]
+fn cscfs_reach_free_diameter_over_sctp_and_find_it_again() {
+    if !Path::new("/proc/net/sctp").exists() {
+        println!("not tested: this kernel has no SCTP (modprobe sctp)");
+        return;
+    }
+    let mut relayed = Relayed::start_over(SCTP_SCHEME, 35, false);
+    let phone = relayed.network.phone(1, |config| config);
+    relayed.network.must(&phone, UeCommand::Register);
+    let associations = fs::read_to_string("/proc/net/sctp/assocs").expect("a list");
+    assert!(
+        associations.contains("127.0.35.3") && associations.contains("127.0.35.4"),
+        "{associations}"
+    );
+    for message in ["300 R", "301 R", "303 R"] {
+        relayed.wait_for_log(&format!("GRAMMAR holds: {message}"));
+    }
+    relayed.agent.kill();
+    relayed.wait_for_peers(0);
+    relayed.agent.restart();
+    relayed.wait_for_peers(1);
+    relayed.network.must(&phone, UeCommand::Deregister);
+    relayed.network.daemons.stop().expect("an end");
+    relayed.wait_for_log("icscf.ims.mnc001.mcc001.3gppnetwork.org' sent a DPR with cause: REBOOTING");
     relayed.assert_no_complaint();
 }

@@ -76,7 +76,7 @@ fn every_message_to_the_hss_arrives_in_one_read() {
     const PHONES: u8 = 8;
     let mut site = Site::on_network([127, 0, 34]);
     let reader = SocketAddr::new(site.hss.ip(), 3869);
-    site.diameter = vec![reader];
+    site.diameter = vec![reader.to_string()];
     let reads = stand_before(site.hss, reader);
     let network = Network::start(site, (1..=PHONES).map(subscriber).collect());
     let phones: Vec<_> = (1..=PHONES)

@@ -22,8 +22,8 @@ pub struct Site {
     pub scscfs: Vec<SocketAddr>,
     /// HSS.
     pub hss: SocketAddr,
-    /// Whom the CSCFs dial instead of the HSS, the preferred one first; empty means the HSS itself.
-    pub diameter: Vec<SocketAddr>,
+    /// Whom the CSCFs dial instead of the HSS, as in their files, the preferred one first; empty means the HSS itself.
+    pub diameter: Vec<String>,
     /// The first address of UEs; the others follow.
     pub ues: IpAddr,
     /// Lines for the P-CSCF's file.
@@ -193,12 +193,10 @@ impl Site {
     }
 
     fn diameter_peers(&self) -> String {
-        let dialled: &[SocketAddr] = if self.diameter.is_empty() {
-            std::slice::from_ref(&self.hss)
-        } else {
-            &self.diameter
-        };
-        let quoted: Vec<String> = dialled.iter().map(|peer| format!("\"{peer}\"")).collect();
+        if self.diameter.is_empty() {
+            return format!("\"{}\"", self.hss);
+        }
+        let quoted: Vec<String> = self.diameter.iter().map(|peer| format!("\"{peer}\"")).collect();
         quoted.join(", ")
     }
 

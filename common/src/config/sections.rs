@@ -46,7 +46,7 @@ const MTU_MARGIN: u16 = 200;
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HssConfig {
-    /// In the order in which to try: `IP:port` or `name:port`, port 3868 unless said.
+    /// In the order in which to try: `IP:port` or `name:port`, port 3868 unless said; `sctp://` before it for SCTP.
     #[serde(default)]
     pub peers: Vec<PeerAddress>,
     /// Origin-Host of this node.

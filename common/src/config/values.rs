@@ -173,7 +173,11 @@ pub(crate) fn socket_address(text: &str, default_port: u16) -> Option<SocketAddr
     Some(SocketAddr::new(ip, default_port))
 }
 
-/// A Diameter peer: `IP:port`, `[v6]:port` or `name:port`; the port is 3868 unless said.
+/// What stands before the address of a peer that is dialled with SCTP.
+pub const SCTP_SCHEME: &str = "sctp://";
+
+/// A Diameter peer: `IP:port`, `[v6]:port` or `name:port`; the port is 3868 unless said. With `sctp://` before it the
+/// transport is SCTP, else TCP.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct PeerAddress(String);
 
@@ -188,17 +192,23 @@ impl PeerAddress {
 impl FromStr for PeerAddress {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(socket) = socket_address(text, DIAMETER_PORT) {
-            return Ok(Self(socket.to_string()));
+        let (scheme, address) = match text.strip_prefix(SCTP_SCHEME) {
+            Some(address) => (SCTP_SCHEME, address),
+            None => ("", text),
+        };
+        if let Some(socket) = socket_address(address, DIAMETER_PORT) {
+            return Ok(Self(format!("{scheme}{socket}")));
         }
-        let (name, port) = match text.rsplit_once(':') {
+        let (name, port) = match address.rsplit_once(':') {
             Some((name, port)) => (name, port.parse().ok()),
-            None => (text, Some(DIAMETER_PORT)),
+            None => (address, Some(DIAMETER_PORT)),
         };
         match port {
-            Some(port) if is_host_name(name) => Ok(Self(format!("{}:{port}", name.to_ascii_lowercase()))),
+            Some(port) if is_host_name(name) => {
+                Ok(Self(format!("{scheme}{}:{port}", name.to_ascii_lowercase())))
+            }
             _ => Err(format!(
-                "`{text}` is not a peer; expected IP:port, [v6]:port or name:port"
+                "`{text}` is not a peer; expected IP:port, [v6]:port or name:port, sctp:// before it for SCTP"
             )),
         }
     }
@@ -372,10 +382,13 @@ mod tests {
             ("[2001:db8::5]:3870", "[2001:db8::5]:3870"),
             ("HSS1.example", "hss1.example:3868"),
             ("hss1.example:3869", "hss1.example:3869"),
+            ("sctp://127.0.1.5", "sctp://127.0.1.5:3868"),
+            ("sctp://[2001:db8::5]:3870", "sctp://[2001:db8::5]:3870"),
+            ("sctp://HSS1.example", "sctp://hss1.example:3868"),
         ] {
             assert_eq!(text.parse::<PeerAddress>().unwrap().as_str(), printed);
         }
-        for wrong in ["", "hss one", "hss:port", "10.0.0.300", "aaa://hss"] {
+        for wrong in ["", "hss one", "hss:port", "10.0.0.300", "aaa://hss", "sctp://"] {
             assert!(wrong.parse::<PeerAddress>().is_err(), "{wrong}");
         }
     }

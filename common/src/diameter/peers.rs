@@ -108,7 +108,8 @@ impl DiameterPeers {
             counters: Counters::default(),
         };
         for address in table.config.peers.clone() {
-            let ip = address.parse::<SocketAddr>().ok().map(|address| address.ip());
+            let (_, socket) = address.rsplit_once('/').unwrap_or(("", &address));
+            let ip = socket.parse::<SocketAddr>().ok().map(|socket| socket.ip());
             let peer = table.add(Some(address), None, ip);
             table.dial(peer);
         }

@@ -1,4 +1,4 @@
-//! Shell: Diameter over TCP (RFC 6733 2.1): dial, accept, frame by the length field, one write per message.
+//! Shell: Diameter over TCP and SCTP (RFC 6733 2.1): dial, accept, frame by the length field, one write per message.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,9 +10,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::dns::Dns;
+use super::sctp;
 use super::stream::{Ended, Framed, Framing, Link, LinkEnd, NotTaken, Patience, Sink, Write, link, serve};
 use super::tcp::dial;
 use super::{Context, Event};
+use crate::config::SCTP_SCHEME;
 use crate::diameter::framing::{FrameError, split};
 use crate::net::{ConnectionId, DiameterInput, NetInput};
 
@@ -91,9 +93,13 @@ impl DiameterLinks {
             self.context.counters.diameter_refused.count();
             return None;
         }
-        let ends = stream
-            .set_nodelay(true)
-            .and_then(|()| Ok((stream.local_addr()?, stream.peer_addr()?)));
+        // What we dialled has it already, or has no such option: SCTP.
+        let nodelay = if accepted {
+            stream.set_nodelay(true)
+        } else {
+            Ok(())
+        };
+        let ends = nodelay.and_then(|()| Ok((stream.local_addr()?, stream.peer_addr()?)));
         let (local, remote) = match (ends, attempt) {
             (Ok(ends), _) => ends,
             (Err(error), Some(attempt)) => {
@@ -162,8 +168,19 @@ async fn dial_name(
     dns: &Dns,
     patience: Duration,
 ) -> io::Result<TcpStream> {
+    let (is_sctp, address) = match address.strip_prefix(SCTP_SCHEME) {
+        Some(address) => (true, address),
+        None => (false, address),
+    };
+    let open = async |remote: SocketAddr| {
+        let local = same_family(local, remote);
+        match is_sctp {
+            true => sctp::dial(local, remote, patience).await,
+            false => dial(local, remote, patience).await,
+        }
+    };
     if let Ok(remote) = address.parse::<SocketAddr>() {
-        return dial(same_family(local, remote), remote, patience).await;
+        return open(remote).await;
     }
     let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "neither IP:port nor name:port");
     let (name, port) = address.rsplit_once(':').ok_or_else(wrong)?;
@@ -171,7 +188,7 @@ async fn dial_name(
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for ip in dns.addresses(name).await {
         let remote = SocketAddr::new(ip, port);
-        match dial(same_family(local, remote), remote, patience).await {
+        match open(remote).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
