@@ -19,7 +19,7 @@ const BASE: Ipv4Addr = Ipv4Addr::new(127, 240, 0, 1);
 /// Rates at which processor time is measured.
 const RATES: [f64; 2] = [300.0, 800.0];
 /// Seconds of each load of these rates, and of each overload.
-const SECONDS: f64 = 6.0;
+const SECONDS: f64 = 5.0;
 /// Where the search for the highest rate begins.
 const START: f64 = 900.0;
 /// Multiples of the highest rate.
@@ -38,7 +38,7 @@ pub struct Order {
     #[arg(long, default_value_t = 30_000)]
     users: u32,
     /// Seconds of rest before the settled memory is read.
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 35)]
     settle: u64,
     /// How many addresses the phones share.
     #[arg(long, default_value_t = 4_000)]

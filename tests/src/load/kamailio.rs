@@ -23,8 +23,8 @@ const FILES: [(&str, &str); 3] = [
 ];
 const DIAMETER: &str = include_str!("../../benchmarks/kamailio/diameter.xml");
 
-/// Starts P-, I- and S-CSCF; they may not serve yet.
-pub(super) fn start(site: &Site) -> Result<Daemons> {
+/// Starts P-, I- and S-CSCF with these options; they may not serve yet.
+pub(super) fn start(site: &Site, options: &[&str]) -> Result<Daemons> {
     let directory = fresh_directory()?;
     write_tables(site, &directory)?;
     let mut daemons = Daemons::none(directory.clone());
@@ -34,7 +34,9 @@ pub(super) fn start(site: &Site) -> Result<Daemons> {
         let xml = directory.join(format!("{name}.xml"));
         fs::write(xml, filled(DIAMETER, name, site, &directory))?;
         let log = directory.join(format!("{name}.log"));
-        let daemon = Daemon::run(name, command(name, &config, &directory), log)
+        let mut command = command(name, &config, &directory);
+        command.args(options);
+        let daemon = Daemon::run(name, command, log)
             .context("cannot start Kamailio: see tests/benchmarks/README.md for its packages")?;
         daemons.all.push(daemon);
     }
