@@ -134,7 +134,9 @@ fn ladder_lines() -> usize {
 struct Phone {
     name: String,
     number: u8,
-    /// Whether it got a 200 to a registration since the troubles ended.
+    /// Whether it began to register since the troubles ended.
+    is_trying: bool,
+    /// Whether that was answered with 200.
     is_content: bool,
 }
 
@@ -165,6 +167,7 @@ impl Swarm {
             Phone {
                 name,
                 number,
+                is_trying: false,
                 is_content: false,
             }
         });
@@ -248,15 +251,7 @@ impl Swarm {
                 "{} is not registered {waited:?} after all troubles ended",
                 self.unhappy()
             );
-            for index in 0..self.phones.len() {
-                let name = self.phones[index].name.clone();
-                let is_content = self.phones[index].is_content;
-                self.scene.ue(&name, |now, ue| {
-                    if ue.is_idle() && !is_content {
-                        ue.command(now, UeCommand::Register);
-                    }
-                });
-            }
+            (0..self.phones.len()).for_each(|index| self.try_to_register(index));
             self.pass(RETRY);
             for index in 0..self.phones.len() {
                 let was_content = self.phones[index].is_content;
@@ -266,6 +261,21 @@ impl Swarm {
                 }
             }
         }
+    }
+
+    /// A phone that is idle and not content begins anew; what it began before all troubles ended does not count.
+    fn try_to_register(&mut self, index: usize) {
+        self.take_events(index);
+        let name = self.phones[index].name.clone();
+        let is_content = self.phones[index].is_content;
+        let began = self.scene.ue(&name, |now, ue| {
+            let begins = ue.is_idle() && !is_content;
+            if begins {
+                ue.command(now, UeCommand::Register);
+            }
+            begins
+        });
+        self.phones[index].is_trying |= began;
     }
 
     /// Who has just been told that it is registered is registered.
@@ -296,7 +306,8 @@ impl Swarm {
             .filter(|e| matches!(e, UeEvent::Registered(_)))
             .count();
         self.tally.registrations += registered as u64;
-        self.phones[index].is_content |= registered > 0;
+        let phone = &mut self.phones[index];
+        phone.is_content |= phone.is_trying && registered > 0;
     }
 
     /// All phones lose power: the network has to find out by itself.

@@ -23,7 +23,7 @@ pub(super) fn send_junk(world: &mut World, site: &Site, rng: &mut StdRng) {
         let length = rng.random_range(0..600);
         (0..length).map(|_| rng.random()).collect()
     } else {
-        distorted(overheard(world, rng), rng)
+        distorted(another_branch(overheard(world, rng), rng), rng)
     };
     world.inject(stranger(), to, Bytes::from(bytes));
 }
@@ -87,6 +87,17 @@ fn overheard(world: &World, rng: &mut StdRng) -> Vec<u8> {
         0 => b"REGISTER sip:x SIP/2.0\r\n\r\n".to_vec(),
         count => requests[rng.random_range(0..count)].to_vec(),
     }
+}
+
+/// Who does not sit on the path knows no branch of others; a copy with the same branch would be the same request, and
+/// its answer would go to whoever was first (RFC 3261 17.2.3).
+fn another_branch(mut bytes: Vec<u8>, rng: &mut StdRng) -> Vec<u8> {
+    const COOKIE: &[u8] = b"z9hG4bK";
+    let cookie = bytes.windows(COOKIE.len()).position(|window| window == COOKIE);
+    if let Some(word) = cookie.and_then(|at| bytes.get_mut(at + COOKIE.len()..at + COOKIE.len() + 8)) {
+        word.fill_with(|| rng.random_range(b'a'..=b'z'));
+    }
+    bytes
 }
 
 fn distorted(mut bytes: Vec<u8>, rng: &mut StdRng) -> Vec<u8> {

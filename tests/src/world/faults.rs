@@ -14,12 +14,15 @@ impl World {
     pub fn deafen(&mut self, name: &str) {
         let id = self.id(name);
         self.slots[id.0].deaf = true;
+        self.note(&format!("{name} hears nothing"));
     }
 
     /// Ends [`World::deafen`].
     pub fn undeafen(&mut self, name: &str) {
         let id = self.id(name);
-        self.slots[id.0].deaf = false;
+        if std::mem::take(&mut self.slots[id.0].deaf) {
+            self.note(&format!("{name} hears again"));
+        }
     }
 
     /// The process of a node dies with all that it knew: its connections are reset, nothing reaches it.

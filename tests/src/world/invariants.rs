@@ -1,6 +1,7 @@
 //! Testkit: what must hold after every step of every world.
 //!
-//! * A request has one final answer: a second, different one on the same hop is a fault.
+//! * A request has one final answer: a second, different one on the same hop is a fault. A refusal for overload is
+//!   no answer in this sense: it is given without keeping a transaction, and a copy may come when there is room.
 //! * No key (`ck`, `ik`) and no charging header ever goes towards a UE (TS 24.229 5.2.2.2, 5.2.6.3).
 //! * What a network function sends can be read as SIP.
 
@@ -35,6 +36,8 @@ struct Asked {
 struct Final {
     status: u16,
     to: String,
+    /// 503 with Retry-After.
+    is_overload: bool,
 }
 
 impl Invariants {
@@ -77,6 +80,24 @@ impl Invariants {
         }
     }
 
+    /// A final answer that could not be sent is an answer all the same: who asked is out of reach.
+    pub(super) fn on_unsendable(&mut self, from: NodeId, message: Message) {
+        let (Ok(via), Ok(cseq)) = (message.top_via(), message.cseq()) else {
+            return;
+        };
+        let hop = (
+            from,
+            text_of(via.branch().unwrap_or_default()),
+            cseq.method.to_string(),
+        );
+        if let SipMessage::Response(response) = message.into_parts()
+            && response.status().is_final()
+            && let Some(asked) = self.asked.get_mut(&hop)
+        {
+            asked.is_moot = true;
+        }
+    }
+
     /// A node forgot everything: what it owed, what it had answered, and what it waited for.
     pub(super) fn on_death(&mut self, node: NodeId) {
         for ((to, ..), asked) in &mut self.asked {
@@ -89,10 +110,12 @@ impl Invariants {
         }
     }
 
-    /// Requests that arrived and have no final answer.
+    /// Calls and registrations that arrived and have no final answer.
     pub(super) fn unanswered(&self) -> Vec<String> {
         self.asked
             .iter()
+            // RFC 4320 4.2: nobody is told that other requests than INVITE and, by our own budget, REGISTER timed out.
+            .filter(|((_, _, method), _)| ["INVITE", "REGISTER"].contains(&method.as_str()))
             .filter(|(_, asked)| asked.arrived && asked.answer.is_none() && !asked.is_moot)
             .map(|((to, branch, method), asked)| {
                 format!("{method} of node {} to node {} ({branch})", asked.by.0, to.0)
@@ -130,6 +153,7 @@ impl Invariants {
         let answer = Final {
             status,
             to: text_of(response.header(HeaderName::To)?),
+            is_overload: status == 503 && response.header(HeaderName::RetryAfter).is_some(),
         };
         let invite_ok = method == "INVITE" && (200..300).contains(&status);
         let asked = self.asked.get_mut(&(from, branch, method));
@@ -145,7 +169,11 @@ impl Invariants {
                 *known = Some(answer);
                 None
             }
-            Some(Some(known)) if *known == answer || invite_ok => None,
+            Some(Some(known)) if *known == answer || invite_ok || answer.is_overload => None,
+            Some(Some(known)) if known.is_overload => {
+                *known = answer;
+                None
+            }
             Some(Some(known)) => Some(format!(
                 "{} answered {} and then {status} to one request of {}",
                 entry.from, known.status, entry.to

@@ -56,14 +56,14 @@ impl Node for Parrot {
     fn metrics(&self, _out: &mut Metrics) {}
 }
 
-const REQUEST: &str = "OPTIONS sip:b SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a>;tag=1\n\
-                       To: <sip:b>\nCall-ID: 1\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n";
+const REQUEST: &str = "REGISTER sip:b SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a>;tag=1\n\
+                       To: <sip:b>\nCall-ID: 1\nCSeq: 1 REGISTER\nContent-Length: 0\n\n";
 const OK: &str = "SIP/2.0 200 OK\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a>;tag=1\n\
-                  To: <sip:b>;tag=2\nCall-ID: 1\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n";
+                  To: <sip:b>;tag=2\nCall-ID: 1\nCSeq: 1 REGISTER\nContent-Length: 0\n\n";
 const BUSY: &str = "SIP/2.0 486 Busy Here\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a>;tag=1\n\
-                    To: <sip:b>;tag=2\nCall-ID: 1\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n";
+                    To: <sip:b>;tag=2\nCall-ID: 1\nCSeq: 1 REGISTER\nContent-Length: 0\n\n";
 const KEYS: &str = "SIP/2.0 401 Unauthorized\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a>;tag=1\n\
-                    To: <sip:b>;tag=2\nCall-ID: 1\nCSeq: 1 OPTIONS\n\
+                    To: <sip:b>;tag=2\nCall-ID: 1\nCSeq: 1 REGISTER\n\
                     WWW-Authenticate: Digest nonce=\"ck=\",ik=\"00\"\nContent-Length: 0\n\n";
 
 fn world(answers: &[&'static str]) -> World {

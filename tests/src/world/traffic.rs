@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ims_common::net::{
-    ConnectionId, DiameterInput, DiameterOutput, Flow, Malformed, NetInput, ResolveRequest, SendTag,
-    SipInput, Transmit,
+    ConnectionId, DiameterInput, DiameterOutput, Flow, Malformed, NetInput, ResolveRequest, SipInput,
+    Transmit,
 };
 use ims_common::sip::{Message, ParseError};
 
@@ -25,14 +25,13 @@ impl World {
     pub(super) fn transmit(&mut self, from: NodeId, transmit: &Transmit) {
         let (slots, links) = (&self.slots, &self.links);
         let reach = |to: NodeId| {
-            reach(
-                slots[to.0].state,
-                links.is_cut(&slots[from.0].name, &slots[to.0].name),
-            )
+            let (a, b) = (&slots[from.0].name, &slots[to.0].name);
+            // To open a connection takes both directions.
+            reach(slots[to.0].state, links.is_cut(a, b) || links.is_cut(b, a))
         };
         match self.wires.route(from, &slots[from.0].sockets, transmit, reach) {
-            Route::Refused => self.send_failed(from, Duration::from_millis(1), transmit.tag),
-            Route::Unreachable => self.send_failed(from, CONNECT_PATIENCE, transmit.tag),
+            Route::Refused => self.send_failed(from, Duration::from_millis(1), transmit),
+            Route::Unreachable => self.send_failed(from, CONNECT_PATIENCE, transmit),
             Route::Datagram { to, flow } => {
                 let message = Message::parse(transmit.bytes.clone(), &self.limits);
                 match to.filter(|to| self.slots[to.0].state == State::Up) {
@@ -51,8 +50,11 @@ impl World {
         }
     }
 
-    fn send_failed(&mut self, from: NodeId, after: Duration, tag: SendTag) {
-        self.news(after, from, NetInput::Sip(SipInput::SendFailed(tag)));
+    fn send_failed(&mut self, from: NodeId, after: Duration, transmit: &Transmit) {
+        if let Ok(message) = Message::parse(transmit.bytes.clone(), &self.limits) {
+            self.invariants.on_unsendable(from, message);
+        }
+        self.news(after, from, NetInput::Sip(SipInput::SendFailed(transmit.tag)));
     }
 
     fn datagram(
@@ -168,10 +170,9 @@ impl World {
     fn dial(&mut self, from: NodeId, attempt: u64, address: &str) {
         let (slots, links) = (&self.slots, &self.links);
         let reach = |to: NodeId| {
-            reach(
-                slots[to.0].state,
-                links.is_cut(&slots[from.0].name, &slots[to.0].name),
-            )
+            let (a, b) = (&slots[from.0].name, &slots[to.0].name);
+            // To open a connection takes both directions.
+            reach(slots[to.0].state, links.is_cut(a, b) || links.is_cut(b, a))
         };
         match self.wires.connect_diameter(from, attempt, address, reach) {
             Ok(news) => {
@@ -258,8 +259,14 @@ impl World {
     fn break_both(&mut self, end: ConnectionId) {
         let ends = self.wires.diameter_peer(end).map(|(_, peer)| peer);
         for end in [Some(end), ends].into_iter().flatten() {
-            let node = self.wires.nodes_of(end).map(|(_, node)| node);
-            if let (Some(node), Some(input)) = (node, self.wires.remove(end)) {
+            let Some((_, node)) = self.wires.nodes_of(end) else {
+                continue;
+            };
+            // What the shell has not said yet it says now: that it is connected, and that this is over.
+            for input in self.wires.pending_news(end) {
+                self.news(Duration::ZERO, node, input);
+            }
+            if let Some(input) = self.wires.remove(end) {
                 self.news(Duration::ZERO, node, input);
             }
         }

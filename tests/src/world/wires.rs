@@ -351,6 +351,21 @@ impl Wires {
         }
     }
 
+    /// The news on its way to an end, without the octets.
+    pub(super) fn pending_news(&mut self, end: ConnectionId) -> Vec<NetInput> {
+        let incoming = self
+            .ends
+            .get_mut(&end)
+            .map(|end| std::mem::take(&mut end.incoming));
+        let chunks = incoming.into_iter().flatten();
+        chunks
+            .filter_map(|chunk| match chunk {
+                Chunk::Input(input) => Some(input),
+                Chunk::Octets(_) | Chunk::End => None,
+            })
+            .collect()
+    }
+
     /// An end is gone; what its node is told.
     pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<NetInput> {
         Some(match self.ends.remove(&connection)?.kind {
