@@ -295,10 +295,19 @@ fn canonical_tel(rest: &str) -> Result<String, IdentityError> {
         .filter_map(|p| p.split_once('='))
         .find(|(name, _)| name.eq_ignore_ascii_case("phone-context"))
         .filter(|_| !global);
-    Ok(match context {
-        Some((_, context)) => format!("tel:{number};phone-context={}", context.to_ascii_lowercase()),
-        None => format!("tel:{number}"),
-    })
+    let Some((_, context)) = context else {
+        return Ok(format!("tel:{number}"));
+    };
+    let mut canonical = format!("tel:{number};phone-context=");
+    let is_number = context.starts_with('+');
+    let context: String = context
+        .chars()
+        .filter(|c| !is_number || !matches!(c, '-' | '.' | '(' | ')'))
+        .collect();
+    let mut plain = String::new();
+    unescape_into(&mut plain, &context)?;
+    canonical.push_str(&plain.to_ascii_lowercase());
+    Ok(canonical)
 }
 
 fn canonical_sip(rest: &str) -> Result<String, IdentityError> {
@@ -409,6 +418,14 @@ mod tests {
     fn two_spellings_of_one_host_are_one_identity() {
         assert_eq!(impu("sip:a@[2001:DB8:0:0::1]"), impu("sip:a@[2001:db8::1]"));
         assert_eq!(impu("sip:a@Home.Example."), "sip:a@home.example");
+    }
+
+    #[test]
+    fn two_spellings_of_one_phone_context_are_one_identity() {
+        let context = |text: &str| impu(&format!("tel:7042;phone-context={text}"));
+        assert_eq!(context("ex%41mple.com"), context("EXAMPLE.com"));
+        assert_eq!(context("+1-(2)"), context("+12"));
+        assert_eq!(context("a%2Bb"), "tel:7042;phone-context=a%2bb");
     }
 
     #[test]

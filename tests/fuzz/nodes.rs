@@ -29,7 +29,7 @@ static PCSCF: Target = Target {
         )
     },
     generate: script::generate,
-    iterations: 1_500,
+    iterations: 800,
 };
 
 static ICSCF: Target = Target {
@@ -44,7 +44,7 @@ static ICSCF: Target = Target {
         )
     },
     generate: script::generate,
-    iterations: 1_500,
+    iterations: 800,
 };
 
 static SCSCF: Target = Target {
@@ -59,7 +59,7 @@ static SCSCF: Target = Target {
         )
     },
     generate: script::generate,
-    iterations: 1_500,
+    iterations: 800,
 };
 
 #[test]

@@ -156,6 +156,7 @@ fn change_request(request: &Request) {
         };
         assert_eq!(hop.validate(), Ok(()));
     }
+    any_edit(request);
     let other_body = request
         .edit()
         .request_uri("sip:other.example")
@@ -172,6 +173,49 @@ fn change_request(request: &Request) {
     assert_eq!(vias(&reply), vias(request));
 }
 
+/// Some edits, which follow from the octets.
+fn any_edit(request: &Request) {
+    const NAMES: [HeaderName; 10] = [
+        HeaderName::Via,
+        HeaderName::Route,
+        HeaderName::RecordRoute,
+        HeaderName::To,
+        HeaderName::Contact,
+        HeaderName::Supported,
+        HeaderName::Authorization,
+        HeaderName::PAssertedIdentity,
+        HeaderName::Path,
+        HeaderName::Expires,
+    ];
+    let octets = request.bytes().iter();
+    let mut state = octets.fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
+        (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mut next = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(state >> 33).unwrap_or_default() % n
+    };
+    let (mut edit, mut touched) = (request.edit(), Vec::new());
+    for _ in 0..=next(5) {
+        let (name, nth) = (NAMES[next(NAMES.len())], next(3));
+        edit = match next(9) {
+            0 => edit.push_front(name, "<sip:new.example>"),
+            1 => edit.append(name, "a\r\n b\0c"),
+            2 => edit.remove(name),
+            3 => edit.remove_named(name.as_str()),
+            4 => edit.set(name, "<sip:set.example>;x=\u{e9}"),
+            5 => edit.pop_first_value(name),
+            6 => edit.replace_line(name, nth, "<sip:replaced.example>, <sip:two.example>"),
+            7 => edit.remove_line(name, nth),
+            _ => edit.remove_all(&[name, HeaderName::MaxForwards]),
+        };
+        touched.extend([name, HeaderName::MaxForwards]);
+    }
+    let edited = edit.finish();
+    same_again(&edited);
+    untouched_lines_stay(request, &edited, &touched);
+}
+
 /// Line ends of folds as spaces, which mean the same (RFC 3261 7.3.1).
 fn unfolded(value: &[u8]) -> String {
     String::from_utf8_lossy(value).replace(['\r', '\n'], " ")
@@ -180,10 +224,21 @@ fn unfolded(value: &[u8]) -> String {
 fn change_response(response: &Response) {
     assert!((100..700).contains(&response.status().as_u16()));
     unchanged(response, &response.edit().finish());
-    let vias = response.values(HeaderName::Via).count();
+    let vias = |message: &Message| {
+        let vias = message.values(HeaderName::Via).map(<[u8]>::to_vec);
+        vias.collect::<Vec<_>>()
+    };
     let popped = response.edit().pop_first_value(HeaderName::Via).finish();
     same_again(&popped);
-    assert_eq!(popped.values(HeaderName::Via).count(), vias.saturating_sub(1));
+    // Where nothing stands between commas nothing is lost.
+    let said = |vias: &[Vec<u8>]| {
+        vias.iter()
+            .filter(|via| !via.is_empty())
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let before = vias(response);
+    assert_eq!(said(&vias(&popped)), said(before.get(1..).unwrap_or_default()));
     untouched_lines_stay(response, &popped, &[HeaderName::Via]);
 }
 
@@ -250,9 +305,7 @@ fn untouched_lines_stay(before: &Message, after: &Message, touched: &[HeaderName
     let is_touched = |line: &[u8]| {
         let name = line.split(|b| *b == b':').next().unwrap_or_default();
         let name = String::from_utf8_lossy(name).trim().to_ascii_lowercase();
-        touched
-            .iter()
-            .any(|t| name == t.as_str().to_ascii_lowercase() || (*t == HeaderName::Via && name == "v"))
+        touched.contains(&HeaderName::from_bytes(name.as_bytes()))
     };
     let kept: Vec<_> = blocks(before)
         .into_iter()
