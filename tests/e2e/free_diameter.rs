@@ -209,6 +209,7 @@ impl Relayed {
             requests,
         };
         relayed.wait_for_peers(if falls_back { 2 } else { 1 });
+        relayed.wait_for_way();
         relayed
     }
 
@@ -254,6 +255,21 @@ impl Relayed {
         let end = Instant::now() + PATIENCE;
         while !self.agent.log().contains(text) {
             assert!(Instant::now() < end, "{text}: not said\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the agent, in its present life, would pass a request on: the HSS knows of their connection earlier.
+    fn wait_for_way(&self) {
+        let end = Instant::now() + PATIENCE;
+        let opened = || {
+            self.agent
+                .log()
+                .matches("'STATE_WAITCEA'\t-> 'STATE_OPEN'")
+                .count()
+        };
+        while opened() < usize::try_from(self.agent.starts).unwrap_or(usize::MAX) {
+            assert!(Instant::now() < end, "no way to the HSS\n{}", self.said());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -420,13 +436,14 @@ fn cscfs_survive_the_death_and_the_farewell_of_their_only_relay() {
     assert!(events.iter().any(refused), "{events:?}\n{}", relayed.said());
     relayed.agent.restart();
     relayed.wait_for_peers(1);
-    relayed.wait_for_log("'STATE_WAITCEA'\t-> 'STATE_OPEN'");
+    relayed.wait_for_way();
     relayed.network.must(&phone, UeCommand::Register);
     // It says DPR, waits for our DPA, and ends.
     relayed.agent.terminate();
     relayed.wait_for_peers(0);
     relayed.agent.restart();
     relayed.wait_for_peers(1);
+    relayed.wait_for_way();
     relayed.network.must(&phone, UeCommand::Deregister);
     relayed.network.daemons.stop().expect("an end");
     relayed.assert_no_complaint();
@@ -454,6 +471,7 @@ fn cscfs_reach_free_diameter_over_sctp_and_find_it_again() {
     relayed.wait_for_peers(0);
     relayed.agent.restart();
     relayed.wait_for_peers(1);
+    relayed.wait_for_way();
     relayed.network.must(&phone, UeCommand::Deregister);
     relayed.network.daemons.stop().expect("an end");
     relayed.wait_for_log("icscf.ims.mnc001.mcc001.3gppnetwork.org' sent a DPR with cause: REBOOTING");
