@@ -42,6 +42,8 @@ impl Xml {
                 '<' => escaped.push_str("&lt;"),
                 '>' => escaped.push_str("&gt;"),
                 '"' => escaped.push_str("&quot;"),
+                // A bare one would be read as a line feed (XML 2.11).
+                '\r' => escaped.push_str("&#13;"),
                 c => escaped.push(c),
             }
         }
