@@ -8,7 +8,7 @@
 //! [`ProxyCore::reject`] or [`ProxyCore::relay`].
 //!
 //! * `core`: [`ProxyCore`], the tables and the public calls
-//! * `receive`: what comes in, and what is refused on sight
+//! * `receive`: what comes in, and what is refused on sight; `refused`: what was, without a transaction
 //! * `forward`: one request towards one next hop, over several targets
 //! * `cancel`: the end of a forwarded INVITE; `ack`: the ACK to a 2xx
 //! * `relay`: one request towards several next hops; `response_context` picks the best answer
@@ -32,6 +32,7 @@ mod forward;
 mod malformed;
 mod next_hop;
 mod receive;
+mod refused;
 mod relay;
 mod response_context;
 pub mod route;

@@ -17,6 +17,7 @@ use super::blacklist::Blacklist;
 use super::forward::{Forward, Outcome};
 use super::malformed::AnswerBudget;
 use super::receive::Urgency;
+use super::refused::Refused;
 use super::relay::Relay;
 use super::{CoreEvent, ForwardId, InterfaceConfig, NextHop, ProxyCoreConfig};
 
@@ -64,6 +65,7 @@ pub struct ProxyCore {
     pub(super) resolving: BTreeMap<ResolveId, Resolving>,
     pub(super) timers: TimerTable<CoreTimer>,
     pub(super) blacklist: Blacklist,
+    pub(super) refused: Refused,
     pub(super) answer_budget: AnswerBudget,
     pub(super) outcomes: VecDeque<(ForwardId, Outcome)>,
     pub(super) events: VecDeque<CoreEvent>,
@@ -95,6 +97,7 @@ impl ProxyCore {
             resolving: BTreeMap::new(),
             timers: TimerTable::default(),
             blacklist: Blacklist::default(),
+            refused: Refused::default(),
             answer_budget: AnswerBudget::default(),
             outcomes: VecDeque::new(),
             events: VecDeque::new(),

@@ -11,7 +11,7 @@ use crate::sip::{HeaderName, Message, Method, Request, Response, SipMessage, Sta
 use crate::transaction::key::ServerKey;
 use crate::transaction::layer::{Incoming, TAG_STATELESS};
 use crate::transaction::response_route::ResponseRoute;
-use crate::transaction::{to_tag, wire};
+use crate::transaction::{TimerName, to_tag, wire};
 
 use super::core::ProxyCore;
 use super::{CoreEvent, malformed, via};
@@ -69,13 +69,29 @@ impl ProxyCore {
             Incoming::New(key) if request.method() == Method::Cancel => {
                 self.receive_cancel(now, key, request, flow)
             }
+            Incoming::New(key) if self.refused.contains(now, key) => {
+                self.counters.count("ims_sip_refusals_total", "repeated");
+                self.refuse_stateless(request, &flow);
+            }
             Incoming::New(key) => match self.overload(now, request, urgency) {
                 Some(reason) => {
                     self.counters.count("ims_sip_refusals_total", reason);
                     self.refuse_stateless(request, &flow);
+                    self.note_refusal(now, key, &flow);
                 }
                 None => self.receive_new(now, key, request, flow),
             },
+        }
+    }
+
+    /// Datagrams are repeated until an answer comes, for 64*T1 (RFC 3261 17.1.2.2).
+    fn note_refusal(&mut self, now: Instant, key: ServerKey, flow: &Flow) {
+        if flow.transport == Transport::Tcp {
+            return;
+        }
+        let linger = self.wire(flow.interface, false).first(TimerName::F);
+        if self.refused.add(now, key, linger) {
+            self.counters.count("ims_sip_refusals_forgotten_total", "full");
         }
     }
 

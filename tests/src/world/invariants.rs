@@ -1,7 +1,6 @@
 //! Testkit: what must hold after every step of every world.
 //!
-//! * A request has one final answer: a second, different one on the same hop is a fault. A refusal for overload is
-//!   no answer in this sense: it is given without keeping a transaction, and a copy may come when there is room.
+//! * A request has one final answer: a second, different one on the same hop is a fault.
 //! * No key (`ck`, `ik`) and no charging header ever goes towards a UE (TS 24.229 5.2.2.2, 5.2.6.3).
 //! * What a network function sends can be read as SIP.
 
@@ -36,8 +35,6 @@ struct Asked {
 struct Final {
     status: u16,
     to: String,
-    /// 503 with Retry-After.
-    is_overload: bool,
 }
 
 impl Invariants {
@@ -153,7 +150,6 @@ impl Invariants {
         let answer = Final {
             status,
             to: text_of(response.header(HeaderName::To)?),
-            is_overload: status == 503 && response.header(HeaderName::RetryAfter).is_some(),
         };
         let invite_ok = method == "INVITE" && (200..300).contains(&status);
         let asked = self.asked.get_mut(&(from, branch, method));
@@ -169,11 +165,7 @@ impl Invariants {
                 *known = Some(answer);
                 None
             }
-            Some(Some(known)) if *known == answer || invite_ok || answer.is_overload => None,
-            Some(Some(known)) if known.is_overload => {
-                *known = answer;
-                None
-            }
+            Some(Some(known)) if *known == answer || invite_ok => None,
             Some(Some(known)) => Some(format!(
                 "{} answered {} and then {status} to one request of {}",
                 entry.from, known.status, entry.to

@@ -114,7 +114,8 @@ fn full_table_gets_503_with_retry_after_without_a_transaction() {
         .replace("To: <sip:bob@home.example>", &format!("To: {to}"));
     bench.receive(udp(UPSTREAM), &ack);
     assert!(bench.events().is_empty() && bench.sent().is_empty());
-    assert_eq!(bench.count("ims_sip_refusals_total", "transactions_max"), 2);
+    assert_eq!(bench.count("ims_sip_refusals_total", "transactions_max"), 1);
+    assert_eq!(bench.count("ims_sip_refusals_total", "repeated"), 1);
 }
 
 #[test]
@@ -281,6 +282,23 @@ fn excess_is_refused_only_if_it_begins_something() {
     bench.receive_excess(&register("2", "6629fae49393a05397450978507c4ef1"));
     assert_eq!(bench.events().len(), 1, "it answers a challenge");
     assert_eq!(bench.count("ims_sip_refusals_total", "overload"), 1);
+}
+
+/// Found by the swarm: a copy of a refused request was taken once there was room again, and had a second answer.
+#[test]
+fn a_copy_of_what_was_refused_is_refused_too_and_a_new_request_is_taken() {
+    let mut bench = Bench::new();
+    bench.receive_excess(&register("1", ""));
+    let first = bench.sent_one();
+    bench.advance(millis(500));
+    bench.receive(udp(UPSTREAM), &register("1", ""));
+    assert!(bench.events().is_empty(), "the copy is not taken");
+    assert_eq!(bench.sent_one().response().bytes(), first.response().bytes());
+    assert_eq!(bench.count("ims_sip_refusals_total", "repeated"), 1);
+    bench.receive_new(&register("2", ""));
+    // No copy comes after 64*T1.
+    bench.advance(secs(32));
+    bench.receive_new(&register("1", ""));
 }
 
 /// A 503 to a request that was repeated because its answer takes long would end what is in progress.
