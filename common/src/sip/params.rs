@@ -28,9 +28,8 @@ impl<'a> Params<'a> {
         };
         let mut count = 0;
         loop {
-            let (_, tail) = well_formed_param(rest)?;
             count += 1;
-            rest = match tail {
+            rest = match after_well_formed(rest)? {
                 None => return Some(count),
                 Some(tail) => tail,
             };
@@ -88,15 +87,14 @@ static PARAM_NAME: ByteSet = ByteSet::alphanumeric_and(b"-.!%*_+`'~[]/:&$()");
 /// What an unquoted value may not hold: white space, quotes, angle brackets, and the separator.
 static VALUE_END: ByteSet = ByteSet::of(b" \t\r\n\"<>;");
 
-/// Steps over the first parameter if it is `token [= (token / host / quoted-string)]`; gives its name and what
-/// comes after the separator.
-fn well_formed_param(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+/// What comes after the separator of the first parameter, if that is `token [= (token / host / quoted-string)]`.
+fn after_well_formed(text: &[u8]) -> Option<Option<&[u8]>> {
     let text = text::trim_start(text);
-    let name = cut(text, 0, PARAM_NAME.run(text));
-    if name.is_empty() {
+    let name_len = PARAM_NAME.run(text);
+    if name_len == 0 {
         return None;
     }
-    let mut rest = text::trim_start(after(text, name.len()));
+    let mut rest = text::trim_start(after(text, name_len));
     if let [b'=', value @ ..] = rest {
         let value = text::trim_start(value);
         let length = match value {
@@ -109,8 +107,8 @@ fn well_formed_param(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
         rest = text::trim_start(after(value, length));
     }
     match rest {
-        [] => Some((name, None)),
-        [b';', tail @ ..] => Some((name, Some(tail))),
+        [] => Some(None),
+        [b';', tail @ ..] => Some(Some(tail)),
         _ => None,
     }
 }

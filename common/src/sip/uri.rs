@@ -179,6 +179,9 @@ impl<'a> Uri<'a> {
     fn parse_sip(raw: &'a [u8], scheme: Scheme, rest: &'a [u8]) -> Result<Self, UriError> {
         let marks = Marks::of(rest)?;
         marks.check_escapes(rest)?;
+        if marks.at_again {
+            return Err(UriError::User);
+        }
         let (userinfo, hostpart) = match marks.at {
             None => (None, rest),
             Some(at) => (Some(cut(rest, 0, at)), after(rest, at + 1)),
@@ -398,8 +401,10 @@ fn parse_scheme(name: &[u8]) -> Option<Scheme> {
 /// Where the marks are by which the parts of a URI are told, found in one pass.
 #[derive(Default)]
 struct Marks {
-    /// Where the only `@` is.
+    /// Where the first `@` is.
     at: Option<usize>,
+    /// Whether there is another one.
+    at_again: bool,
     /// The first `;` after it that does not stand behind a `?`.
     semicolon: Option<usize>,
     /// The first `?` after it.
@@ -422,7 +427,7 @@ impl Marks {
                 continue;
             }
             match byte {
-                b'@' if marks.at.is_some() => return Err(UriError::User),
+                b'@' if marks.at.is_some() => marks.at_again = true,
                 b'@' => {
                     marks = Self {
                         at: Some(at),

@@ -60,6 +60,8 @@ fn other_schemes_are_carried() {
         uri("nobodyKnowsThisScheme:totallyopaquecontent").scheme(),
         Scheme::Other
     );
+    // What an @ means there is not ours to know.
+    assert_eq!(uri("xmpp:a@b@example.com").scheme(), Scheme::Other);
     assert_eq!(uri("SIPS:a@B.Example").scheme(), Scheme::Sips);
 }
 
