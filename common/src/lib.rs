@@ -6,6 +6,7 @@
 //! * [`sip`]: SIP messages
 //! * [`identity`]: IMPI, IMPU, realm; [`aka`]: authentication; [`telemetry`]: what the log may show
 //! * [`transaction`], [`proxy`]: SIP transactions, and the proxy core that every CSCF is built around
+//! * [`ipsec`]: security associations, as values for the kernel
 //! * [`overload`]: what is refused when more comes than a node can do
 //! * [`token`], [`limits`]: small pure things
 //! * [`diameter`]: the Diameter base protocol
@@ -15,6 +16,7 @@ pub mod aka;
 pub mod config;
 pub mod diameter;
 pub mod identity;
+pub mod ipsec;
 pub mod limits;
 pub mod manual;
 pub mod net;

@@ -4,11 +4,15 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use crate::ipsec::{XfrmInput, XfrmOutput};
+
 /// A reference point of TS 23.002, that is, a side of a node with its own address and timers.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Interface {
-    /// UE to P-CSCF.
+    /// UE to P-CSCF, in clear.
     Gm,
+    /// UE to P-CSCF inside security associations: our protected ports (TS 33.203 7.1).
+    GmProtected,
     /// Between CSCFs.
     Mw,
 }
@@ -226,6 +230,8 @@ pub enum NetInput {
     Sip(SipInput),
     /// On Diameter.
     Diameter(DiameterInput),
+    /// From the kernel's IPsec.
+    Xfrm(XfrmInput),
     /// From the operator.
     Command(Command),
 }
@@ -237,6 +243,8 @@ pub enum NetOutput {
     Sip(SipOutput),
     /// Of Diameter.
     Diameter(DiameterOutput),
+    /// Of the kernel's IPsec.
+    Xfrm(XfrmOutput),
     /// The node has nothing in progress any more, after [`Command::Drain`].
     Drained,
 }

@@ -109,6 +109,8 @@ impl<N: CxUser> Node for WithHss<N> {
             NetInput::Sip(input) => self.cscf.handle(now, CscfInput::Sip(input)),
             NetInput::Diameter(input) => self.hss.handle(now, HssClientInput::Diameter(input)),
             NetInput::Command(command) => self.cscf.handle(now, CscfInput::Command(command)),
+            // No UE is a neighbour of a node that asks the HSS.
+            NetInput::Xfrm(_) => {}
         }
         self.exchange(now);
     }

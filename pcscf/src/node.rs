@@ -154,13 +154,17 @@ impl Pcscf {
             .request_uri()
             .is_ok_and(|uri| uri.user().is_none() && self.settings.is_own(&uri));
         match (flow.interface, request.method()) {
-            (Interface::Gm, Method::Register) => self.on_register(now, transaction, &request, flow),
+            (Interface::Gm | Interface::GmProtected, Method::Register) => {
+                self.on_register(now, transaction, &request, flow)
+            }
             (Interface::Mw, Method::Register) => {
                 self.refuse(now, transaction, &request, Reject::RegisterOnMw);
             }
             // RFC 3261 11.2: a question about this P-CSCF itself.
             (_, Method::Options) if to_us => self.on_options(now, transaction, &request),
-            (Interface::Gm, _) => self.on_originating(now, transaction, &request, flow),
+            (Interface::Gm | Interface::GmProtected, _) => {
+                self.on_originating(now, transaction, &request, flow)
+            }
             (Interface::Mw, _) => self.on_terminating(now, transaction, &request),
         }
     }
@@ -197,7 +201,7 @@ impl Node for Pcscf {
                 }
             }
             // The P-CSCF has no Diameter peer.
-            NetInput::Diameter(_) => {}
+            NetInput::Diameter(_) | NetInput::Xfrm(_) => {}
         }
         self.drain_events(now);
     }

@@ -56,7 +56,7 @@ impl Pcscf {
     /// ACK to a 2xx: along its Route like every request in a dialog, without an answer.
     pub(crate) fn on_ack(&mut self, now: Instant, request: &Request, flow: Flow) {
         let onward = match flow.interface {
-            Interface::Gm => self
+            Interface::Gm | Interface::GmProtected => self
                 .originate(request, &flow)
                 .map(|(r, hop)| (r, hop, Interface::Mw)),
             Interface::Mw => self.terminate(request).map(|(r, hop)| (r, hop, Interface::Gm)),

@@ -80,7 +80,7 @@ impl Pcscf {
         let transaction = passage.transaction;
         let towards = match passage.out {
             Interface::Mw => response_towards_ue(response),
-            Interface::Gm => response_towards_home(response),
+            Interface::Gm | Interface::GmProtected => response_towards_home(response),
         };
         let status = response.status();
         if status.is_final() {
@@ -102,10 +102,10 @@ impl Pcscf {
         };
         let reject = match (cause, passage.out) {
             (ForwardFailure::Timeout, _) => Reject::Silence,
-            (ForwardFailure::Unreachable | ForwardFailure::Unresolvable, Interface::Gm) => Reject::FlowFailed,
             (ForwardFailure::Unreachable | ForwardFailure::Unresolvable, Interface::Mw) => {
                 Reject::HomeUnreachable
             }
+            (ForwardFailure::Unreachable | ForwardFailure::Unresolvable, _) => Reject::FlowFailed,
         };
         info!(method = %passage.method, reject = reject.label(), "request not answered");
         self.counters.count("ims_pcscf_rejected_total", reject.label());

@@ -168,7 +168,7 @@ pub(crate) fn own_record_routes(settings: &Settings, token: &str, out: Interface
     let mw = format!("<sip:{token}@{};lr>", settings.mw_host);
     match out {
         Interface::Mw => [gm, mw],
-        Interface::Gm => [mw, gm],
+        Interface::Gm | Interface::GmProtected => [mw, gm],
     }
 }
 

@@ -448,8 +448,8 @@ impl Node for Hss {
                 }
                 self.peers.stop(now, DisconnectCause::Rebooting);
             }
-            // An HSS speaks no SIP.
-            NetInput::Sip(_) => {}
+            // An HSS speaks no SIP and has no UE beside it.
+            NetInput::Sip(_) | NetInput::Xfrm(_) => {}
         }
         self.drain_events(now);
     }

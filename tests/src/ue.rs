@@ -345,7 +345,7 @@ impl Node for Ue {
         match input {
             NetInput::Sip(input) => self.core.handle(now, input),
             NetInput::Command(Command::Drain) => self.draining = true,
-            NetInput::Diameter(_) => {}
+            NetInput::Diameter(_) | NetInput::Xfrm(_) => {}
         }
         self.run(now);
     }

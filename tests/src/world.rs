@@ -453,6 +453,7 @@ impl World {
                     self.wires.remove(connection);
                 }
                 NetOutput::Diameter(output) => self.diameter(id, output),
+                NetOutput::Xfrm(request) => panic!("no kernel of this world has IPsec: {request:?}"),
                 NetOutput::Drained => self.slots[id.0].drained = true,
             }
         }

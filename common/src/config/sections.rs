@@ -122,7 +122,7 @@ impl SipTimersConfig {
     #[must_use]
     pub fn interface(&self, interface: Interface, address: ListenAddress) -> InterfaceConfig {
         let [t1, t2, t4, timer_c] = match interface {
-            Interface::Gm => [self.gm.t1, self.gm.t2, self.gm.t4, self.gm.timer_c],
+            Interface::Gm | Interface::GmProtected => [self.gm.t1, self.gm.t2, self.gm.t4, self.gm.timer_c],
             Interface::Mw => [self.mw.t1, self.mw.t2, self.mw.t4, self.mw.timer_c],
         }
         .map(DurationText::get);

@@ -18,6 +18,7 @@ use super::bound::Shell;
 use super::signals::Signals;
 use super::stream::until;
 use super::tcp::{NotSent, sip_write};
+use crate::ipsec::{GoneCause, XfrmFailure, XfrmInput, XfrmOutput};
 use crate::net::{
     Command, ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, NetInput, NetOutput,
     ResolveRequest, SipInput, SipOutput, Transmit, Transport,
@@ -280,6 +281,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             NetOutput::Diameter(DiameterOutput::Close { connection }) => {
                 self.shell.diameter.close(connection)
             }
+            NetOutput::Xfrm(request) => self.failed.push_back(NetInput::Xfrm(without_ipsec(&request))),
             NetOutput::Drained => {
                 if self.phase != Phase::Serving {
                     self.phase = Phase::Over;
@@ -452,6 +454,21 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
                 () = until(Some(deadline)) => return,
             }
         }
+    }
+}
+
+/// The answers of a shell that has no way to the kernel's IPsec.
+fn without_ipsec(request: &XfrmOutput) -> XfrmInput {
+    match request {
+        XfrmOutput::Install { set, .. } => XfrmInput::InstallFailed {
+            id: set.id,
+            failure: XfrmFailure::NoIpsec,
+        },
+        XfrmOutput::Extend { set, .. } => XfrmInput::Gone {
+            id: set.id,
+            cause: GoneCause::Deleted,
+        },
+        XfrmOutput::Remove { id } => XfrmInput::Removed { id: *id },
     }
 }
 

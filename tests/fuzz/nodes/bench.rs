@@ -363,6 +363,7 @@ impl Bench {
                 }
                 NetOutput::Sip(SipOutput::Close(_)) => {}
                 NetOutput::Diameter(output) => self.hss.on_output(output),
+                NetOutput::Xfrm(request) => panic!("nobody has asked for IPsec: {request:?}"),
                 NetOutput::Drained => self.drained += 1,
             }
         }

@@ -94,7 +94,7 @@ impl Pair {
                 self.client.handle(self.now, closed.clone());
                 self.hss.handle(self.now, NetInput::Diameter(closed));
             }
-            NetOutput::Diameter(DiameterOutput::Connect { .. }) | NetOutput::Sip(_) => {}
+            NetOutput::Diameter(DiameterOutput::Connect { .. }) | NetOutput::Sip(_) | NetOutput::Xfrm(_) => {}
             NetOutput::Drained => self.drained += 1,
         }
     }
