@@ -3,9 +3,13 @@
 //! A node asks with [`XfrmOutput`] and is told with [`XfrmInput`]; `shell::xfrm` speaks netlink for it, the testkit's
 //! pretend kernel does the same in virtual time. Nothing here opens a socket.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub mod keys;
 
 use crate::aka::Secret;
 
@@ -23,6 +27,16 @@ pub enum Integrity {
 }
 
 impl Integrity {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::HmacMd5_96, Self::HmacSha1_96, Self::AesGmac, Self::Null];
+
+    /// What an `alg` parameter means, in any case of letters.
+    #[must_use]
+    pub fn of_token(token: &[u8]) -> Option<Self> {
+        let named = |it: &Self| token.eq_ignore_ascii_case(it.token().as_bytes());
+        Self::ALL.into_iter().find(named)
+    }
+
     /// The token of the `alg` parameter.
     #[must_use]
     pub const fn token(self) -> &'static str {
@@ -49,6 +63,16 @@ pub enum Encryption {
 }
 
 impl Encryption {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Null, Self::AesCbc, Self::DesEde3Cbc, Self::AesGcm];
+
+    /// What an `ealg` parameter means, in any case of letters.
+    #[must_use]
+    pub fn of_token(token: &[u8]) -> Option<Self> {
+        let named = |it: &Self| token.eq_ignore_ascii_case(it.token().as_bytes());
+        Self::ALL.into_iter().find(named)
+    }
+
     /// The token of the `ealg` parameter.
     #[must_use]
     pub const fn token(self) -> &'static str {
@@ -68,6 +92,66 @@ pub struct Suite {
     pub integrity: Integrity,
     /// `ealg`.
     pub encryption: Encryption,
+}
+
+impl Suite {
+    /// Every pair that may stand in one mechanism.
+    pub const ALL: [Self; 8] = [
+        Self::of(Integrity::HmacSha1_96, Encryption::AesCbc),
+        Self::of(Integrity::HmacSha1_96, Encryption::DesEde3Cbc),
+        Self::of(Integrity::HmacSha1_96, Encryption::Null),
+        Self::of(Integrity::HmacMd5_96, Encryption::AesCbc),
+        Self::of(Integrity::HmacMd5_96, Encryption::DesEde3Cbc),
+        Self::of(Integrity::HmacMd5_96, Encryption::Null),
+        Self::of(Integrity::Null, Encryption::AesGcm),
+        Self::of(Integrity::AesGmac, Encryption::Null),
+    ];
+
+    const fn of(integrity: Integrity, encryption: Encryption) -> Self {
+        Self {
+            integrity,
+            encryption,
+        }
+    }
+
+    /// The pair, if it may stand in one mechanism (TS 33.203 Annex H): AES-GCM goes with null integrity only and null
+    /// integrity with it only, AES-GMAC goes with null encryption only.
+    #[must_use]
+    pub const fn new(integrity: Integrity, encryption: Encryption) -> Option<Self> {
+        match (integrity, encryption) {
+            (Integrity::HmacMd5_96 | Integrity::HmacSha1_96, Encryption::AesGcm)
+            | (Integrity::AesGmac, Encryption::AesCbc | Encryption::DesEde3Cbc | Encryption::AesGcm)
+            | (Integrity::Null, Encryption::Null | Encryption::AesCbc | Encryption::DesEde3Cbc) => None,
+            (integrity, encryption) => Some(Self::of(integrity, encryption)),
+        }
+    }
+}
+
+/// `alg/ealg`, as configuration files, logs and metrics write it.
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.integrity.token(), self.encryption.token())
+    }
+}
+
+impl FromStr for Suite {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let suite = text.split_once('/').and_then(|(alg, ealg)| {
+            Self::new(
+                Integrity::of_token(alg.trim().as_bytes())?,
+                Encryption::of_token(ealg.trim().as_bytes())?,
+            )
+        });
+        suite.ok_or_else(|| {
+            let known: Vec<String> = Self::ALL.iter().map(ToString::to_string).collect();
+            format!(
+                "`{text}` is no pair of algorithms; expected one of {}",
+                known.join(", ")
+            )
+        })
+    }
 }
 
 /// The keys of one set, as ESP uses them (TS 33.203 Annex I). Wiped when dropped.
@@ -238,4 +322,49 @@ pub struct ProtectedPorts {
     pub requests_max: usize,
     /// Algorithms that the kernel must have for this configuration.
     pub suites: Vec<Suite>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_pairs_of_algorithms_may_stand_in_one_mechanism_and_no_others() {
+        let mut found: Vec<Suite> = Integrity::ALL
+            .into_iter()
+            .flat_map(|alg| Encryption::ALL.map(|ealg| (alg, ealg)))
+            .filter_map(|(alg, ealg)| Suite::new(alg, ealg))
+            .collect();
+        let mut all = Suite::ALL.to_vec();
+        found.sort();
+        all.sort();
+        assert_eq!(found, all);
+    }
+
+    #[test]
+    fn a_pair_is_written_and_read_as_alg_and_ealg() {
+        for suite in Suite::ALL {
+            assert_eq!(suite.to_string().parse(), Ok(suite));
+        }
+        assert_eq!(
+            "HMAC-SHA-1-96 / AES-CBC".parse(),
+            Ok(Suite {
+                integrity: Integrity::HmacSha1_96,
+                encryption: Encryption::AesCbc
+            })
+        );
+        for text in [
+            "",
+            "hmac-sha-1-96",
+            "null/null",
+            "aes-gmac/aes-gcm",
+            "hmac-sha-256/null",
+        ] {
+            let error = text.parse::<Suite>().unwrap_err();
+            assert!(
+                error.contains("expected one of hmac-sha-1-96/aes-cbc, "),
+                "{error}"
+            );
+        }
+    }
 }

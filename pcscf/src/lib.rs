@@ -5,11 +5,13 @@
 //! * `register`: REGISTER; `originating`, `terminating`, `passage`: all else
 //! * `trust_boundary`, `ue_challenge`: what a message loses and gains on the border
 //! * `contacts`: who is registered behind which flow; `entry_points`: the I-CSCFs to try
+//! * [`ipsec`]: the security agreement with UEs
 //! * `reject`: refusals and their status codes
 
 pub mod config;
 mod contacts;
 mod entry_points;
+pub mod ipsec;
 pub mod node;
 mod originating;
 mod passage;

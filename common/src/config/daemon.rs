@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Cidr, ConfigError, DurationText, LimitsConfig, ListenAddress, LogConfig};
+use crate::ipsec::ProtectedPorts;
 use crate::net::{Interface, NetInput, NetOutput};
 use crate::node::{Node, Seed};
 
@@ -66,6 +67,8 @@ pub struct ShellConfig {
     pub diameter_listen: Option<SocketAddr>,
     /// Our end of the Diameter connections that we dial.
     pub diameter_local: Option<IpAddr>,
+    /// What protected ports need of the kernel; `None`: no IPsec.
+    pub protected: Option<ProtectedPorts>,
     /// Blocks of UE addresses: each needs a route.
     pub ue_pools: Vec<Cidr>,
     /// Where the operator's HTTP is served.
@@ -92,6 +95,7 @@ impl ShellConfig {
             sip,
             diameter_listen: None,
             diameter_local: None,
+            protected: None,
             ue_pools: Vec::new(),
             admin: None,
             dns_servers: Vec::new(),
