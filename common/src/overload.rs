@@ -14,11 +14,13 @@
 //! A refusal costs a few per cent of a registration, and Retry-After is spread ([`RetryAfter`]), so that those who
 //! were refused together do not come back together.
 
+mod pace;
 mod throttle;
 mod waiting;
 
 use std::time::Duration;
 
+pub use self::pace::Pace;
 pub use self::throttle::Throttle;
 pub use self::waiting::{Excess, Next, Waiting, WaitingLimits};
 use crate::sip::{HeaderName, Message, digest};

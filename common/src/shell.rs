@@ -18,6 +18,7 @@ mod dns;
 mod driver;
 mod log_writer;
 mod preflight;
+mod rest;
 mod scan;
 mod sctp;
 mod signals;

@@ -15,6 +15,7 @@ use super::counters::Counters;
 use super::diameter::DiameterLinks;
 use super::dns::{Dns, Families};
 use super::driver::Driver;
+use super::rest::Rest;
 use super::signals::Signals;
 use super::tcp::{self, SipStreams};
 use super::udp::UdpSide;
@@ -67,6 +68,7 @@ pub struct Shell {
     pub(super) admin_address: Option<SocketAddr>,
     pub(super) drain_timeout: Duration,
     pub(super) left_out: LeftOut,
+    pub(super) rest: Rest,
 }
 
 impl Shell {
@@ -122,6 +124,7 @@ impl Shell {
             admin_address,
             drain_timeout: config.drain_timeout,
             left_out: LeftOut::default(),
+            rest: Rest::default(),
         })
     }
 
@@ -129,6 +132,13 @@ impl Shell {
     #[must_use]
     pub fn with_log(mut self, left_out: LeftOut) -> Self {
         self.left_out = left_out;
+        self
+    }
+
+    /// Tells these rests what is served.
+    #[must_use]
+    pub(super) fn with_rest(mut self, rest: Rest) -> Self {
+        self.rest = rest;
         self
     }
 

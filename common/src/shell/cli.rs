@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
+use super::rest::Rest;
 use super::{Shell, ShellError, log_writer, seed};
 use crate::config::{ConfigError, DaemonConfig, documented, effective, parse, read};
 use crate::node::Seed;
@@ -97,11 +98,16 @@ fn serve<C: DaemonConfig>(path: &Path) -> Result<(), Failure> {
     let left_out = LeftOut::default();
     let (writer, _until_the_end) = log_writer::start(std::io::stderr(), &left_out);
     log::init(&shell_config.log, std::time::Instant::now, writer, &left_out);
+    let rest = Rest::default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(rest.before_park(shell_config.limits.rest.get()))
         .build()?;
     runtime.block_on(async {
-        let shell = Shell::bind(&shell_config).await?.with_log(left_out);
+        let shell = Shell::bind(&shell_config)
+            .await?
+            .with_log(left_out)
+            .with_rest(rest);
         shell.drive(node).await?;
         Ok(())
     })

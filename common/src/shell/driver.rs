@@ -249,6 +249,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
 
     /// One input, and everything that comes of it.
     fn tell(&mut self, now: Instant, input: NetInput) {
+        self.shell.rest.count();
         self.node.handle(now, input);
         self.speak(now);
     }
