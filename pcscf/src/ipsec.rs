@@ -2,7 +2,12 @@
 //!
 //! * [`offer`]: what a UE offers; [`agreement`]: what was agreed, and whether the UE says so too
 //! * [`challenge_keys`]: the keys of a challenge
+//! * `manager`: the sets of security associations; `spi`, `ports`: the numbers of theirs that we choose
 
 pub mod agreement;
 pub mod challenge_keys;
+#[allow(dead_code, reason = "the node takes it up next")]
+pub(crate) mod manager;
 pub mod offer;
+pub(crate) mod ports;
+mod spi;

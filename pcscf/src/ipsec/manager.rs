@@ -1,0 +1,443 @@
+//! Machine: the sets of security associations of all UEs (TS 24.229 5.2.2.2 with table 5.2.2-1; TS 33.203 7.1, 7.4.2a).
+//!
+//! A set is prepared when a 401 (Unauthorized) comes, temporary while the UE answers it, then established; at a
+//! re-registration it waits until the UE takes it into use, and the one before it ends 64*T1 later. Nothing is asked of
+//! the kernel but through [`XfrmOutput`], and nothing is known of it but through [`XfrmInput`](ims_common::ipsec::XfrmInput).
+//!
+//! * `life`: what ends, begins and follows (the table's rows); `ways`: what came over which set, and what goes over it
+//! * `table`: the sets and how they are found
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ims_common::identity::Impi;
+use ims_common::ipsec::{EspKeys, SaSet, SaSetId, SaState, Suite, XfrmFailure, XfrmOutput};
+use ims_common::net::{ConnectionId, NetOutput};
+use ims_common::node::{Counters, Metrics, NumberHash, TimerTable};
+use rand::rngs::StdRng;
+use smallvec::SmallVec;
+use tracing::info;
+
+use super::ports::ClientPorts;
+use super::spi::OwnSpis;
+
+mod life;
+mod table;
+mod ways;
+
+#[cfg(test)]
+mod tests;
+
+use table::{Entry, SaTable, UeKey};
+#[allow(unused_imports, reason = "the node takes them up next")]
+pub(crate) use ways::{Dropped, Standing};
+
+/// reg-await-auth: how long a UE may take to answer a challenge (TS 24.229 7.8).
+const REG_AWAIT_AUTH: Duration = Duration::from_secs(240);
+/// By how much a set outlives the registration (TS 24.229 5.2.2.2).
+const BEYOND_THE_REGISTRATION: Duration = Duration::from_secs(30);
+/// By how much the kernel's own lifetime, which is for what a crash leaves, is longer than ours.
+const KERNEL_MARGIN: Duration = Duration::from_secs(60);
+/// How long the kernel may take to install a set. A UE repeats its REGISTER for 128 s.
+const INSTALL_WAIT: Duration = Duration::from_secs(8);
+/// How often other SPIs are tried when the kernel has one of ours already (EEXIST).
+const OTHER_SPIS: u8 = 2;
+/// Temporary, established, old: TS 33.203 7.4.2a.
+const SETS_PER_UE: usize = 3;
+
+/// What the configuration says.
+#[derive(Clone, Debug)]
+pub(crate) struct SaConfig {
+    /// Our address and protected server port.
+    pub(crate) server: SocketAddr,
+    /// Our protected client ports.
+    pub(crate) client_ports: ClientPorts,
+    /// Sets at a time.
+    pub(crate) sets_max: usize,
+    /// 64*T1 towards UEs.
+    pub(crate) overlap: Duration,
+}
+
+/// What a UE says of its end: the SPIs of its inbound associations and its ports (TS 33.203 Annex H).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct UeEnd {
+    /// Of the association that ends at its client port.
+    pub(crate) spi_uc: u32,
+    /// Of the association that ends at its server port.
+    pub(crate) spi_us: u32,
+    /// Its client port.
+    pub(crate) port_uc: u16,
+    /// Its server port.
+    pub(crate) port_us: u16,
+}
+
+/// What a 401 (Unauthorized) makes possible.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposal {
+    /// Who is challenged.
+    pub(crate) impi: Impi,
+    /// The source of the REGISTER; what stands in Contact or Via counts for nothing here.
+    pub(crate) ue: IpAddr,
+    /// The algorithms that were chosen.
+    pub(crate) suite: Suite,
+    /// Made of CK and IK.
+    pub(crate) keys: Arc<EspKeys>,
+    /// What the UE offered.
+    pub(crate) end: UeEnd,
+    /// The set that the challenged REGISTER came over; none when it came unprotected.
+    pub(crate) carried_by: Option<SaSetId>,
+}
+
+/// Our numbers of a set, for Security-Server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct OwnEnd {
+    /// Of the association that ends at our client port.
+    pub(crate) spi_pc: u32,
+    /// Of the association that ends at our server port.
+    pub(crate) spi_ps: u32,
+    /// Our client port.
+    pub(crate) port_pc: u16,
+    /// Our server port.
+    pub(crate) port_ps: u16,
+}
+
+/// Why a set cannot be had.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SaRefusal {
+    /// A live set of another user at the same address has one of these ports or SPIs (TS 33.203 7.1).
+    TakenByAnother,
+    /// The UE offers again what its set in use has, while it speaks over it (TS 24.229 5.1.1.4.2).
+    TakenByItself,
+    /// Every client port of ours is taken by a live set of this UE.
+    NoClientPort,
+    /// No SPI was found.
+    NoSpi,
+    /// No place is left.
+    Full,
+    /// An address that no packet comes from.
+    NoAddress,
+}
+
+impl SaRefusal {
+    /// A metric label.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::TakenByAnother => "taken_by_another",
+            Self::TakenByItself => "taken_by_itself",
+            Self::NoClientPort => "no_client_port",
+            Self::NoSpi => "no_spi",
+            Self::Full => "sets_max",
+            Self::NoAddress => "no_address",
+        }
+    }
+}
+
+/// Why a set that was asked for did not come to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SaFailure {
+    /// The kernel said no.
+    Kernel(XfrmFailure),
+    /// The kernel said nothing.
+    Silent,
+    /// Another challenge of this UE came.
+    Replaced,
+}
+
+impl SaFailure {
+    /// A metric label.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Kernel(failure) => failure.label(),
+            Self::Silent => "kernel_silent",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// What became of a set that was asked for. Each [`SaManager::prepare`] has exactly one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SaEvent {
+    /// Packets pass: the 401 may leave.
+    Ready(SaSetId),
+    /// Nothing of it is left.
+    Failed(SaSetId, SaFailure),
+}
+
+/// Where a set is in its life (TS 24.229 table 5.2.2-1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// The kernel has been asked.
+    Preparing { tries: u8 },
+    /// The UE has been challenged.
+    Temporary,
+    /// The UE's answer was refused, or took it away: the response is still on its way.
+    Ending,
+    /// Newly established, and not taken into use.
+    NotYetUsed,
+    /// Newly established, and taken into use: what goes to the UE goes over it.
+    InUse,
+    /// Old.
+    Superseded,
+}
+
+impl Stage {
+    const LABELS: [&'static str; 6] = [
+        "preparing",
+        "temporary",
+        "ending",
+        "not_yet_used",
+        "in_use",
+        "superseded",
+    ];
+
+    /// Its place among [`Self::LABELS`].
+    const fn number(self) -> usize {
+        match self {
+            Self::Preparing { .. } => 0,
+            Self::Temporary => 1,
+            Self::Ending => 2,
+            Self::NotYetUsed => 3,
+            Self::InUse => 4,
+            Self::Superseded => 5,
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        Self::LABELS[self.number()]
+    }
+
+    /// Whether the UE has not yet answered the challenge.
+    const fn is_pending(self) -> bool {
+        matches!(self, Self::Preparing { .. } | Self::Temporary)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+enum SaTimer {
+    /// The end of a set.
+    End(SaSetId),
+    /// The set before it has only 64*T1 left.
+    TakeIntoUse(SaSetId),
+}
+
+/// All sets of this P-CSCF, limited in number.
+#[derive(Debug)]
+pub(crate) struct SaManager {
+    config: SaConfig,
+    rng: StdRng,
+    table: SaTable,
+    connections: BTreeMap<ConnectionId, SaSetId>,
+    timers: TimerTable<SaTimer, NumberHash>,
+    outputs: VecDeque<NetOutput>,
+    events: VecDeque<SaEvent>,
+    counters: Counters,
+}
+
+impl SaManager {
+    /// No sets yet. `rng` draws the SPIs.
+    pub(crate) fn new(config: SaConfig, rng: StdRng) -> Self {
+        Self {
+            config,
+            rng,
+            table: SaTable::default(),
+            connections: BTreeMap::new(),
+            timers: TimerTable::default(),
+            outputs: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Whether a further set has no place.
+    pub(crate) fn is_full(&self) -> bool {
+        self.table.len() >= self.config.sets_max
+    }
+
+    /// How many sets there are.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// What is asked of the kernel and of the streams.
+    pub(crate) fn poll_output(&mut self) -> Option<NetOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// What became of the sets that were asked for.
+    pub(crate) fn poll_event(&mut self) -> Option<SaEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] is wanted next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Adds counters and gauges.
+    pub(crate) fn export_metrics(&self, out: &mut Metrics) {
+        self.counters.export(out);
+        for (stage, count) in Stage::LABELS.into_iter().zip(self.table.counts()) {
+            out.gauge("ims_pcscf_sa_sets", &[("state", stage)], count);
+        }
+        out.gauge("ims_pcscf_sa_spis", &[], self.table.spis.len() as u64);
+    }
+
+    /// What stands against a set with this end of a UE, of what can be said before the challenge: a REGISTER that
+    /// proposes ports of another user's live set is answered with an error (TS 33.203 7.1).
+    pub(crate) fn check(&self, impi: &Impi, ue: IpAddr, end: &UeEnd) -> Result<(), SaRefusal> {
+        if ue.is_unspecified() || ue.is_multicast() {
+            return Err(SaRefusal::NoAddress);
+        }
+        let key = UeKey {
+            impi: impi.clone(),
+            ip: ue,
+        };
+        match self.table.rivals(&key, end).is_empty() {
+            true => Ok(()),
+            false => Err(SaRefusal::TakenByAnother),
+        }
+    }
+
+    /// TS 24.229 5.2.2.2: a 401 came. The pending set of this UE goes, a new one is asked of the kernel; the 401 may
+    /// leave when [`SaEvent::Ready`] comes.
+    pub(crate) fn prepare(&mut self, now: Instant, proposal: Proposal) -> Result<SaSetId, SaRefusal> {
+        let refused = |refusal: SaRefusal| {
+            info!(procedure = "register", impi = %proposal.impi, refusal = refusal.label(), "no security associations");
+            refusal
+        };
+        let prepared = self.draft(&proposal).map_err(refused);
+        let (port_pc, replaced) = match prepared {
+            Ok(draft) => draft,
+            Err(refusal) => {
+                self.counters.count("ims_pcscf_sa_refused_total", refusal.label());
+                return Err(refusal);
+            }
+        };
+        for id in replaced {
+            self.remove(now, id, "replaced");
+        }
+        let of_the_ue = [proposal.end.spi_uc, proposal.end.spi_us];
+        let Some(spis) = self.table.spis.allocate(&mut self.rng, of_the_ue) else {
+            self.counters
+                .count("ims_pcscf_sa_refused_total", SaRefusal::NoSpi.label());
+            return Err(SaRefusal::NoSpi);
+        };
+        let id = self.table.fresh_id();
+        let set = self.set_of(id, &proposal, port_pc, spis);
+        let entry = Entry {
+            set: Arc::new(set),
+            key: UeKey {
+                impi: proposal.impi,
+                ip: proposal.ue,
+            },
+            end: proposal.end,
+            own: OwnEnd {
+                spi_pc: spis.pc,
+                spi_ps: spis.ps,
+                port_pc,
+                port_ps: self.config.server.port(),
+            },
+            stage: Stage::Preparing { tries: 1 },
+            carried_by: proposal.carried_by,
+            expires_at: now + INSTALL_WAIT,
+            connections: SmallVec::new(),
+        };
+        self.timers.set(SaTimer::End(id), entry.expires_at);
+        self.install(&entry.set);
+        self.table.insert(id, entry);
+        Ok(id)
+    }
+
+    /// The client port of a new set, and the sets that go for it.
+    fn draft(&self, proposal: &Proposal) -> Result<(u16, Vec<SaSetId>), SaRefusal> {
+        self.check(&proposal.impi, proposal.ue, &proposal.end)?;
+        let key = UeKey {
+            impi: proposal.impi.clone(),
+            ip: proposal.ue,
+        };
+        let (mut replaced, mut kept): (Vec<SaSetId>, Vec<SaSetId>) = (Vec::new(), Vec::new());
+        for (id, entry) in self.table.of_ue(&key) {
+            let carries = proposal.carried_by == Some(id);
+            let collides = entry.collides_with(&proposal.end);
+            let is_dead = match entry.stage {
+                // A new challenge supersedes the one before, however far that was.
+                Stage::Preparing { .. } | Stage::Temporary | Stage::Ending => !carries,
+                // TS 33.203 7.1 rule 3: who registers anew in clear has lost what it had.
+                Stage::NotYetUsed | Stage::InUse => collides && proposal.carried_by.is_none(),
+                Stage::Superseded => collides && !carries,
+            };
+            match (is_dead, collides) {
+                (true, _) => replaced.push(id),
+                (false, true) => return Err(SaRefusal::TakenByItself),
+                (false, false) => kept.push(id),
+            }
+        }
+        // At most three sets: the oldest that is out of use makes room.
+        while kept.len() >= SETS_PER_UE {
+            let is_spare = |id: &SaSetId| {
+                let is_old = |entry: &Entry| entry.stage == Stage::Superseded;
+                proposal.carried_by != Some(*id) && self.table.get(*id).is_some_and(is_old)
+            };
+            let Some(at) = kept.iter().position(is_spare) else {
+                break;
+            };
+            replaced.push(kept.remove(at));
+        }
+        if self.table.len() - replaced.len() >= self.config.sets_max {
+            return Err(SaRefusal::Full);
+        }
+        let port_of = |id: &SaSetId| self.table.get(*id).map(|entry| entry.own.port_pc);
+        let used: Vec<u16> = kept.iter().filter_map(port_of).collect();
+        let newest = kept.iter().chain(&replaced).max().and_then(port_of);
+        let start = usize::from(proposal.end.port_us);
+        let port = self.config.client_ports.next(newest, &used, start);
+        port.map(|port| (port, replaced)).ok_or(SaRefusal::NoClientPort)
+    }
+
+    /// TS 33.203 7.1: the four associations, in the order of the table there.
+    fn set_of(&self, id: SaSetId, proposal: &Proposal, port_pc: u16, spis: OwnSpis) -> SaSet {
+        let server = self.config.server;
+        let client = SocketAddr::new(server.ip(), port_pc);
+        let end = &proposal.end;
+        let (uc, us) = (
+            SocketAddr::new(proposal.ue, end.port_uc),
+            SocketAddr::new(proposal.ue, end.port_us),
+        );
+        let state = |spi, source, destination| SaState {
+            spi,
+            source,
+            destination,
+        };
+        SaSet {
+            id,
+            suite: proposal.suite,
+            keys: proposal.keys.clone(),
+            states: [
+                state(spis.ps, uc, server),
+                state(end.spi_uc, server, uc),
+                state(end.spi_us, client, us),
+                state(spis.pc, us, client),
+            ],
+        }
+    }
+
+    fn install(&mut self, set: &Arc<SaSet>) {
+        self.counters.count("ims_pcscf_sa_total", "install_asked");
+        self.outputs.push_back(NetOutput::Xfrm(XfrmOutput::Install {
+            set: set.clone(),
+            lifetime: INSTALL_WAIT + REG_AWAIT_AUTH + KERNEL_MARGIN,
+        }));
+    }
+
+    /// What was said of a set to the UE.
+    pub(crate) fn own_end(&self, id: SaSetId) -> Option<OwnEnd> {
+        self.table.get(id).map(|entry| entry.own)
+    }
+
+    /// Whose set it is.
+    pub(crate) fn impi(&self, id: SaSetId) -> Option<&Impi> {
+        self.table.get(id).map(|entry| &entry.key.impi)
+    }
+}
