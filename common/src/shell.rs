@@ -25,6 +25,7 @@ mod signals;
 mod stream;
 mod tcp;
 mod udp;
+mod xfrm;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

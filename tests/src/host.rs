@@ -23,6 +23,7 @@ pub fn phone_sockets(address: SocketAddr) -> ShellConfig {
         interface: Interface::Gm,
         address,
         key: "ue.address",
+        accepts_streams: true,
     };
     ShellConfig::new("ue", vec![listener])
 }

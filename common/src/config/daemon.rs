@@ -33,7 +33,7 @@ pub trait DaemonConfig: DeserializeOwned + Serialize + Sized {
     fn build(self, seed: Seed) -> Result<(Self::Node, ShellConfig), ConfigError>;
 }
 
-/// One address on which SIP is spoken, over UDP and TCP.
+/// One address on which SIP is spoken, over UDP and, as a rule, TCP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SipListener {
     /// The side of the node.
@@ -42,6 +42,8 @@ pub struct SipListener {
     pub address: SocketAddr,
     /// The key that said so, for complaints: `pcscf.gm.address`.
     pub key: &'static str,
+    /// Whether TCP connections are accepted there too. Our protected client ports only open connections.
+    pub accepts_streams: bool,
 }
 
 impl SipListener {
@@ -52,6 +54,16 @@ impl SipListener {
             interface,
             address: address.socket(),
             key,
+            accepts_streams: true,
+        }
+    }
+
+    /// The same without TCP.
+    #[must_use]
+    pub const fn datagrams_only(self) -> Self {
+        Self {
+            accepts_streams: false,
+            ..self
         }
     }
 }
@@ -61,8 +73,10 @@ impl SipListener {
 pub struct ShellConfig {
     /// The daemon's name, for the log.
     pub name: &'static str,
-    /// Where SIP is spoken; one per interface and address family.
+    /// Where SIP is spoken; one per interface and address family, and of [`Interface::GmProtected`] one per port.
     pub sip: Vec<SipListener>,
+    /// What the protected ports need of the kernel; they are bound only when it has that.
+    pub protected: Option<ProtectedPorts>,
     /// Where Diameter connections are accepted.
     pub diameter_listen: Option<SocketAddr>,
     /// Our end of the Diameter connections that we dial.
@@ -93,6 +107,7 @@ impl ShellConfig {
         Self {
             name,
             sip,
+            protected: None,
             diameter_listen: None,
             diameter_local: None,
             protected: None,

@@ -1,4 +1,4 @@
-//! Shell: the operator's HTTP: GET /health, GET /metrics, POST /drain.
+//! Shell: the operator's HTTP: GET /health, GET /metrics, GET /sas, POST /drain.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use super::xfrm::SetFigures;
 use super::{Context, Event};
 use crate::telemetry::metrics::CONTENT_TYPE;
 
@@ -20,6 +21,8 @@ use crate::telemetry::metrics::CONTENT_TYPE;
 pub(crate) enum AdminRequest {
     Health(oneshot::Sender<Health>),
     Metrics(oneshot::Sender<String>),
+    /// Security associations, at most some of them.
+    Sas(oneshot::Sender<Vec<SetFigures>>),
     Drain(oneshot::Sender<Health>),
 }
 
@@ -48,6 +51,7 @@ pub(crate) async fn serve(address: SocketAddr, context: Context) -> io::Result<S
     let routes = Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
+        .route("/sas", get(sas))
         .route("/drain", post(drain))
         .with_state(context);
     tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -66,6 +70,13 @@ async fn metrics(State(driver): State<Context>) -> Response {
     match ask(&driver, AdminRequest::Metrics).await {
         Some(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn sas(State(driver): State<Context>) -> Response {
+    match ask(&driver, AdminRequest::Sas).await {
+        Some(sets) => Json(sets).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 

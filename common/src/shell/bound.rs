@@ -9,6 +9,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::admin;
 use super::counters::Counters;
@@ -19,9 +20,10 @@ use super::rest::Rest;
 use super::signals::Signals;
 use super::tcp::{self, SipStreams};
 use super::udp::UdpSide;
+use super::xfrm::Xfrm;
 use super::{Context, Event, preflight, seed};
 use crate::config::{LimitsConfig, ShellConfig, SipListener};
-use crate::net::{NetInput, NetOutput};
+use crate::net::{Interface, NetInput, NetOutput};
 use crate::node::Node;
 use crate::telemetry::log::LeftOut;
 
@@ -61,6 +63,9 @@ pub struct Shell {
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) udp: Vec<UdpSide>,
     pub(super) streams: SipStreams,
+    pub(super) xfrm: Option<Xfrm>,
+    /// What accepts on protected ports.
+    pub(super) protected_accepts: Vec<JoinHandle<()>>,
     pub(super) diameter: DiameterLinks,
     pub(super) diameter_address: Option<SocketAddr>,
     pub(super) dns: Dns,
@@ -89,9 +94,22 @@ impl Shell {
             limits: Arc::new(limits),
             connections: Arc::new(AtomicU64::new(1)),
         };
+        let is_protected = |listener: &&SipListener| listener.interface == Interface::GmProtected;
         let mut udp = Vec::new();
-        for listener in &config.sip {
-            udp.push(bind_sip(listener, &context)?);
+        for listener in config.sip.iter().filter(|listener| !is_protected(listener)) {
+            udp.push(bind_sip(listener, &context)?.0);
+        }
+        // After the others: whoever runs twice by mistake ends there, and does not take the policies from the first.
+        // Before the protected ones: clear text must not reach them.
+        let xfrm = match &config.protected {
+            Some(ports) => Some(Xfrm::start(ports).map_err(ShellError::Preflight)?),
+            None => None,
+        };
+        let mut protected_accepts = Vec::new();
+        for listener in config.sip.iter().filter(is_protected) {
+            let (side, accept) = bind_sip(listener, &context)?;
+            udp.push(side);
+            protected_accepts.extend(accept);
         }
         let diameter_address = match config.diameter_listen {
             Some(address) => Some(bind_diameter(config.name, address, &context)?),
@@ -116,6 +134,8 @@ impl Shell {
             events,
             udp,
             streams: SipStreams::new(context.clone()),
+            xfrm,
+            protected_accepts,
             diameter: DiameterLinks::new(context.clone(), config.diameter_local),
             diameter_address,
             dns: Dns::new(&config.dns_servers, families, context.clone()),
@@ -182,15 +202,21 @@ impl Shell {
     }
 }
 
-/// UDP and TCP of one listener, on one port.
-fn bind_sip(listener: &SipListener, context: &Context) -> Result<UdpSide, ShellError> {
+/// UDP and TCP of one listener, on one port; and the task that accepts.
+fn bind_sip(
+    listener: &SipListener,
+    context: &Context,
+) -> Result<(UdpSide, Option<JoinHandle<()>>), ShellError> {
     let refused = |error| refused(listener.key, listener.address, error);
     let udp = UdpSide::bind(listener).map_err(refused)?;
+    if !listener.accepts_streams {
+        return Ok((udp, None));
+    }
     let accepting = tcp::listen(udp.local()).map_err(refused)?;
     let interface = listener.interface;
     let event = move |stream| Event::SipAccepted { interface, stream };
-    tokio::spawn(tcp::accept(accepting, context.clone(), event));
-    Ok(udp)
+    let accept = tokio::spawn(tcp::accept(accepting, context.clone(), event));
+    Ok((udp, Some(accept)))
 }
 
 fn bind_diameter(name: &str, address: SocketAddr, context: &Context) -> Result<SocketAddr, ShellError> {

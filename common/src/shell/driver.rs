@@ -18,7 +18,8 @@ use super::bound::Shell;
 use super::signals::Signals;
 use super::stream::until;
 use super::tcp::{NotSent, sip_write};
-use crate::ipsec::{GoneCause, XfrmFailure, XfrmInput, XfrmOutput};
+use super::xfrm::{Ends, without_ipsec};
+use crate::ipsec::XfrmOutput;
 use crate::net::{
     Command, ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, NetInput, NetOutput,
     ResolveRequest, SipInput, SipOutput, Transmit, Transport,
@@ -101,6 +102,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             }
         }
         self.flush().await;
+        self.end_protection().await;
         tracing::info!(node = self.shell.name, "ended");
     }
 
@@ -122,6 +124,9 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             if may_read {
                 is_awake |= self.shell.events.poll_recv_many(task, batch, BATCH).is_ready();
             }
+            if let Some(xfrm) = &mut self.shell.xfrm {
+                is_awake |= xfrm.poll(task);
+            }
             is_awake |= alarm.poll(task, deadline);
             if is_awake { Poll::Ready(()) } else { Poll::Pending }
         })
@@ -135,6 +140,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         for event in batch.drain(..) {
             self.on_event(now, event);
         }
+        self.hear_xfrm(now);
         for side in 0..self.shell.udp.len() {
             self.receive(now, side);
         }
@@ -163,6 +169,30 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
                 Some(input) => self.take(now, input),
                 None => return,
             }
+        }
+    }
+
+    /// What the kernel's IPsec says: it ends what is in progress, and waits for nothing.
+    fn hear_xfrm(&mut self, now: Instant) {
+        while let Some((answer, ended)) = self.shell.xfrm.as_mut().and_then(|xfrm| xfrm.next()) {
+            self.close_protected(ended);
+            self.tell(now, NetInput::Xfrm(answer));
+        }
+    }
+
+    fn ask_xfrm(&mut self, request: XfrmOutput) {
+        match &mut self.shell.xfrm {
+            Some(xfrm) => {
+                let ended = xfrm.ask(request);
+                self.close_protected(ended);
+            }
+            None => self.failed.push_back(NetInput::Xfrm(without_ipsec(&request))),
+        }
+    }
+
+    fn close_protected(&mut self, ended: Vec<Ends>) {
+        for ends in ended {
+            self.shell.streams.close_protected(ends);
         }
     }
 
@@ -218,6 +248,12 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         match request {
             AdminRequest::Health(answer) => drop(answer.send(self.health())),
             AdminRequest::Metrics(answer) => drop(answer.send(prometheus_text(self.metrics()))),
+            // Without IPsec the answer is dropped.
+            AdminRequest::Sas(answer) => {
+                if let Some(xfrm) = &self.shell.xfrm {
+                    xfrm.list(answer);
+                }
+            }
             AdminRequest::Drain(answer) => {
                 self.begin_drain(now, "POST /drain");
                 drop(answer.send(self.health()));
@@ -282,7 +318,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             NetOutput::Diameter(DiameterOutput::Close { connection }) => {
                 self.shell.diameter.close(connection)
             }
-            NetOutput::Xfrm(request) => self.failed.push_back(NetInput::Xfrm(without_ipsec(&request))),
+            NetOutput::Xfrm(request) => self.ask_xfrm(request),
             NetOutput::Drained => {
                 if self.phase != Phase::Serving {
                     self.phase = Phase::Over;
@@ -296,6 +332,9 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         let sent = match transmit.destination {
             Destination::Flow(flow) => match flow.connection {
                 Some(id) => self.send_on(id, transmit),
+                None if flow.transport == Transport::Tcp => {
+                    self.send_stream(flow.interface, flow.local, flow.remote, transmit)
+                }
                 None => self.send_udp(flow.interface, flow.remote, Some(flow.local), &transmit),
             },
             Destination::Address {
@@ -357,10 +396,21 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             .udp
             .iter()
             .find(|side| side.serves(interface, remote, None));
-        let Some(local) = side.map(|side| side.local().ip()) else {
+        let Some(local) = side.map(|side| SocketAddr::new(side.local().ip(), 0)) else {
             self.shell.context.counters.send_no_socket.count();
             return Err(());
         };
+        self.send_stream(interface, local, remote, transmit)
+    }
+
+    /// Over a connection of ours from `local`, whose port may be 0.
+    fn send_stream(
+        &mut self,
+        interface: Interface,
+        local: SocketAddr,
+        remote: SocketAddr,
+        transmit: Transmit,
+    ) -> Result<(), ()> {
         let write = sip_write(transmit.bytes, transmit.tag);
         let sent = self.shell.streams.send_to(interface, local, remote, write);
         self.count_tcp(sent)
@@ -407,6 +457,9 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         let mut all = Metrics::default();
         self.node.metrics(&mut all);
         self.shell.context.counters.export(&mut all);
+        if let Some(xfrm) = &self.shell.xfrm {
+            xfrm.export(&mut all);
+        }
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         all.gauge(
             "ims_connections",
@@ -438,6 +491,23 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         all
     }
 
+    /// The states go while the sockets are open, and the policies when they are closed.
+    async fn end_protection(&mut self) {
+        let Some(xfrm) = self.shell.xfrm.take() else {
+            return;
+        };
+        xfrm.remove_states().await;
+        self.shell
+            .udp
+            .retain(|side| side.interface() != Interface::GmProtected);
+        for accept in self.shell.protected_accepts.drain(..) {
+            accept.abort();
+            // Aborted: then its socket is closed.
+            let _ = accept.await;
+        }
+        xfrm.remove_policies().await;
+    }
+
     /// Lets the last writes out, then ends.
     async fn flush(&mut self) {
         self.shell.streams.close_all();
@@ -455,21 +525,6 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
                 () = until(Some(deadline)) => return,
             }
         }
-    }
-}
-
-/// The answers of a shell that has no way to the kernel's IPsec.
-fn without_ipsec(request: &XfrmOutput) -> XfrmInput {
-    match request {
-        XfrmOutput::Install { set, .. } => XfrmInput::InstallFailed {
-            id: set.id,
-            failure: XfrmFailure::NoIpsec,
-        },
-        XfrmOutput::Extend { set, .. } => XfrmInput::Gone {
-            id: set.id,
-            cause: GoneCause::Deleted,
-        },
-        XfrmOutput::Remove { id } => XfrmInput::Removed { id: *id },
     }
 }
 

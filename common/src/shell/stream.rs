@@ -68,6 +68,8 @@ struct Shared {
     /// Whether the driver has written since this was last asked.
     has_written: AtomicBool,
     kill: Notify,
+    /// Whether it is killed because the node wants so.
+    is_aborted: AtomicBool,
     /// Once it is open, and as long as the task serves it.
     socket: OnceLock<Weak<TcpStream>>,
 }
@@ -118,6 +120,13 @@ impl Link {
         self.shared.queued.fetch_add(write.bytes.len(), Relaxed);
         self.writes.send(write).map_err(|_| NotTaken::Gone)
     }
+
+    /// Ends the connection now, or the attempt to open it; what is queued is not written.
+    pub(crate) fn abort(self) {
+        self.shared.is_aborted.store(true, Relaxed);
+        self.shared.queued.store(CLOSED_FOR_WRITES, Relaxed);
+        self.shared.kill.notify_one();
+    }
 }
 
 impl Shared {
@@ -135,6 +144,11 @@ impl Shared {
 }
 
 impl LinkEnd {
+    /// Until the connection is to end at once.
+    pub(crate) async fn killed(&self) {
+        self.shared.kill.notified().await;
+    }
+
     /// Takes no more, and gives back the tags of all that was not written.
     pub(crate) fn fail_all(&mut self) -> Vec<SendTag> {
         self.writes.close();
@@ -210,7 +224,10 @@ pub(crate) async fn serve(
     tokio::select! {
         ended = reader.run() => ended,
         ended = write_all(&stream, end, &pong, &activity, patience.slow) => ended,
-        () = shared.kill.notified() => Ended::WriteLimit,
+        () = shared.kill.notified() => match shared.is_aborted.load(Relaxed) {
+            true => Ended::Node,
+            false => Ended::WriteLimit,
+        },
     }
 }
 

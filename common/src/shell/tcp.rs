@@ -1,4 +1,7 @@
 //! Shell: SIP over TCP (RFC 3261 18.1.1, RFC 5626 4.4.1): accepted and opened connections, reuse, limits.
+//!
+//! Connections inside security associations differ: ours come from a port of ours, which many UEs share (TS 33.203 7.1),
+//! and they end with a reset, so that nothing of them is sent again once their security associations are gone.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,11 +9,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::scan::scan;
 use super::stream::{Ended, Framed, Framing, Link, LinkEnd, NotTaken, Patience, Sink, Write, link, serve};
+use super::xfrm::Ends;
 use super::{Context, Event};
 use crate::net::{ConnectionId, Flow, Interface, SendTag, Transport};
 use crate::sip::{Frame, Framer};
@@ -51,9 +55,9 @@ pub(crate) async fn accept(listener: TcpListener, context: Context, event: impl 
     }
 }
 
-/// Opens a connection from one of our addresses, any port.
+/// Opens a connection from one of our addresses; from any port where it says 0.
 pub(crate) async fn dial(
-    local: Option<IpAddr>,
+    local: Option<SocketAddr>,
     remote: SocketAddr,
     patience: Duration,
 ) -> io::Result<TcpStream> {
@@ -62,7 +66,9 @@ pub(crate) async fn dial(
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     if let Some(local) = local {
-        socket.bind(SocketAddr::new(local, 0))?;
+        // Connections to other UEs have the same port.
+        socket.set_reuseaddr(local.port() != 0)?;
+        socket.bind(local)?;
     }
     let stream = tokio::time::timeout(patience, socket.connect(remote)).await??;
     stream.set_nodelay(true)?;
@@ -73,13 +79,31 @@ pub(crate) async fn dial(
 pub(crate) struct SipStreams {
     context: Context,
     connections: BTreeMap<ConnectionId, Connection>,
-    by_remote: BTreeMap<(Interface, SocketAddr), ConnectionId>,
+    by_route: BTreeMap<Route, ConnectionId>,
     accepted_from: BTreeMap<IpAddr, usize>,
 }
 
-struct Connection {
+/// Which messages a connection may carry.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Route {
     interface: Interface,
+    /// Any of our ports, or this one: then it is of one set of security associations.
+    local: Option<SocketAddr>,
     remote: SocketAddr,
+}
+
+impl Route {
+    fn new(interface: Interface, local: SocketAddr, remote: SocketAddr) -> Self {
+        Self {
+            interface,
+            local: (interface == Interface::GmProtected).then_some(local),
+            remote,
+        }
+    }
+}
+
+struct Connection {
+    route: Route,
     accepted: bool,
     /// `None` once it is being closed.
     link: Option<Link>,
@@ -101,7 +125,7 @@ impl SipStreams {
         Self {
             context,
             connections: BTreeMap::new(),
-            by_remote: BTreeMap::new(),
+            by_route: BTreeMap::new(),
             accepted_from: BTreeMap::new(),
         }
     }
@@ -113,7 +137,7 @@ impl SipStreams {
 
     /// Takes an accepted connection, or closes it when there are too many.
     pub(crate) fn accepted(&mut self, interface: Interface, stream: TcpStream) {
-        let Ok(remote) = stream.peer_addr() else {
+        let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else {
             return;
         };
         let limits = &self.context.limits;
@@ -131,7 +155,7 @@ impl SipStreams {
         }
         self.context.counters.tcp_accepted.count();
         self.accepted_from.insert(origin, from + 1);
-        let (id, end) = self.insert(interface, remote, true);
+        let (id, end) = self.insert(Route::new(interface, local, remote), true);
         let context = self.context.clone();
         tokio::spawn(async move {
             let stream = stream.set_nodelay(true).map(|()| stream);
@@ -146,15 +170,16 @@ impl SipStreams {
         self.push(link, write)
     }
 
-    /// To an address: over the connection there is, or a new one from `local`.
+    /// To an address: over the connection there is, or a new one from `local`, whose port may be 0.
     pub(crate) fn send_to(
         &mut self,
         interface: Interface,
-        local: IpAddr,
+        local: SocketAddr,
         remote: SocketAddr,
         write: Write,
     ) -> Result<(), NotSent> {
-        if let Some(id) = self.by_remote.get(&(interface, remote)).copied() {
+        let route = Route::new(interface, local, remote);
+        if let Some(id) = self.by_route.get(&route).copied() {
             let again = Write {
                 bytes: write.bytes.clone(),
                 tag: write.tag,
@@ -168,26 +193,42 @@ impl SipStreams {
             return Err(NotSent::TooMany);
         }
         self.context.counters.tcp_dialled.count();
-        let (id, end) = self.insert(interface, remote, false);
+        let (id, end) = self.insert(route, false);
         let context = self.context.clone();
         tokio::spawn(async move {
-            let stream = dial(Some(local), remote, context.limits.connect.get()).await;
+            let stream = tokio::select! {
+                stream = dial(Some(local), remote, context.limits.connect.get()) => stream,
+                () = end.killed() => Err(io::ErrorKind::ConnectionAborted.into()),
+            };
             attend(id, interface, stream, end, context).await;
         });
         self.send_on(id, write)
     }
 
-    /// Closes after what is queued has been written.
+    /// Closes after what is queued has been written; inside security associations at once.
     pub(crate) fn close(&mut self, id: ConnectionId) {
         self.forget_route(id);
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.link = None;
+            let link = connection.link.take();
+            if connection.route.interface == Interface::GmProtected
+                && let Some(link) = link
+            {
+                link.abort();
+            }
+        }
+    }
+
+    /// Closes the connection between these ends, if there is one, for its security associations are gone.
+    pub(crate) fn close_protected(&mut self, ends: Ends) {
+        let route = Route::new(Interface::GmProtected, ends.local, ends.remote);
+        if let Some(id) = self.by_route.get(&route).copied() {
+            self.close(id);
         }
     }
 
     /// Closes all.
     pub(crate) fn close_all(&mut self) {
-        self.by_remote.clear();
+        self.by_route.clear();
         for connection in self.connections.values_mut() {
             connection.link = None;
         }
@@ -199,7 +240,7 @@ impl SipStreams {
         let Some(connection) = self.connections.remove(&id) else {
             return;
         };
-        let origin = origin(connection.remote.ip());
+        let origin = origin(connection.route.remote.ip());
         if let Some(count) = self
             .accepted_from
             .get_mut(&origin)
@@ -212,24 +253,16 @@ impl SipStreams {
         }
     }
 
-    fn insert(
-        &mut self,
-        interface: Interface,
-        remote: SocketAddr,
-        accepted: bool,
-    ) -> (ConnectionId, LinkEnd) {
+    fn insert(&mut self, route: Route, accepted: bool) -> (ConnectionId, LinkEnd) {
         let id = self.context.next_connection();
         let (link, end) = link();
-        self.by_remote.insert((interface, remote), id);
-        self.connections.insert(
-            id,
-            Connection {
-                interface,
-                remote,
-                accepted,
-                link: Some(link),
-            },
-        );
+        self.by_route.insert(route, id);
+        let connection = Connection {
+            route,
+            accepted,
+            link: Some(link),
+        };
+        self.connections.insert(id, connection);
         (id, end)
     }
 
@@ -245,9 +278,8 @@ impl SipStreams {
         let Some(connection) = self.connections.get(&id) else {
             return;
         };
-        let route = (connection.interface, connection.remote);
-        if self.by_remote.get(&route) == Some(&id) {
-            self.by_remote.remove(&route);
+        if self.by_route.get(&connection.route) == Some(&id) {
+            self.by_route.remove(&connection.route);
         }
     }
 }
@@ -269,6 +301,10 @@ async fn attend(
     mut end: LinkEnd,
     context: Context,
 ) {
+    let stream = stream.and_then(|stream| match interface {
+        Interface::GmProtected => protect(&stream, context.limits.slow_message.get()).map(|()| stream),
+        Interface::Gm | Interface::Mw => Ok(stream),
+    });
     let ends = stream.and_then(|s| Ok((s.local_addr()?, s.peer_addr()?, s)));
     let counters = &context.counters;
     match ends {
@@ -308,6 +344,14 @@ async fn attend(
         context.report(Event::SendFailed(tag)).await;
     }
     context.report(Event::SipEnded(id)).await;
+}
+
+/// However it ends, the kernel forgets at once what was not acknowledged, and sends a reset: it would else try again
+/// when the security associations are gone, and once the policies are, in clear. A UE that is silent is given up.
+fn protect(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.set_tcp_user_timeout(Some(patience))
 }
 
 struct SipSink<'a> {

@@ -83,6 +83,7 @@ fn config(address: &str) -> ShellConfig {
         interface: Interface::Mw,
         address: address.parse().unwrap(),
         key: "probe.mw.address",
+        accepts_streams: true,
     };
     ShellConfig::new("probe", vec![listener])
 }

@@ -72,6 +72,11 @@ impl UdpSide {
         self.local
     }
 
+    /// The side of the node.
+    pub(crate) const fn interface(&self) -> Interface {
+        self.flow.interface
+    }
+
     /// Whether packets of `interface` to `remote` leave here; `local` narrows to one socket.
     pub(crate) fn serves(&self, interface: Interface, remote: SocketAddr, local: Option<SocketAddr>) -> bool {
         self.flow.interface == interface

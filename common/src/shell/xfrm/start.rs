@@ -1,0 +1,261 @@
+//! Shell: what the kernel must have before the first set: the right to ask, the algorithms, the policies.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use netlink_sys::Socket;
+use tokio::sync::mpsc;
+
+use super::figures::Figures;
+use super::message::{self, Direction, Request, StateKey, Verb, delete_state, dump_policies, policy};
+use super::netlink::{Ack, Netlink, Notices, notices};
+use super::sets::Sets;
+use super::worker::{Task, Worker};
+use crate::ipsec::{
+    Encryption, EspKeys, Integrity, ProtectedPorts, SaSet, SaSetId, SaState, Suite, XfrmInput,
+};
+
+/// A state that was made to see whether it can be made is deleted at once; this is for a crash in between.
+const PROBE_LIFETIME: Duration = Duration::from_secs(5);
+/// Of the first state that is tried; the next ones are tried when somebody else has it.
+const PROBE_SPI: u32 = 0x494D_5300;
+const PROBE_SPIS: u32 = 16;
+const BOTH: [Direction; 2] = [Direction::In, Direction::Out];
+
+/// Prepares the kernel and starts the thread.
+pub(super) fn start(
+    ports: &ProtectedPorts,
+    tasks: mpsc::UnboundedReceiver<Task>,
+    answers: mpsc::UnboundedSender<XfrmInput>,
+    figures: Arc<Figures>,
+) -> Result<(), String> {
+    let netlink = Netlink::open().map_err(|error| no_netlink(&error))?;
+    let notices = notices(netlink.port(), None).map_err(|error| no_netlink(&error))?;
+    let mut worker = Worker {
+        ports: ports.clone(),
+        netlink,
+        sets: Sets::default(),
+        answers,
+        figures,
+    };
+    prepare(&mut worker)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| no_netlink(&error))?;
+    thread::Builder::new()
+        .name("xfrm".to_owned())
+        .spawn(move || runtime.block_on(serve(worker, tasks, notices)))
+        .map_err(|error| no_netlink(&error))?;
+    Ok(())
+}
+
+async fn serve(worker: Worker, tasks: mpsc::UnboundedReceiver<Task>, socket: Socket) {
+    match Notices::watch(socket) {
+        Ok(notices) => worker.run(tasks, notices).await,
+        // Requests are dropped, and answered with that there is no IPsec.
+        Err(error) => tracing::error!(%error, "no notices from the kernel's IPsec"),
+    }
+}
+
+fn no_netlink(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) => {
+            "this kernel has no IPsec to ask for (no XFRM netlink): load the module (modprobe xfrm_user) or set \
+             gm.security to none"
+                .to_owned()
+        }
+        Some(libc::EPERM | libc::EACCES) => not_permitted(),
+        _ => format!("the kernel's IPsec cannot be asked (XFRM netlink: {error}); set gm.security to none or correct this"),
+    }
+}
+
+fn not_permitted() -> String {
+    "CAP_NET_ADMIN is missing, without which no security association can be installed: grant it (systemd: \
+     AmbientCapabilities=CAP_NET_ADMIN; container: cap_add NET_ADMIN, in the network namespace that it has) or set \
+     gm.security to none"
+        .to_owned()
+}
+
+fn prepare(worker: &mut Worker) -> Result<(), String> {
+    may_ask(&mut worker.netlink)?;
+    worker.remove_states();
+    worker.remove_policies();
+    for is_ipv4 in [true, false] {
+        if worker.ports.local.iter().any(|local| local.is_ipv4() == is_ipv4) {
+            for suite in worker.ports.suites.clone() {
+                probe(worker, suite, is_ipv4)?;
+            }
+        }
+    }
+    if let Err(reason) = install_policies(worker) {
+        worker.remove_policies();
+        return Err(reason);
+    }
+    Ok(())
+}
+
+/// Every request of XFRM needs CAP_NET_ADMIN, a list too.
+fn may_ask(netlink: &mut Netlink) -> Result<(), String> {
+    netlink
+        .dump(dump_policies(), |_| {})
+        .map_err(|error| no_netlink(&error))
+}
+
+/// Makes and deletes a state between two addresses that nobody has.
+fn probe(worker: &mut Worker, suite: Suite, is_ipv4: bool) -> Result<(), String> {
+    let Err(errno) = try_suite(worker, suite, is_ipv4) else {
+        return Ok(());
+    };
+    if errno == libc::EPERM {
+        return Err(not_permitted());
+    }
+    let family = if is_ipv4 { "IPv4" } else { "IPv6" };
+    let (alg, ealg) = (suite.integrity.token(), suite.encryption.token());
+    let said = io::Error::from_raw_os_error(errno);
+    if matches!(errno, libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) {
+        let module = if is_ipv4 { "esp4" } else { "esp6" };
+        return Err(format!(
+            "this kernel has no ESP over {family} ({said}): load its module on the machine itself (modprobe {module}), \
+             take a kernel that has it, or set gm.security to none"
+        ));
+    }
+    let (algorithm, modules) = lacking(worker, suite, is_ipv4);
+    Err(format!(
+        "this kernel lacks {algorithm}, which alg={alg} with ealg={ealg} needs over {family} ({said}): load its modules \
+         on the machine itself (modprobe -a {modules}) or take {alg}/{ealg} out of ipsec.algorithms"
+    ))
+}
+
+/// Which of the two algorithms it is, and the modules that bring it.
+fn lacking(worker: &mut Worker, suite: Suite, is_ipv4: bool) -> (&'static str, &'static str) {
+    let of_integrity = match suite.integrity {
+        Integrity::HmacMd5_96 => ("hmac(md5)", "authenc hmac md5"),
+        Integrity::HmacSha1_96 => ("hmac(sha1)", "authenc hmac sha1_generic"),
+        Integrity::AesGmac => ("rfc4543(gcm(aes))", "gcm seqiv ghash-generic aes_generic"),
+        Integrity::Null => ("rfc4106(gcm(aes))", "gcm seqiv ghash-generic aes_generic"),
+    };
+    let of_encryption = match suite.encryption {
+        Encryption::Null => ("ecb(cipher_null)", "crypto_null authenc"),
+        Encryption::AesCbc => ("cbc(aes)", "cbc aes_generic echainiv authenc"),
+        Encryption::DesEde3Cbc => ("cbc(des3_ede)", "cbc des_generic echainiv authenc"),
+        Encryption::AesGcm => return of_integrity,
+    };
+    if suite.integrity == Integrity::AesGmac {
+        return of_integrity;
+    }
+    // With another algorithm for the other half: if that can be had, it is this half.
+    let other = match suite.encryption {
+        Encryption::Null => Encryption::AesCbc,
+        Encryption::AesCbc | Encryption::DesEde3Cbc | Encryption::AesGcm => Encryption::Null,
+    };
+    let with_other = Suite {
+        encryption: other,
+        ..suite
+    };
+    match try_suite(worker, with_other, is_ipv4) {
+        Ok(()) => of_encryption,
+        Err(_) => of_integrity,
+    }
+}
+
+fn try_suite(worker: &mut Worker, suite: Suite, is_ipv4: bool) -> Result<(), i32> {
+    for spi in PROBE_SPI..PROBE_SPI + PROBE_SPIS {
+        let set = probe_set(suite, spi, is_ipv4);
+        let [state, ..] = &set.states;
+        let add = message::state(Verb::Add, &worker.ports, &set, state, PROBE_LIFETIME);
+        match worker.netlink.ask(add) {
+            Ack::Done => {
+                worker.netlink.ask(delete_state(&StateKey::from(state)));
+                return Ok(());
+            }
+            Ack::Refused(libc::EEXIST) => {}
+            Ack::Refused(errno) => return Err(errno),
+            Ack::Unknown => return Err(libc::EIO),
+        }
+    }
+    Err(libc::EEXIST)
+}
+
+/// Of addresses for documentation (RFC 5737, RFC 3849), with keys that protect nothing.
+fn probe_set(suite: Suite, spi: u32, is_ipv4: bool) -> SaSet {
+    let address = |last: u8| -> IpAddr {
+        if is_ipv4 {
+            Ipv4Addr::new(192, 0, 2, last).into()
+        } else {
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)).into()
+        }
+    };
+    let state = SaState {
+        spi,
+        source: SocketAddr::new(address(1), 5061),
+        destination: SocketAddr::new(address(2), 5062),
+    };
+    let integrity = match suite.integrity {
+        Integrity::HmacMd5_96 => 16,
+        Integrity::HmacSha1_96 | Integrity::AesGmac => 20,
+        Integrity::Null => 0,
+    };
+    let encryption = match suite.encryption {
+        Encryption::Null => 0,
+        Encryption::AesCbc => 16,
+        Encryption::DesEde3Cbc => 24,
+        Encryption::AesGcm => 20,
+    };
+    SaSet {
+        id: SaSetId(0),
+        suite,
+        keys: Arc::new(EspKeys {
+            integrity: (0..integrity).collect::<Vec<u8>>().into(),
+            encryption: (0..encryption).collect::<Vec<u8>>().into(),
+        }),
+        states: [state; 4],
+    }
+}
+
+/// All of them, and they are there when the kernel is asked.
+fn install_policies(worker: &mut Worker) -> Result<(), String> {
+    let wanted: Vec<(SocketAddr, Direction)> = worker
+        .ports
+        .local
+        .iter()
+        .flat_map(|local| BOTH.map(|direction| (*local, direction)))
+        .collect();
+    let mut requests: Vec<Request> = wanted
+        .iter()
+        .map(|(local, direction)| policy(&worker.ports, *local, *direction))
+        .collect();
+    for ((local, _), ack) in wanted.iter().zip(worker.netlink.exchange(&mut requests)) {
+        match ack {
+            Ack::Done => {}
+            Ack::Refused(libc::EEXIST) => {
+                return Err(format!(
+                    "another program has an IPsec policy for {local} with the priority {} already: see `ip xfrm \
+                     policy`, and remove it or choose other ports or another ipsec.priority",
+                    worker.ports.priority
+                ));
+            }
+            Ack::Refused(libc::EPERM) => return Err(not_permitted()),
+            Ack::Refused(errno) => {
+                let said = io::Error::from_raw_os_error(errno);
+                return Err(format!("the kernel refuses an IPsec policy for {local}: {said}"));
+            }
+            Ack::Unknown => return Err(format!("the kernel does not answer for a policy of {local}")),
+        }
+    }
+    let seen = worker.policies();
+    let is_there = |(local, direction): &(SocketAddr, Direction)| {
+        seen.iter().any(|policy| policy.guards(*local, *direction))
+    };
+    if let Some((local, _)) = wanted.iter().find(|wanted| !is_there(wanted)) {
+        return Err(format!(
+            "the IPsec policy of {local} is not there after it was installed: clear text would pass; does another \
+             program remove policies?"
+        ));
+    }
+    worker.figures.policies(seen.len());
+    Ok(())
+}
