@@ -75,13 +75,11 @@ pub struct ShellConfig {
     pub name: &'static str,
     /// Where SIP is spoken; one per interface and address family, and of [`Interface::GmProtected`] one per port.
     pub sip: Vec<SipListener>,
-    /// What the protected ports need of the kernel; they are bound only when it has that.
-    pub protected: Option<ProtectedPorts>,
     /// Where Diameter connections are accepted.
     pub diameter_listen: Option<SocketAddr>,
     /// Our end of the Diameter connections that we dial.
     pub diameter_local: Option<IpAddr>,
-    /// What protected ports need of the kernel; `None`: no IPsec.
+    /// What protected ports need of the kernel, which are bound only when it has that; `None`: no IPsec.
     pub protected: Option<ProtectedPorts>,
     /// Blocks of UE addresses: each needs a route.
     pub ue_pools: Vec<Cidr>,
@@ -107,7 +105,6 @@ impl ShellConfig {
         Self {
             name,
             sip,
-            protected: None,
             diameter_listen: None,
             diameter_local: None,
             protected: None,
