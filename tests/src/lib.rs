@@ -4,6 +4,7 @@ pub mod busy;
 pub mod daemons;
 pub mod host;
 pub mod hss;
+pub mod kernel;
 pub mod lab;
 pub mod ladder;
 pub mod load;

@@ -191,7 +191,7 @@ impl Scene {
     pub fn phone_with(&mut self, name: &str, number: u8, change: impl FnOnce(UeConfig) -> UeConfig) {
         let place = u8::try_from(self.world.len()).unwrap_or(u8::MAX);
         let config = change(phone_config(&self.site, number, place));
-        let spec = NodeSpec::ue(name, config.local);
+        let spec = phone_spec(name, &config);
         let seed = self.world.next_seed();
         self.world.add(spec, Ue::new(config, &seed));
     }
@@ -317,6 +317,15 @@ pub fn phone_config(site: &Site, number: u8, place: u8) -> UeConfig {
     UeConfig::new(identity, secret, site.ue(place), site.gm)
 }
 
+/// The sockets of a phone.
+#[must_use]
+pub fn phone_spec(name: &str, config: &UeConfig) -> NodeSpec {
+    let ports = config.protected_ports().into_iter().enumerate();
+    ports.fold(NodeSpec::ue(name, config.local), |spec, (index, address)| {
+        spec.protected(address, index == 0)
+    })
+}
+
 /// What the S-CSCF with this index is called.
 #[must_use]
 pub fn scscf_name(index: usize) -> String {
@@ -333,11 +342,16 @@ fn build<T: DaemonConfig>(file: &str, world: &World) -> T::Node {
     }
 }
 
-fn add<T: DaemonConfig>(world: &mut World, spec: NodeSpec, file: &str, service: Option<Duration>) {
+fn add<T: DaemonConfig>(world: &mut World, mut spec: NodeSpec, file: &str, service: Option<Duration>) {
     let (node, shell) = match site::read::<T>(file).build(world.next_seed()) {
         Ok(built) => built,
         Err(error) => panic!("{error}\n{file}"),
     };
+    // The first protected port is the server's: TCP listens there only.
+    let protected = shell.sip.iter().filter(|l| l.interface == Interface::GmProtected);
+    for (index, listener) in protected.enumerate() {
+        spec = spec.protected(listener.address, index == 0);
+    }
     match service {
         None => world.add(spec, node),
         Some(service) => {

@@ -4,20 +4,24 @@
 //! REGISTERs as text, in the very shape of a phone family ([`shape`]), and computes its digests by itself: a fault
 //! of the codec or of the authentication engine cannot hide by being on both sides.
 
+pub mod esp_keys;
 pub mod identity;
 pub mod register;
 pub mod remote;
+pub mod sas;
+pub mod security;
 pub mod shape;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ims_common::ipsec::XfrmInput;
 use ims_common::limits::SipLimits;
-use ims_common::net::{Command, Interface, NetInput, NetOutput, Transport};
+use ims_common::net::{Command, Flow, Interface, NetInput, NetOutput, SipInput, Transport};
 use ims_common::node::{Metrics, Node, Seed, earliest};
 use ims_common::proxy::{
-    CoreEvent, HostsTable, InterfaceConfig, NextHop, ProxyCore, ProxyCoreConfig, ProxyLimits,
+    CoreEvent, ForwardId, HostsTable, InterfaceConfig, NextHop, ProxyCore, ProxyCoreConfig, ProxyLimits,
 };
 use ims_common::sip::{Message, Method, Request, SipMessage, StatusCode};
 use ims_common::token::ShardId;
@@ -25,6 +29,8 @@ use ims_common::transaction::{ServerTransactionId, SipTimers};
 
 use self::identity::{Secret, UeIdentity};
 use self::register::Registrant;
+use self::sas::{Answer, SaView, Sas, Way};
+use self::security::{Misdeed, UeSecurity};
 use self::shape::Shape;
 
 /// What a phone is and how it behaves.
@@ -50,6 +56,8 @@ pub struct UeConfig {
     pub refreshes: bool,
     /// Comes again by itself when a 503 has said when (RFC 3261 21.5.4).
     pub comes_again: bool,
+    /// How it protects Gm; `None`: not at all.
+    pub security: Option<UeSecurity>,
 }
 
 impl UeConfig {
@@ -67,6 +75,7 @@ impl UeConfig {
             behaviour: Behaviour::Honest,
             refreshes: false,
             comes_again: false,
+            security: None,
         }
     }
 
@@ -89,6 +98,26 @@ impl UeConfig {
     pub const fn expires(mut self, seconds: u32) -> Self {
         self.expires = seconds;
         self
+    }
+
+    /// The same phone with IPsec.
+    #[must_use]
+    pub const fn security(mut self, security: UeSecurity) -> Self {
+        self.security = Some(security);
+        self
+    }
+
+    /// What it does wrong with security associations.
+    #[must_use]
+    pub(crate) fn misdeed(&self) -> Misdeed {
+        self.security.unwrap_or_default().misdeed
+    }
+
+    /// The same phone with a private identity that is not its own.
+    pub(crate) fn with_impi_of_another(&self) -> Self {
+        let mut other = self.clone();
+        other.identity.impi = format!("001010000000099@{}", self.identity.home);
+        other
     }
 
     /// The same phone with this behaviour.
@@ -130,7 +159,13 @@ pub enum UeCommand {
     DeregisterAll,
     /// Asks for the bindings (REGISTER without Contact).
     Query,
+    /// Sends another request, the text of which has the places of a [`shape`]; `To` and all before the Via is in it.
+    Request(&'static str),
 }
+
+/// A short message of somebody who cannot wait.
+const MESSAGE: &str = "MESSAGE sip:+15550009@{home} SIP/2.0\nMax-Forwards: 70\nFrom: <{impu}>;tag={tag}\n\
+                       To: <sip:+15550009@{home}>\nCall-ID: m-{call_id}\nCSeq: 1 MESSAGE\nContent-Length: 0\n\n";
 
 /// What a phone saw.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -167,6 +202,12 @@ pub enum UeEvent {
     GaveUp,
     /// A request came from the network.
     Request(String),
+    /// The final answer to a request that was no REGISTER.
+    Answered(u16),
+    /// The kernel has the states of a set.
+    SaInstalled(SaView),
+    /// A set could not be had, or vanished.
+    SaFailed(&'static str),
 }
 
 /// What a 200 to a registration gave.
@@ -194,6 +235,10 @@ pub struct Ue {
     outputs: VecDeque<NetOutput>,
     refresh_at: Option<Instant>,
     again_at: Option<Instant>,
+    /// A REGISTER that waits for its security associations.
+    held: Option<String>,
+    /// A request that is no REGISTER.
+    asked: Option<ForwardId>,
     draining: bool,
 }
 
@@ -203,7 +248,7 @@ impl Ue {
     pub fn new(config: UeConfig, seed: &Seed) -> Self {
         let core = ProxyCore::new(core_config(&config), seed);
         Self {
-            registrant: Registrant::new(seed),
+            registrant: Registrant::new(seed, &config),
             core,
             config,
             commands: VecDeque::new(),
@@ -211,6 +256,8 @@ impl Ue {
             outputs: VecDeque::new(),
             refresh_at: None,
             again_at: None,
+            held: None,
+            asked: None,
             draining: false,
         }
     }
@@ -241,7 +288,17 @@ impl Ue {
     /// Whether it does nothing and has nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.commands.is_empty() && !self.registrant.is_busy()
+        self.commands.is_empty() && !self.is_busy()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.registrant.is_busy() || self.asked.is_some()
+    }
+
+    /// Its security associations.
+    #[must_use]
+    pub const fn sas(&self) -> Option<&Sas> {
+        self.registrant.sas.as_ref()
     }
 
     /// Its configuration, to change its mind.
@@ -250,23 +307,103 @@ impl Ue {
     }
 
     fn next_command(&mut self, now: Instant) {
-        if self.registrant.is_busy() {
+        if self.is_busy() {
             return;
         }
-        if let Some(command) = self.commands.pop_front() {
-            let text = self.registrant.start(command, &self.config);
-            self.send(now, &text);
+        match self.commands.pop_front() {
+            None => {}
+            Some(UeCommand::Request(template)) => {
+                let text = self.registrant.other_request(template, &self.config);
+                let way = self.sas().map(|sas| sas.way_in_use(self.config.transport));
+                self.asked = match way {
+                    None => Some(self.originate(now, &text, None)),
+                    Some(Some(flow)) => Some(self.originate(now, &text, Some(flow))),
+                    Some(None) => {
+                        self.events.push(UeEvent::SaFailed("no set in use"));
+                        None
+                    }
+                };
+            }
+            Some(command) => {
+                let text = self.registrant.start(command, &self.config);
+                self.send(now, text);
+            }
         }
     }
 
-    fn send(&mut self, now: Instant, text: &str) {
-        let request = request_of(text);
-        let hop = NextHop::Address {
-            transport: self.config.transport,
-            remote: self.config.pcscf,
+    fn send(&mut self, now: Instant, text: String) {
+        let transport = self.config.transport;
+        let way = self.sas().map_or(Way::Clear, |sas| sas.way(transport));
+        let forward = match way {
+            Way::Clear => self.originate(now, &text, None),
+            Way::Inside(flow) => self.originate(now, &text, Some(flow)),
+            Way::NotYet => {
+                self.held = Some(text);
+                return;
+            }
         };
-        let forward = self.core.originate(now, request, hop, Interface::Gm);
         self.registrant.sent(forward);
+    }
+
+    /// Sends a request inside a security association, or in clear to where the P-CSCF was said to be.
+    fn originate(&mut self, now: Instant, text: &str, inside: Option<Flow>) -> ForwardId {
+        let request = request_of(text);
+        let (hop, interface) = match inside {
+            Some(flow) => (NextHop::Flow(flow), Interface::GmProtected),
+            None => {
+                let hop = NextHop::Address {
+                    transport: self.config.transport,
+                    remote: self.config.pcscf,
+                };
+                (hop, Interface::Gm)
+            }
+        };
+        self.core.originate(now, request, hop, interface)
+    }
+
+    /// The kernel has answered: what waited for it goes on.
+    fn on_xfrm(&mut self, now: Instant, input: &XfrmInput) {
+        let Some(sas) = &mut self.registrant.sas else {
+            return;
+        };
+        match sas.on_xfrm(input, &mut self.events) {
+            Answer::Nothing => {}
+            Answer::GiveUp => {
+                self.held = None;
+                self.registrant.on_no_answer();
+            }
+            Answer::GoOn => {
+                let Some(text) = self.held.take() else { return };
+                match self.config.misdeed() {
+                    Misdeed::NeverAnswers => return self.registrant.on_no_answer_but_keep(),
+                    Misdeed::MessageOnTemporarySet => {
+                        let message = self.registrant.other_request(MESSAGE, &self.config);
+                        if let Some(Way::Inside(flow)) = self.sas().map(|sas| sas.way(Transport::Udp)) {
+                            self.originate(now, &message, Some(flow));
+                        }
+                    }
+                    _ => {}
+                }
+                self.send(now, text);
+            }
+        }
+    }
+
+    /// What came over the protected side is from where a set of ours comes, and goes back as TS 33.203 7.1 says.
+    fn arrived(&mut self, now: Instant, input: SipInput) -> Option<SipInput> {
+        if let SipInput::ConnectionClosed(connection) = &input
+            && let Some(sas) = &mut self.registrant.sas
+        {
+            sas.on_closed(*connection);
+        }
+        match input {
+            SipInput::Received { flow, message } if flow.interface == Interface::GmProtected => {
+                let flow = self.registrant.sas.as_mut()?.arrive(now, flow)?;
+                Some(SipInput::Received { flow, message })
+            }
+            SipInput::Malformed(malformed) if malformed.flow.interface == Interface::GmProtected => None,
+            other => Some(other),
+        }
     }
 
     fn run(&mut self, now: Instant) {
@@ -276,6 +413,9 @@ impl Ue {
         self.next_command(now);
         while let Some(output) = self.core.poll_output() {
             self.outputs.push_back(NetOutput::Sip(output));
+        }
+        while let Some(output) = self.registrant.sas.as_mut().and_then(Sas::poll_output) {
+            self.outputs.push_back(output);
         }
         if self.draining && self.is_idle() && self.core.is_idle() {
             self.draining = false;
@@ -289,12 +429,22 @@ impl Ue {
                 if response.status().is_final() {
                     let next = self
                         .registrant
-                        .on_final(&response, &mut self.config, &mut self.events);
+                        .on_final(now, &response, &mut self.config, &mut self.events);
                     self.after(now, next);
                 }
             }
             CoreEvent::Failed { forward, .. } if self.registrant.awaits(forward) => {
                 self.registrant.on_no_answer();
+                self.events.push(UeEvent::NoAnswer);
+            }
+            CoreEvent::Response { forward, response } if self.asked == Some(forward) => {
+                if response.status().is_final() {
+                    self.asked = None;
+                    self.events.push(UeEvent::Answered(response.status().as_u16()));
+                }
+            }
+            CoreEvent::Failed { forward, .. } if self.asked == Some(forward) => {
+                self.asked = None;
                 self.events.push(UeEvent::NoAnswer);
             }
             CoreEvent::Request {
@@ -309,7 +459,7 @@ impl Ue {
 
     fn after(&mut self, now: Instant, next: Option<String>) {
         if let Some(text) = next {
-            return self.send(now, &text);
+            return self.send(now, text);
         }
         if let Some(UeEvent::Rejected {
             status: 503,
@@ -343,15 +493,23 @@ impl Node for Ue {
 
     fn handle(&mut self, now: Instant, input: NetInput) {
         match input {
-            NetInput::Sip(input) => self.core.handle(now, input),
+            NetInput::Sip(input) => {
+                if let Some(input) = self.arrived(now, input) {
+                    self.core.handle(now, input);
+                }
+            }
+            NetInput::Xfrm(input) => self.on_xfrm(now, &input),
             NetInput::Command(Command::Drain) => self.draining = true,
-            NetInput::Diameter(_) | NetInput::Xfrm(_) => {}
+            NetInput::Diameter(_) => {}
         }
         self.run(now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.core.handle_timeout(now);
+        if let Some(sas) = &mut self.registrant.sas {
+            sas.on_timeout(now);
+        }
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.refresh_at = None;
             self.commands.push_back(UeCommand::Refresh);
@@ -375,6 +533,7 @@ impl Node for Ue {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let own = earliest(self.refresh_at, self.again_at);
+        let own = earliest(own, self.sas().and_then(Sas::poll_timeout));
         earliest(self.core.poll_timeout(), own)
     }
 
@@ -384,14 +543,19 @@ impl Node for Ue {
 }
 
 fn core_config(config: &UeConfig) -> ProxyCoreConfig {
+    let side = |interface, local: SocketAddr| InterfaceConfig {
+        interface,
+        sent_by: local.to_string(),
+        local_v: local,
+        timers: SipTimers::gm(),
+        tcp_above_bytes: usize::MAX,
+    };
+    // TS 24.229 5.1.1.2.2: the Via of what is protected names the protected server port.
+    let protected = config.protected_server();
+    let protected = protected.map(|address| side(Interface::GmProtected, address));
+    let interfaces = std::iter::once(side(Interface::Gm, config.local)).chain(protected);
     ProxyCoreConfig {
-        interfaces: vec![InterfaceConfig {
-            interface: Interface::Gm,
-            sent_by: config.local.to_string(),
-            local_v: config.local,
-            timers: SipTimers::gm(),
-            tcp_above_bytes: usize::MAX,
-        }],
+        interfaces: interfaces.collect(),
         hosts: HostsTable::default(),
         shard: ShardId(0),
         limits: ProxyLimits::default(),
@@ -411,3 +575,6 @@ fn request_of(text: &str) -> Request {
         Err(error) => unreachable!("a shape is SIP, but {error:?}:\n{text}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 mod faults;
 pub mod invariants;
+mod ipsec;
 pub mod links;
 pub mod record;
 mod traffic;
@@ -27,6 +28,7 @@ use self::invariants::Invariants;
 use self::links::Links;
 use self::record::{Entry, Record};
 use self::wires::Wires;
+use crate::kernel::{Envelope, Kernel};
 
 /// Lines of the ladder that a failure shows.
 const LADDER_MAX: usize = 120;
@@ -61,14 +63,17 @@ pub enum Role {
 pub struct Socket {
     /// The side.
     pub interface: Interface,
-    /// The address; UDP and TCP both listen there.
+    /// The address.
     pub address: SocketAddr,
+    /// TCP listens there beside UDP.
+    pub streams: bool,
 }
 
 struct Slot {
     name: String,
     role: Role,
     node: Box<dyn SimNode>,
+    kernel: Kernel,
     sockets: Vec<Socket>,
     state: State,
     deaf: bool,
@@ -119,7 +124,22 @@ impl NodeSpec {
     /// Adds a SIP socket.
     #[must_use]
     pub fn socket(mut self, interface: Interface, address: SocketAddr) -> Self {
-        self.sockets.push(Socket { interface, address });
+        self.sockets.push(Socket {
+            interface,
+            address,
+            streams: true,
+        });
+        self
+    }
+
+    /// Adds a SIP socket on a port that the host's kernel protects (TS 33.203 7.1).
+    #[must_use]
+    pub fn protected(mut self, address: SocketAddr, streams: bool) -> Self {
+        self.sockets.push(Socket {
+            interface: Interface::GmProtected,
+            address,
+            streams,
+        });
         self
     }
 
@@ -134,11 +154,33 @@ impl NodeSpec {
 /// Something that will happen.
 enum Event {
     /// A datagram arrives.
-    Datagram { to: NodeId, input: NetInput },
+    Datagram {
+        to: NodeId,
+        input: NetInput,
+        packet: Box<Packet>,
+    },
     /// The shell tells this life of a node something.
     News { to: NodeId, life: u32, input: NetInput },
     /// Something arrives at an end of a connection.
     Chunk { end: ims_common::net::ConnectionId },
+}
+
+/// The outside of a datagram: what a kernel looks at.
+#[derive(Clone, Debug)]
+struct Packet {
+    source: SocketAddr,
+    destination: SocketAddr,
+    envelope: Option<Envelope>,
+    octets: usize,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Turn {
+    /// A lifetime ends in a kernel.
+    Kernel(NodeId),
+    /// A timer of a node.
+    Timer(NodeId),
 }
 
 /// The virtual world. See the module.
@@ -212,8 +254,12 @@ impl World {
     /// Adds a node and lets it say its first words.
     pub fn add(&mut self, spec: NodeSpec, node: impl SimNode + 'static) -> NodeId {
         let id = NodeId(self.slots.len());
+        let mut kernel = Kernel::default();
         for socket in &spec.sockets {
-            self.wires.listen(socket.address, id, socket.interface);
+            self.wires.listen(socket, id);
+            if socket.interface == Interface::GmProtected {
+                kernel.protect(socket.address);
+            }
         }
         if let Some(address) = spec.diameter {
             self.wires.listen_diameter(address, id);
@@ -222,6 +268,7 @@ impl World {
             name: spec.name,
             role: spec.role,
             node: Box::new(node),
+            kernel,
             sockets: spec.sockets,
             state: State::Up,
             deaf: false,
@@ -385,11 +432,16 @@ impl World {
             let (_, event) = self.queue.pop_first()?;
             return Some(self.happen(event));
         }
-        let (_, id) = timer?;
-        let now = self.now;
-        self.slots[id.0].node.handle_timeout(now);
-        self.drain(id);
-        Some(id)
+        let (_, turn) = timer?;
+        Some(match turn {
+            Turn::Kernel(id) => self.expire(id),
+            Turn::Timer(id) => {
+                let now = self.now;
+                self.slots[id.0].node.handle_timeout(now);
+                self.drain(id);
+                id
+            }
+        })
     }
 
     /// Lets the clock stand at `until`, where nothing happens before.
@@ -407,8 +459,20 @@ impl World {
 
     fn happen(&mut self, event: Event) -> NodeId {
         match event {
-            Event::Datagram { to, input } => {
-                self.deliver(to, input);
+            Event::Datagram { to, input, packet } => {
+                let Packet {
+                    source,
+                    destination,
+                    envelope,
+                    octets,
+                } = *packet;
+                let kernel = &mut self.slots[to.0].kernel;
+                if kernel
+                    .open(source, destination, envelope.as_ref(), octets)
+                    .is_ok()
+                {
+                    self.deliver(to, input);
+                }
                 to
             }
             Event::News { to, life, input } => {
@@ -421,13 +485,14 @@ impl World {
         }
     }
 
-    fn next_timer(&self) -> Option<(Instant, NodeId)> {
-        self.slots
-            .iter()
-            .enumerate()
+    fn next_timer(&self) -> Option<(Instant, Turn)> {
+        let slots = || self.slots.iter().enumerate();
+        let timers = slots()
             .filter(|(_, slot)| slot.state == State::Up)
-            .filter_map(|(index, slot)| Some((slot.node.poll_timeout()?, NodeId(index))))
-            .min()
+            .filter_map(|(index, slot)| Some((slot.node.poll_timeout()?, Turn::Timer(NodeId(index)))));
+        let kernels = slots()
+            .filter_map(|(index, slot)| Some((slot.kernel.next_expiry()?, Turn::Kernel(NodeId(index)))));
+        timers.chain(kernels).min()
     }
 
     fn deliver(&mut self, to: NodeId, input: NetInput) {
@@ -453,7 +518,7 @@ impl World {
                     self.wires.remove(connection);
                 }
                 NetOutput::Diameter(output) => self.diameter(id, output),
-                NetOutput::Xfrm(request) => panic!("no kernel of this world has IPsec: {request:?}"),
+                NetOutput::Xfrm(request) => self.ask_kernel(id, &request),
                 NetOutput::Drained => self.slots[id.0].drained = true,
             }
         }

@@ -1,7 +1,7 @@
 //! Testkit: a SIP message in one line of a ladder.
 
 use bytes::Bytes;
-use ims_common::net::{Flow, Transport};
+use ims_common::net::{Flow, Interface, Transport};
 
 use crate::text::{SipText, param_of};
 
@@ -14,6 +14,10 @@ pub(super) fn summary(bytes: &Bytes, flow: Flow, lost: bool) -> (String, String)
         ToOwned::to_owned,
     );
     let mut details = Vec::new();
+    if flow.interface == Interface::GmProtected {
+        // The ports say which security association it went through.
+        details.push(format!("ESP({}>{})", flow.remote.port(), flow.local.port()));
+    }
     if flow.transport == Transport::Tcp {
         details.push("TCP".to_owned());
     }

@@ -1,6 +1,6 @@
 //! Testkit: the registration procedures of a phone (TS 24.229 5.1.1).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,10 +12,12 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 
 use super::identity::Secret;
+use super::sas::{Said, Sas};
+use super::security::Misdeed;
 use super::shape::Fill;
 use super::{Behaviour, Granted, UeCommand, UeConfig, UeEvent};
 use crate::text::{SipText, param_of};
-use crate::usim::UsimError;
+use crate::usim::{Res, UsimError};
 
 /// When to refresh a registration of this many seconds (TS 24.229 5.1.1.4.1).
 #[must_use]
@@ -73,11 +75,14 @@ pub struct Registrant {
     challenge: Option<Challenge>,
     pending: Option<Pending>,
     granted: Option<u32>,
+    /// Its security associations, when it can have some.
+    pub(super) sas: Option<Sas>,
 }
 
 impl Registrant {
-    pub(super) fn new(seed: &Seed) -> Self {
+    pub(super) fn new(seed: &Seed, config: &UeConfig) -> Self {
         Self {
+            sas: config.security.map(|_| Sas::new(seed)),
             rng: seed.rng(40),
             call_id: String::new(),
             from_tag: String::new(),
@@ -106,6 +111,31 @@ impl Registrant {
             .is_some_and(|pending| pending.forward == Some(forward))
     }
 
+    /// It forgets what it wanted, and its security associations stay.
+    pub(super) fn on_no_answer_but_keep(&mut self) {
+        self.pending = None;
+    }
+
+    /// A request that is no REGISTER, from its text with places.
+    pub(super) fn other_request(&mut self, template: &str, config: &UeConfig) -> String {
+        let said = match &mut self.sas {
+            Some(sas) => sas.said_in_use(config),
+            None => Said::default(),
+        };
+        let (call_id, from_tag) = (self.word(), self.word());
+        let authorization = Authorization::default();
+        let fill = Fill {
+            config,
+            command: UeCommand::Register,
+            call_id: &call_id,
+            from_tag: &from_tag,
+            cseq: 1,
+            authorization: &authorization,
+            said: &said,
+        };
+        fill.other(template)
+    }
+
     pub(super) const fn sent(&mut self, forward: ForwardId) {
         if let Some(pending) = &mut self.pending {
             pending.forward = Some(forward);
@@ -114,10 +144,20 @@ impl Registrant {
 
     pub(super) fn on_no_answer(&mut self) {
         self.pending = None;
+        if let Some(sas) = &mut self.sas {
+            sas.on_failure();
+        }
     }
 
     /// The first REGISTER of a command.
-    pub(super) fn start(&mut self, command: UeCommand, config: &UeConfig) -> String {
+    pub(super) fn start(&mut self, mut command: UeCommand, config: &UeConfig) -> String {
+        if let Some(sas) = &mut self.sas {
+            // Nothing but an initial registration is of use when the security associations are gone.
+            if command == UeCommand::Refresh && !sas.is_established() {
+                command = UeCommand::Register;
+            }
+            sas.begin(config, command == UeCommand::Register);
+        }
         if command == UeCommand::Register {
             self.call_id = self.word();
             self.from_tag = self.word();
@@ -141,6 +181,7 @@ impl Registrant {
     /// Takes a final answer; the REGISTER that follows it, when one does.
     pub(super) fn on_final(
         &mut self,
+        now: Instant,
         response: &Response,
         config: &mut UeConfig,
         events: &mut Vec<UeEvent>,
@@ -150,15 +191,37 @@ impl Registrant {
         match response.status().as_u16() {
             200 => {
                 let event = self.on_ok(pending.command, text, config);
+                self.agree(now, &event);
                 events.push(event);
                 None
             }
-            401 | 407 => self.on_challenge(pending, text, config, events),
+            401 | 407 => {
+                let next = self.on_challenge(now, pending, text, config, events);
+                if next.is_none()
+                    && let Some(sas) = &mut self.sas
+                {
+                    sas.on_failure();
+                }
+                next
+            }
             423 if pending.command != UeCommand::Query => self.on_brief(pending, text, config, events),
             status => {
                 events.push(rejected(status, text));
+                if let Some(sas) = &mut self.sas {
+                    sas.on_failure();
+                }
                 None
             }
+        }
+    }
+
+    /// TS 24.229 5.1.1.5.1, 5.1.1.6.1: what a 200 means for the security associations.
+    fn agree(&mut self, now: Instant, event: &UeEvent) {
+        let Some(sas) = &mut self.sas else { return };
+        match event {
+            UeEvent::Registered(granted) => sas.on_ok(now, granted.expires),
+            UeEvent::Deregistered => sas.on_deregistered(),
+            _ => sas.on_ok(now, 0),
         }
     }
 
@@ -174,6 +237,7 @@ impl Registrant {
                 UeEvent::Deregistered
             }
             UeCommand::Query => UeEvent::Bindings(granted.contacts),
+            UeCommand::Request(_) => unreachable!("no registration"),
         }
     }
 
@@ -199,6 +263,7 @@ impl Registrant {
 
     fn on_challenge(
         &mut self,
+        now: Instant,
         mut pending: Pending,
         text: SipText<'_>,
         config: &mut UeConfig,
@@ -216,8 +281,12 @@ impl Registrant {
         if config.behaviour == Behaviour::IgnoreChallenge {
             return None;
         }
-        let proof = self.judge(&mut challenge, config, events);
+        let (proof, res) = self.judge(&mut challenge, config, events);
         let bad = matches!(proof, Proof::MacFailure | Proof::Resync(_));
+        if let Err(why) = self.protect(now, res.as_ref(), text, config) {
+            events.push(UeEvent::SaFailed(why));
+            return None;
+        }
         pending.bad_challenges = if bad { pending.bad_challenges + 1 } else { 0 };
         self.challenge = Some(challenge);
         pending.challenges += 1;
@@ -235,6 +304,30 @@ impl Registrant {
         Some(self.request(command, config, &proof))
     }
 
+    /// A good challenge makes a set of security associations, a bad one another offer (TS 24.229 5.1.1.5.1, 5.1.1.5.3).
+    fn protect(
+        &mut self,
+        now: Instant,
+        res: Option<&Res>,
+        text: SipText<'_>,
+        config: &UeConfig,
+    ) -> Result<(), &'static str> {
+        let Some(sas) = &mut self.sas else {
+            return Ok(());
+        };
+        match res {
+            Some(res) => {
+                let server: Vec<_> = text.headers("Security-Server").collect();
+                let server = (!server.is_empty()).then(|| server.join(","));
+                sas.on_challenge(now, config, server.as_deref(), res)
+            }
+            None => {
+                sas.begin_again(config);
+                Ok(())
+            }
+        }
+    }
+
     fn read_challenge(&mut self, value: &str) -> Challenge {
         let param = |name| param_of(value, name).map(ToOwned::to_owned);
         Challenge {
@@ -250,18 +343,23 @@ impl Registrant {
     }
 
     /// Checks the network's proof and prepares our own (TS 33.203 6.1).
-    fn judge(&self, challenge: &mut Challenge, config: &mut UeConfig, events: &mut Vec<UeEvent>) -> Proof {
+    fn judge(
+        &self,
+        challenge: &mut Challenge,
+        config: &mut UeConfig,
+        events: &mut Vec<UeEvent>,
+    ) -> (Proof, Option<Res>) {
         let usim = match &mut config.secret {
             Secret::Digest(password) => {
                 challenge.password = password.clone().into_bytes();
-                return Proof::Answer;
+                return (Proof::Answer, None);
             }
             Secret::Aka(usim) => usim,
         };
         let nonce = STANDARD.decode(&challenge.nonce).unwrap_or_default();
         let (Some(rand), Some(autn)) = (array::<16>(nonce.get(..16)), array::<16>(nonce.get(16..32))) else {
             events.push(UeEvent::MacFailure);
-            return Proof::MacFailure;
+            return (Proof::MacFailure, None);
         };
         let result = match config.behaviour {
             Behaviour::MacFailure => Err(UsimError::MacFailure),
@@ -275,15 +373,15 @@ impl Registrant {
                 if config.behaviour == Behaviour::WrongResponse {
                     challenge.password.reverse();
                 }
-                Proof::Answer
+                (Proof::Answer, Some(answer))
             }
             Err(UsimError::MacFailure) => {
                 events.push(UeEvent::MacFailure);
-                Proof::MacFailure
+                (Proof::MacFailure, None)
             }
             Err(UsimError::SyncFailure(auts)) => {
                 events.push(UeEvent::SyncFailure);
-                Proof::Resync(auts.0)
+                (Proof::Resync(auts.0), None)
             }
         }
     }
@@ -291,6 +389,18 @@ impl Registrant {
     fn request(&mut self, command: UeCommand, config: &UeConfig, proof: &Proof) -> String {
         self.cseq += 1;
         let authorization = self.authorization(config, proof);
+        let said = self
+            .sas
+            .as_ref()
+            .map_or_else(Said::default, |sas| sas.said(config));
+        let stolen;
+        let is_answer = matches!(proof, Proof::Answer) && said.address.is_some();
+        let config = if is_answer && config.misdeed() == Misdeed::OtherImpi {
+            stolen = config.with_impi_of_another();
+            &stolen
+        } else {
+            config
+        };
         config.shape.request(&Fill {
             config,
             command,
@@ -298,6 +408,7 @@ impl Registrant {
             from_tag: &self.from_tag,
             cseq: self.cseq,
             authorization: &authorization,
+            said: &said,
         })
     }
 
@@ -401,9 +512,13 @@ fn granted(text: SipText<'_>, config: &UeConfig) -> Granted {
     };
     let contacts = list("Contact");
     let own = config.local.to_string();
+    let own_protected = config.protected_server().map(|address| address.to_string());
+    let is_own = |contact: &&String| {
+        contact.contains(&own) || own_protected.as_ref().is_some_and(|own| contact.contains(own))
+    };
     let expires = contacts
         .iter()
-        .find(|contact| contact.contains(&own))
+        .find(is_own)
         .and_then(|contact| param_of(contact, "expires"))
         .or_else(|| text.header("Expires"))
         .and_then(|value| value.parse().ok())
@@ -418,7 +533,7 @@ fn granted(text: SipText<'_>, config: &UeConfig) -> Granted {
 }
 
 /// The values of a comma-separated line; commas inside `<>` and quotes do not separate.
-fn split_list(line: &str) -> impl Iterator<Item = &str> {
+pub(super) fn split_list(line: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut angle) = (false, false);
     line.split(move |c: char| {
         match c {

@@ -2,9 +2,12 @@
 //!
 //! A shape is text with places to fill. A line whose value comes out empty is left out.
 
+use ims_common::ipsec::{Encryption, Integrity, Suite};
 use ims_common::net::Transport;
 
 use super::register::Authorization;
+use super::sas::Said;
+use super::security::{Dialect, Spis, suite};
 use super::{UeCommand, UeConfig};
 
 /// The looks of one family. The places to fill stand in braces in its templates.
@@ -18,7 +21,16 @@ pub struct Shape {
     pub contact: &'static str,
     /// The Authorization value.
     pub authorization: &'static str,
+    /// How it offers security mechanisms.
+    pub dialect: Dialect,
 }
+
+const MD5_3DES: Suite = suite(Integrity::HmacMd5_96, Encryption::DesEde3Cbc);
+const MD5_AES: Suite = suite(Integrity::HmacMd5_96, Encryption::AesCbc);
+const MD5_NULL: Suite = suite(Integrity::HmacMd5_96, Encryption::Null);
+const SHA1_3DES: Suite = suite(Integrity::HmacSha1_96, Encryption::DesEde3Cbc);
+const SHA1_AES: Suite = suite(Integrity::HmacSha1_96, Encryption::AesCbc);
+const SHA1_NULL: Suite = suite(Integrity::HmacSha1_96, Encryption::Null);
 
 /// All shapes.
 pub const ALL: [Shape; 6] = [PLAIN, SAMSUNG, QUALCOMM, QUALCOMM_COMPACT, HUAWEI, IPHONE];
@@ -27,9 +39,21 @@ pub const ALL: [Shape; 6] = [PLAIN, SAMSUNG, QUALCOMM, QUALCOMM_COMPACT, HUAWEI,
 pub const PLAIN: Shape = Shape {
     name: "plain",
     lines: "Max-Forwards: 70\nFrom: <{impu}>;tag={tag}\nTo: <{impu}>\nCall-ID: {call_id}\nCSeq: {cseq} REGISTER\n\
-            Contact: {contact}\nExpires: {expires}\nSupported: path\nAuthorization: {authorization}\nContent-Length: 0\n",
+            Contact: {contact}\nExpires: {expires}\nSupported: path\nRequire: {sec_agree}\nProxy-Require: {sec_agree}\n\
+            Security-Client: {security_client}\nSecurity-Verify: {security_verify}\n\
+            Authorization: {authorization}\nContent-Length: 0\n",
     contact: "<sip:{user}@{address}{transport}>;+sip.instance=\"<urn:gsma:imei:35622410-483840-0>\"",
     authorization: "Digest username=\"{impi}\",realm=\"{realm}\",nonce=\"{nonce}\",uri=\"{uri}\",response=\"{response}\"{more}",
+    dialect: Dialect {
+        mechanism: "ipsec-3gpp;alg={alg};ealg={ealg};prot=esp;mod=trans;spi-c={spi_c};spi-s={spi_s};port-c={port_c};port-s={port_s}",
+        separator: ",",
+        after: "",
+        suites: &[SHA1_AES, SHA1_NULL],
+        spis: Spis::Random(256, u32::MAX),
+        port_us: 45_062,
+        ports_uc: &[45_061, 45_063, 45_064, 45_065],
+        always: false,
+    },
 };
 
 /// Samsung: Security-Client with consecutive SPIs, several Supported lines.
@@ -39,14 +63,23 @@ pub const SAMSUNG: Shape = Shape {
             CSeq: {cseq} REGISTER\nExpires: {expires}\n\
             Allow: INVITE, ACK, OPTIONS, CANCEL, BYE, UPDATE, INFO, REFER, NOTIFY, MESSAGE, PRACK\n\
             Supported: path\nSupported: gruu, sec-agree\nRequire: sec-agree\nProxy-Require: sec-agree\n\
-            Security-Client: ipsec-3gpp;prot=esp;mod=trans;spi-c=12001;spi-s=12002;port-c=6102;port-s=6101;alg=hmac-md5-96;ealg=null, \
-            ipsec-3gpp;prot=esp;mod=trans;spi-c=12001;spi-s=12002;port-c=6102;port-s=6101;alg=hmac-sha-1-96;ealg=null\n\
+            Security-Client: {security_client}\nSecurity-Verify: {security_verify}\n\
             Authorization: {authorization}\nP-Access-Network-Info: 3GPP-E-UTRAN-FDD;utran-cell-id-3gpp=0010100010000101\n\
             User-Agent: SM-G000T-00000 6.0\nContent-Length: 0\n",
     contact: "<sip:{user}@{address}{transport}>;q=1.0;+g.3gpp.smsip;\
               +g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.mmtel\";audio;video;\
               +sip.instance=\"<urn:gsma:imei:35622410-483841-0>\"",
     authorization: "Digest username=\"{impi}\", realm=\"{realm}\", uri=\"{uri}\", nonce=\"{nonce}\", response=\"{response}\"{more}",
+    dialect: Dialect {
+        mechanism: "ipsec-3gpp;prot=esp;mod=trans;spi-c={spi_c};spi-s={spi_s};port-c={port_c};port-s={port_s};alg={alg};ealg={ealg}",
+        separator: ", ",
+        after: "",
+        suites: &[MD5_NULL, SHA1_NULL],
+        spis: Spis::Consecutive(12_001),
+        port_us: 6_101,
+        ports_uc: &[6_102, 6_103, 6_104, 6_105],
+        always: true,
+    },
 };
 
 /// Qualcomm: spaces in Security-Client and no `prot` or `mod`, a random Contact user, `algorithm` from the start.
@@ -55,23 +88,44 @@ pub const QUALCOMM: Shape = Shape {
     lines: "From: <{impu}>;tag={tag}\nTo: <{impu}>\nCSeq: {cseq} REGISTER\nCall-ID: {call_id}\nMax-Forwards: 70\n\
             Contact: {contact}\nExpires: {expires}\nRequire: sec-agree\nProxy-Require: sec-agree\n\
             Supported: path,sec-agree\n\
-            Security-Client: ipsec-3gpp; alg=hmac-md5-96; ealg=des-ede3-cbc; spi-c=3721934561; spi-s=1289334461; port-c=40123; port-s=40124,\
-            ipsec-3gpp; alg=hmac-sha-1-96; ealg=aes-cbc; spi-c=3721934561; spi-s=1289334461; port-c=40123; port-s=40124\n\
+            Security-Client: {security_client}\nSecurity-Verify: {security_verify}\n\
             P-Access-Network-Info: 3GPP-E-UTRAN-FDD; utran-cell-id-3gpp=0010100010000101\n\
             User-Agent: Vendor_Model_Android14_QC\nAuthorization: {authorization}\nContent-Length: 0\n",
     contact: "<sip:6f1f4f0e-8d8c-4c1e-9a56-0d2c4a4be001@{address}{transport}>;+g.3gpp.accesstype=\"cellular2\";\
               +sip.instance=\"<urn:gsma:imei:35622410-483842-0>\";audio;video;+g.3gpp.smsip;\
               +g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.mmtel\"",
     authorization: "Digest uri=\"{uri}\",username=\"{impi}\",response=\"{response}\",realm=\"{realm}\",nonce=\"{nonce}\"{more}",
+    dialect: Dialect {
+        mechanism: "ipsec-3gpp; alg={alg}; ealg={ealg}; spi-c={spi_c}; spi-s={spi_s}; port-c={port_c}; port-s={port_s}",
+        separator: ",",
+        after: "",
+        suites: &[MD5_3DES, MD5_AES, MD5_NULL, SHA1_3DES, SHA1_AES, SHA1_NULL],
+        spis: Spis::Random(1_289_334_461, 3_721_934_562),
+        port_us: 40_124,
+        ports_uc: &[40_123, 40_125, 40_126, 40_127],
+        always: true,
+    },
 };
 
 /// Qualcomm with compact header names and folded, padded values.
 pub const QUALCOMM_COMPACT: Shape = Shape {
     name: "qualcomm-compact",
     lines: "f: <{impu}>;tag={tag}\nt: <{impu}>\ni: {call_id}\nCSeq:   {cseq}   REGISTER\nMAX-FORWARDS : 70\n\
-            m: {contact}\nExpires:{expires}\nk: path,\n  sec-agree\nAuthorization: {authorization}\nl: 0\n",
+            m: {contact}\nExpires:{expires}\nk: path,\n  sec-agree\nRequire: {sec_agree}\nProxy-Require: {sec_agree}\n\
+            Security-Client: {security_client}\nSecurity-Verify: {security_verify}\n\
+            Authorization: {authorization}\nl: 0\n",
     contact: "<sip:{address}{transport}>;audio",
     authorization: "Digest nonce=\"{nonce}\",uri=\"{uri}\",response=\"{response}\",username=\"{impi}\",realm=\"{realm}\"{more}",
+    dialect: Dialect {
+        mechanism: "ipsec-3gpp;alg={alg};prot=esp;mod=trans;ealg={ealg};spi-c={spi_c};spi-s={spi_s};port-c={port_c};port-s={port_s}",
+        separator: ",",
+        after: "",
+        suites: &[MD5_NULL],
+        spis: Spis::Random(1_000_000, u32::MAX),
+        port_us: 9_900,
+        ports_uc: &[9_950, 9_951, 9_952, 9_953],
+        always: false,
+    },
 };
 
 /// Huawei: SHA-1 first, unordered SPIs, the expiry in the Contact only.
@@ -80,12 +134,21 @@ pub const HUAWEI: Shape = Shape {
     lines: "To: <{impu}>\nFrom: <{impu}>;tag={tag}\nCall-ID: {call_id}\nCSeq: {cseq} REGISTER\nMax-Forwards: 70\n\
             Contact: {contact}\nUser-Agent: IM-client/OMA1.0 HW-Rto/V1.0\nSupported: path, gruu, sec-agree\n\
             Require: sec-agree\nProxy-Require: sec-agree\n\
-            Security-Client: ipsec-3gpp;alg=hmac-sha-1-96;prot=esp;mod=trans;ealg=aes-cbc;spi-c=93847561;spi-s=10293847;port-c=31412;port-s=31844,\
-            ipsec-3gpp;alg=hmac-md5-96;prot=esp;mod=trans;ealg=null;spi-c=93847561;spi-s=10293847;port-c=31412;port-s=31844\n\
+            Security-Client: {security_client}\nSecurity-Verify: {security_verify}\n\
             Authorization: {authorization}\nContent-Length: 0\n",
     contact: "<sip:{user}@{address}{transport}>;expires={seconds};+g.3gpp.smsip;audio;\
               +sip.instance=\"<urn:gsma:imei:35622410-483843-0>\"",
     authorization: "Digest username=\"{impi}\",realm=\"{realm}\",nonce=\"{nonce}\",uri=\"{uri}\",response=\"{response}\"{more}",
+    dialect: Dialect {
+        mechanism: "ipsec-3gpp;alg={alg};prot=esp;mod=trans;ealg={ealg};spi-c={spi_c};spi-s={spi_s};port-c={port_c};port-s={port_s}",
+        separator: ",",
+        after: "",
+        suites: &[SHA1_3DES, SHA1_AES, SHA1_NULL, MD5_3DES, MD5_AES, MD5_NULL],
+        spis: Spis::Random(10_293_847, 93_847_562),
+        port_us: 31_844,
+        ports_uc: &[31_412, 31_413, 31_414, 31_415],
+        always: true,
+    },
 };
 
 /// Behaviour of an iPhone: no user part in the Contact, no Security-Client, many option tags.
@@ -93,10 +156,22 @@ pub const IPHONE: Shape = Shape {
     name: "iphone",
     lines: "Max-Forwards: 70\nTo: <{impu}>\nFrom: <{impu}>;tag={tag}\nCall-ID: {call_id}\nCSeq: {cseq} REGISTER\n\
             Contact: {contact}\nExpires: {expires}\nSupported: 100rel,path,replaces\nAllow: INVITE,ACK,BYE,CANCEL,OPTIONS,MESSAGE,NOTIFY\n\
+            Require: {sec_agree}\nProxy-Require: {sec_agree}\n\
+            Security-Client: {security_client}\nSecurity-Verify: {security_verify}\n\
             Authorization: {authorization}\nP-Access-Network-Info: 3GPP-E-UTRAN-TDD;utran-cell-id-3gpp=0010100010000102\n\
             Content-Length: 0\n",
     contact: "<sip:{address}{transport}>;+sip.instance=\"<urn:gsma:imei:35622410-483844-0>\";+g.3gpp.smsip;audio",
     authorization: "Digest username=\"{impi}\",realm=\"{realm}\",uri=\"{uri}\",nonce=\"{nonce}\",response=\"{response}\"{more}",
+    dialect: Dialect {
+        mechanism: "ipsec-3gpp;alg={alg};ealg={ealg};prot=esp;mod=trans;spi-c={spi_c};spi-s={spi_s};port-c={port_c};port-s={port_s}",
+        separator: ", ",
+        after: "",
+        suites: &[SHA1_AES, SHA1_NULL, MD5_NULL],
+        spis: Spis::Random(256, u32::MAX),
+        port_us: 61_234,
+        ports_uc: &[49_301, 50_302, 51_303, 52_304],
+        always: false,
+    },
 };
 
 /// What a shape is filled with.
@@ -113,6 +188,8 @@ pub struct Fill<'a> {
     pub cseq: u32,
     /// Authorization
     pub authorization: &'a Authorization,
+    /// What it says about security
+    pub said: &'a Said,
 }
 
 impl Shape {
@@ -134,6 +211,12 @@ impl Shape {
 }
 
 impl Fill<'_> {
+    /// Another request from its text with places, in which lines end as in Rust.
+    pub(super) fn other(&self, template: &str) -> String {
+        let shape = self.config.shape;
+        self.text(&template.replace('\n', "\r\n"), &shape)
+    }
+
     /// `template` with every `{place}` filled.
     fn text(&self, template: &str, shape: &Shape) -> String {
         let mut out = String::new();
@@ -153,11 +236,18 @@ impl Fill<'_> {
             "impu" => identity.impu.clone(),
             "impi" => identity.impi.clone(),
             "user" => identity.user().to_owned(),
+            "home" => identity.home.clone(),
             "uri" => format!("sip:{}", identity.home),
             "tag" => self.from_tag.to_owned(),
             "call_id" => self.call_id.to_owned(),
             "cseq" => self.cseq.to_string(),
-            "address" => self.config.local.to_string(),
+            "address" => self.said.address.unwrap_or(self.config.local).to_string(),
+            "security_client" if self.config.security.is_none() && shape.dialect.always => {
+                shape.dialect.unasked()
+            }
+            "security_client" => self.said.client.clone(),
+            "security_verify" => self.said.verify.clone(),
+            "sec_agree" => self.said.sec_agree.clone(),
             "ip" => self.config.local.ip().to_string(),
             "transport" if self.config.transport == Transport::Tcp => ";transport=tcp".to_owned(),
             "transport" => String::new(),
@@ -172,7 +262,7 @@ impl Fill<'_> {
             "contact" => match self.command {
                 UeCommand::Query => String::new(),
                 UeCommand::DeregisterAll => "*".to_owned(),
-                UeCommand::Register | UeCommand::Refresh | UeCommand::Deregister => {
+                UeCommand::Register | UeCommand::Refresh | UeCommand::Deregister | UeCommand::Request(_) => {
                     self.text(shape.contact, shape)
                 }
             },
@@ -183,7 +273,9 @@ impl Fill<'_> {
     const fn seconds(&self) -> u32 {
         match self.command {
             UeCommand::Deregister | UeCommand::DeregisterAll => 0,
-            UeCommand::Register | UeCommand::Refresh | UeCommand::Query => self.config.expires,
+            UeCommand::Register | UeCommand::Refresh | UeCommand::Query | UeCommand::Request(_) => {
+                self.config.expires
+            }
         }
     }
 }

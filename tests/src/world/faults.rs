@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ims_common::net::{ConnectionId, Flow, Transport};
+use ims_common::net::{ConnectionId, Flow, Interface, Transport};
 
 use super::wires::Chunk;
-use super::{Event, NodeId, SimNode, State, World};
+use super::{Event, NodeId, Packet, Role, SimNode, State, World};
+use crate::kernel::Envelope;
 
 impl World {
     /// A node hears nothing from now on, though its connections stay up. Timers go on.
@@ -50,6 +51,10 @@ impl World {
         let slot = &mut self.slots[id.0];
         slot.state = state;
         slot.life += 1;
+        // The states of a process that died stay in its kernel; a phone is one machine.
+        if state == State::Dark || slot.role == Role::Ue {
+            slot.kernel.forget_states();
+        }
         self.invariants.on_death(id);
         id
     }
@@ -68,13 +73,15 @@ impl World {
         slot.node = Box::new(node);
         slot.state = State::Up;
         slot.drained = false;
+        // The shell removes what an earlier life left.
+        slot.kernel.forget_states();
         let now = self.now;
         slot.node.handle_timeout(now);
         self.note(&format!("{name} is up again"));
         self.drain(id);
     }
 
-    /// A dead node will come back at another address instead of its only one.
+    /// A dead node will come back at another address instead of its first one, and its other sockets at that host.
     ///
     /// # Panics
     /// When the node is up.
@@ -82,10 +89,18 @@ impl World {
         let id = self.id(name);
         let slot = &mut self.slots[id.0];
         assert!(slot.state != State::Up, "{name} is up");
-        for socket in &mut slot.sockets {
+        for (index, socket) in slot.sockets.iter_mut().enumerate() {
             self.wires.mute(socket.address);
-            socket.address = address;
-            self.wires.listen(address, id, socket.interface);
+            slot.kernel.unprotect(socket.address);
+            // The others keep their ports.
+            socket.address = match index {
+                0 => address,
+                _ => SocketAddr::new(address.ip(), socket.address.port()),
+            };
+            self.wires.listen(socket, id);
+            if socket.interface == Interface::GmProtected {
+                slot.kernel.protect(socket.address);
+            }
         }
     }
 
@@ -103,18 +118,34 @@ impl World {
 
     /// A datagram of a stranger, whose address is of no node, arrives at a socket.
     pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
-        let Some((node, interface)) = self.wires.listener(to) else {
+        self.inject_packet(from, to, bytes, None);
+    }
+
+    /// A datagram of a stranger inside ESP arrives at a socket.
+    pub fn inject_sealed(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes, envelope: Envelope) {
+        self.inject_packet(from, to, bytes, Some(envelope));
+    }
+
+    fn inject_packet(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes, envelope: Option<Envelope>) {
+        let Some(listener) = self.wires.listener(to) else {
             return;
         };
         let flow = Flow {
-            interface,
+            interface: listener.interface,
             transport: Transport::Udp,
             local: to,
             remote: from,
             connection: None,
         };
+        let packet = Box::new(Packet {
+            source: from,
+            destination: to,
+            envelope,
+            octets: bytes.len(),
+        });
         let input = self.received(flow, bytes);
-        self.schedule(self.now, Event::Datagram { to: node, input });
+        let to = listener.node;
+        self.schedule(self.now, Event::Datagram { to, input, packet });
     }
 
     /// The other side of an end is told that the connection is over.

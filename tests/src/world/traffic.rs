@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use ims_common::ipsec::EspKeys;
 use ims_common::net::{
-    ConnectionId, DiameterInput, DiameterOutput, Flow, Malformed, NetInput, ResolveRequest, SipInput,
-    Transmit,
+    ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, Malformed, NetInput,
+    ResolveRequest, SipInput, Transmit,
 };
 use ims_common::sip::{Message, ParseError};
 
 use super::links::Fate;
-use super::record::Entry;
+use super::record::{Entry, What};
 use super::wires::{Chunk, Reach, Reading, Route};
-use super::{Event, NodeId, Role, State, World};
+use super::{Event, NodeId, Packet, Role, State, World};
+use crate::kernel::{Dropped, Envelope, Sealed};
+use crate::text::SipText;
 
 /// How long a host tries to open a connection to one that says nothing.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(4);
@@ -24,29 +27,62 @@ const STREAM_RETRY: Duration = Duration::from_secs(1);
 impl World {
     pub(super) fn transmit(&mut self, from: NodeId, transmit: &Transmit) {
         let (slots, links) = (&self.slots, &self.links);
-        let reach = |to: NodeId| {
+        let reach = |to: NodeId, local, remote| {
             let (a, b) = (&slots[from.0].name, &slots[to.0].name);
+            let (ours, theirs) = (&slots[from.0].kernel, &slots[to.0].kernel);
+            if !ours.would_seal(local, remote) {
+                return Reach::Refused;
+            }
+            let passes = theirs.would_open(local, remote, ours) && ours.would_open(remote, local, theirs);
             // To open a connection takes both directions.
-            reach(slots[to.0].state, links.is_cut(a, b) || links.is_cut(b, a))
+            reach(
+                slots[to.0].state,
+                links.is_cut(a, b) || links.is_cut(b, a) || !passes,
+            )
         };
         match self.wires.route(from, &slots[from.0].sockets, transmit, reach) {
             Route::Refused => self.send_failed(from, Duration::from_millis(1), transmit),
-            Route::Unreachable => self.send_failed(from, CONNECT_PATIENCE, transmit),
-            Route::Datagram { to, flow } => {
-                let message = Message::parse(transmit.bytes.clone(), &self.limits);
-                match to.filter(|to| self.slots[to.0].state == State::Up) {
-                    Some(to) => self.datagram(from, to, flow, &transmit.bytes, message),
-                    None => self.lose_in_the_void(from, flow, &transmit.bytes),
-                }
+            Route::Unreachable => {
+                self.count_closed_door(from, transmit);
+                self.send_failed(from, CONNECT_PATIENCE, transmit);
             }
+            Route::Datagram { to, flow } => self.send_datagram(from, to, flow, transmit),
             Route::Stream { to, end, flow } => {
-                self.write_down(from, to, flow, &transmit.bytes, false);
+                let is_protected = self.slots[from.0].kernel.is_protected(flow.remote);
+                self.write_down((from, to), flow, &transmit.bytes, false, is_protected);
                 self.write(from, to, end, transmit.bytes.clone());
             }
             Route::HalfOpen { own, to, flow } => {
-                self.write_down(from, to, flow, &transmit.bytes, true);
+                let is_protected = self.slots[from.0].kernel.is_protected(flow.remote);
+                self.write_down((from, to), flow, &transmit.bytes, true, is_protected);
                 self.half_open(own);
             }
+        }
+    }
+
+    fn send_datagram(&mut self, from: NodeId, to: Option<NodeId>, flow: Flow, transmit: &Transmit) {
+        let kernel = &mut self.slots[from.0].kernel;
+        let envelope = match kernel.seal(flow.remote, flow.local, transmit.bytes.len()) {
+            Sealed::Clear => None,
+            Sealed::Esp(envelope) => Some(envelope),
+            Sealed::Blocked => return self.send_failed(from, Duration::from_millis(1), transmit),
+        };
+        let message = Message::parse(transmit.bytes.clone(), &self.limits);
+        match to.filter(|to| self.slots[to.0].state == State::Up) {
+            Some(to) => self.datagram((from, to), flow, &transmit.bytes, message, envelope),
+            None => self.lose_in_the_void(from, flow, &transmit.bytes),
+        }
+    }
+
+    /// A connection in clear was refused by the other's kernel, which saw its SYN.
+    fn count_closed_door(&mut self, from: NodeId, transmit: &Transmit) {
+        let (Destination::Address { remote, .. } | Destination::Flow(Flow { remote, .. })) =
+            transmit.destination;
+        if let Some(listener) = self.wires.listener(remote)
+            && self.slots[listener.node.0].kernel.is_protected(remote)
+            && !self.slots[from.0].kernel.has_ipsec()
+        {
+            self.slots[listener.node.0].kernel.count(Dropped::Clear);
         }
     }
 
@@ -59,32 +95,60 @@ impl World {
 
     fn datagram(
         &mut self,
-        from: NodeId,
-        to: NodeId,
+        (from, to): (NodeId, NodeId),
         flow: Flow,
         bytes: &Bytes,
         message: Result<Message, ParseError>,
+        envelope: Option<Envelope>,
     ) {
         let names = (self.slots[from.0].name.as_str(), self.slots[to.0].name.as_str());
         let fate = self.links.fate(names.0, names.1, &mut self.rng);
-        self.write_down(from, to, flow, bytes, fate == Fate::Lost);
+        let lost = fate == Fate::Lost;
+        self.write_down((from, to), flow, bytes, lost, envelope.is_some());
         let input = received(flow, bytes, message);
+        let packet = Box::new(Packet {
+            source: flow.remote,
+            destination: flow.local,
+            envelope,
+            octets: bytes.len(),
+        });
         let first = match fate {
             Fate::Lost => return,
             Fate::Arrives(delay) => delay,
             Fate::ArrivesTwice(delay, second) => {
-                let input = input.clone();
-                self.schedule(self.now + second, Event::Datagram { to, input });
+                let (input, packet) = (input.clone(), packet.clone());
+                self.schedule(self.now + second, Event::Datagram { to, input, packet });
                 delay
             }
         };
-        self.schedule(self.now + first, Event::Datagram { to, input });
+        self.schedule(self.now + first, Event::Datagram { to, input, packet });
+    }
+
+    /// What of the protected side goes over Gm unprotected, as a sentence.
+    fn bare(&self, from: NodeId, to: NodeId, entry: &Entry) -> Option<String> {
+        let What::Sip { flow, bytes, .. } = &entry.what else {
+            return None;
+        };
+        let (ours, theirs) = (&self.slots[from.0], &self.slots[to.0]);
+        if flow.interface == Interface::Mw || !(ours.kernel.has_ipsec() && theirs.kernel.has_ipsec()) {
+            return None;
+        }
+        let sets = ours.kernel.sets().chain(theirs.kernel.sets());
+        if sets.map(|set| &set.keys).any(|keys| shows_key(bytes, keys)) {
+            return Some(format!("{} sent a key of ESP to {}", entry.from, entry.to));
+        }
+        let is_bare = flow.interface == Interface::Gm && theirs.role == Role::Ue;
+        (is_bare && !may_go_in_clear(bytes)).then(|| {
+            format!(
+                "{} sent to {} in clear what belongs inside an SA",
+                entry.from, entry.to
+            )
+        })
     }
 
     /// Nobody is there; what is said there must still not hold a secret.
     fn lose_in_the_void(&mut self, from: NodeId, flow: Flow, bytes: &Bytes) {
-        let is_gm = flow.interface == ims_common::net::Interface::Gm;
-        if is_gm && self.slots[from.0].role == Role::Network {
+        if flow.interface != Interface::Mw && self.slots[from.0].role == Role::Network {
             let at = self.recorded();
             let entry = Entry::sip(
                 at,
@@ -106,7 +170,22 @@ impl World {
         received(flow, &bytes, message)
     }
 
-    fn write_down(&mut self, from: NodeId, to: NodeId, flow: Flow, bytes: &Bytes, lost: bool) {
+    fn write_down(
+        &mut self,
+        (from, to): (NodeId, NodeId),
+        mut flow: Flow,
+        bytes: &Bytes,
+        lost: bool,
+        is_protected: bool,
+    ) {
+        // What an observer sees: whether it was inside a security association.
+        if flow.interface != Interface::Mw {
+            flow.interface = if is_protected {
+                Interface::GmProtected
+            } else {
+                Interface::Gm
+            };
+        }
         let entry = Entry::sip(
             self.recorded(),
             (&self.slots[from.0].name, &self.slots[to.0].name),
@@ -116,7 +195,8 @@ impl World {
         );
         let wrong = self
             .invariants
-            .on_sip((from, to), self.slots[to.0].role, &entry, &self.limits);
+            .on_sip((from, to), self.slots[to.0].role, &entry, &self.limits)
+            .or_else(|| self.bare(from, to, &entry));
         self.record.push(entry);
         if let Some(wrong) = wrong {
             self.fail(&wrong);
@@ -205,7 +285,12 @@ impl World {
     }
 
     pub(super) fn send_chunk(&mut self, end: ConnectionId, chunk: Chunk, delay: Duration) {
-        if let Some(due) = self.wires.push(end, chunk, self.now + delay) {
+        let octets = chunk.octets();
+        let sealed = self.wires.path_to(end).map_or(Sealed::Clear, |path| {
+            let kernel = &mut self.slots[path.from.0].kernel;
+            kernel.seal(path.source, path.destination, octets)
+        });
+        if let Some(due) = self.wires.push(end, (chunk, sealed), self.now + delay) {
             self.schedule(due, Event::Chunk { end });
         }
     }
@@ -230,6 +315,7 @@ impl World {
         let is_cut = self
             .links
             .is_cut(&self.slots[from.0].name, &self.slots[to.0].name);
+        let is_cut = is_cut || !self.opens(end);
         if is_cut && self.wires.stall(end, self.now) < STREAM_PATIENCE {
             self.schedule(self.now + STREAM_RETRY, Event::Chunk { end });
             return to;
@@ -254,6 +340,32 @@ impl World {
             }
         }
         to
+    }
+
+    /// Whether both kernels let the next chunk of a stream pass. One that they dropped is sent again, with the states
+    /// of then.
+    fn opens(&mut self, end: ConnectionId) -> bool {
+        let Some(path) = self.wires.path_to(end) else {
+            return true;
+        };
+        let Some((sealed, octets)) = self.wires.next_sealed(end) else {
+            return true;
+        };
+        let (source, destination) = (path.source, path.destination);
+        if matches!(sealed, Sealed::Blocked) {
+            *sealed = self.slots[path.from.0].kernel.seal(source, destination, octets);
+        }
+        let envelope = match sealed {
+            Sealed::Blocked => return false,
+            Sealed::Clear => None,
+            Sealed::Esp(envelope) => Some(&*envelope),
+        };
+        let kernel = &mut self.slots[path.to.0].kernel;
+        let opens = kernel.open(source, destination, envelope, octets).is_ok();
+        if !opens {
+            *sealed = Sealed::Blocked;
+        }
+        opens
     }
 
     fn break_both(&mut self, end: ConnectionId) {
@@ -282,6 +394,25 @@ fn received(flow: Flow, bytes: &Bytes, message: Result<Message, ParseError>) -> 
             bytes: bytes.clone(),
         }),
     })
+}
+
+/// On Gm of a phone with IPsec only what refuses a REGISTER, or challenges it, goes unprotected (TS 24.229 5.2.2.2,
+/// 5.2.6.3.2A; RFC 3329 2.3.1).
+fn may_go_in_clear(bytes: &Bytes) -> bool {
+    let status = SipText::new(bytes).and_then(|text| text.status());
+    status.is_some_and(|status| status == 100 || status >= 300)
+}
+
+fn shows_key(bytes: &Bytes, keys: &EspKeys) -> bool {
+    let hex = |key: &[u8]| {
+        key.iter()
+            .take(16)
+            .map(|octet| format!("{octet:02x}"))
+            .collect::<String>()
+    };
+    let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    let shows = |key: &[u8]| !key.is_empty() && text.contains(&hex(key));
+    shows(keys.integrity.expose()) || shows(keys.encryption.expose())
 }
 
 const fn reach(state: State, is_cut: bool) -> Reach {

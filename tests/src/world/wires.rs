@@ -13,6 +13,7 @@ use ims_common::net::{
 use ims_common::sip::{Frame, Framer};
 
 use super::{NodeId, Socket};
+use crate::kernel::Sealed;
 
 /// What travels to one end of a connection, in order.
 #[derive(Debug)]
@@ -23,6 +24,31 @@ pub(super) enum Chunk {
     Input(NetInput),
     /// It is closed or reset.
     End,
+}
+
+/// One chunk on its way, and how the sender's kernel protected it.
+#[derive(Debug)]
+struct Packet {
+    chunk: Chunk,
+    sealed: Sealed,
+}
+
+/// Where the chunks of a stream come from and go to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path {
+    pub(super) from: NodeId,
+    pub(super) source: SocketAddr,
+    pub(super) to: NodeId,
+    pub(super) destination: SocketAddr,
+}
+
+/// A listener of SIP.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listener {
+    pub(super) node: NodeId,
+    pub(super) interface: Interface,
+    /// TCP is accepted too.
+    pub(super) streams: bool,
 }
 
 /// What a chunk becomes at the receiver.
@@ -45,7 +71,7 @@ struct End {
     peer: ConnectionId,
     peer_node: NodeId,
     kind: Kind,
-    incoming: VecDeque<Chunk>,
+    incoming: VecDeque<Packet>,
     last_due: Option<Instant>,
     stalled: Option<Instant>,
 }
@@ -89,7 +115,7 @@ pub(super) enum Reach {
 /// All sockets of the world.
 #[derive(Debug, Default)]
 pub(super) struct Wires {
-    listeners: BTreeMap<SocketAddr, (NodeId, Interface)>,
+    listeners: BTreeMap<SocketAddr, Listener>,
     diameter_listeners: BTreeMap<SocketAddr, NodeId>,
     ends: BTreeMap<ConnectionId, End>,
     last_connection: u64,
@@ -97,9 +123,14 @@ pub(super) struct Wires {
 }
 
 impl Wires {
-    pub(super) fn listen(&mut self, address: SocketAddr, node: NodeId, interface: Interface) {
-        let before = self.listeners.insert(address, (node, interface));
-        assert!(before.is_none(), "two nodes listen at {address}");
+    pub(super) fn listen(&mut self, socket: &Socket, node: NodeId) {
+        let listener = Listener {
+            node,
+            interface: socket.interface,
+            streams: socket.streams,
+        };
+        let before = self.listeners.insert(socket.address, listener);
+        assert!(before.is_none(), "two nodes listen at {}", socket.address);
     }
 
     pub(super) fn listen_diameter(&mut self, address: SocketAddr, node: NodeId) {
@@ -112,7 +143,7 @@ impl Wires {
     }
 
     /// Who listens at an address, and on which side.
-    pub(super) fn listener(&self, address: SocketAddr) -> Option<(NodeId, Interface)> {
+    pub(super) fn listener(&self, address: SocketAddr) -> Option<Listener> {
         self.listeners.get(&address).copied()
     }
 
@@ -122,7 +153,7 @@ impl Wires {
         from: NodeId,
         sockets: &[Socket],
         transmit: &Transmit,
-        reach: impl Fn(NodeId) -> Reach,
+        reach: impl Fn(NodeId, SocketAddr, SocketAddr) -> Reach,
     ) -> Route {
         match transmit.destination {
             Destination::Flow(Flow {
@@ -183,37 +214,47 @@ impl Wires {
         (interface, local): (Interface, SocketAddr),
         transport: Transport,
         remote: SocketAddr,
-        reach: impl Fn(NodeId) -> Reach,
+        reach: impl Fn(NodeId, SocketAddr, SocketAddr) -> Reach,
     ) -> Route {
         let listener = self.listener(remote);
         if transport == Transport::Udp {
             let flow = Flow {
-                interface: listener.map_or(interface, |(_, interface)| interface),
+                interface: listener.map_or(interface, |listener| listener.interface),
                 transport,
                 local: remote,
                 remote: local,
                 connection: None,
             };
-            let to = listener.map(|(node, _)| node);
+            let to = listener.map(|listener| listener.node);
             return Route::Datagram { to, flow };
         }
+        // TS 33.203 7.1: on the protected side the port is part of the security association, so that connections
+        // are made from exactly the port that was said.
+        let is_exact = interface == Interface::GmProtected;
         let is_open = |end: &End| match &end.kind {
             Kind::Sip { flow, .. } => {
-                end.node == from && flow.interface == interface && flow.remote == remote
+                let same_local = !is_exact || flow.local == local;
+                end.node == from && flow.interface == interface && flow.remote == remote && same_local
             }
             Kind::Diameter { .. } => false,
         };
         if let Some((open, _)) = self.ends.iter().find(|(_, end)| is_open(end)) {
             return self.over_stream(*open);
         }
-        let Some((node, peer_interface)) = listener else {
+        let Some(listener) = listener else {
             return Route::Refused;
         };
-        match reach(node) {
-            Reach::Open => {
-                let own = self.open_stream((from, interface, local), (node, peer_interface, remote));
+        let local = match is_exact {
+            true => local,
+            false => SocketAddr::new(local.ip(), self.ephemeral_port()),
+        };
+        match reach(listener.node, local, remote) {
+            Reach::Open if listener.streams => {
+                let peer = (listener.node, listener.interface, remote);
+                let own = self.open_stream((from, interface, local), peer);
                 self.over_stream(own)
             }
+            Reach::Open => Route::Refused,
             Reach::Refused => Route::Refused,
             Reach::Silent => Route::Unreachable,
         }
@@ -221,11 +262,9 @@ impl Wires {
 
     fn open_stream(
         &mut self,
-        (a, a_interface, a_address): (NodeId, Interface, SocketAddr),
+        (a, a_interface, local): (NodeId, Interface, SocketAddr),
         (b, b_interface, b_address): (NodeId, Interface, SocketAddr),
     ) -> ConnectionId {
-        self.last_port = self.last_port.checked_add(1).unwrap_or(0).max(40_000);
-        let local = SocketAddr::new(a_address.ip(), self.last_port);
         let kind = |interface, local, remote, connection| Kind::Sip {
             flow: Flow {
                 interface,
@@ -241,6 +280,11 @@ impl Wires {
             (b, |theirs| kind(b_interface, b_address, local, theirs)),
         )
         .0
+    }
+
+    fn ephemeral_port(&mut self) -> u16 {
+        self.last_port = self.last_port.checked_add(1).unwrap_or(0).max(40_000);
+        self.last_port
     }
 
     fn join(
@@ -285,7 +329,7 @@ impl Wires {
             buffer: BytesMut::new(),
         };
         let (ours, theirs) = self.join((from, kind), (to, kind));
-        let own_sip = self.listeners.iter().find(|(_, (node, _))| *node == from);
+        let own_sip = self.listeners.iter().find(|(_, listener)| listener.node == from);
         let mut own_diameter = self.diameter_listeners.iter();
         let local = own_sip
             .map(|(address, _)| *address)
@@ -322,12 +366,37 @@ impl Wires {
     }
 
     /// Puts something on its way to an end; when it arrives: never before what was sent earlier.
-    pub(super) fn push(&mut self, end: ConnectionId, chunk: Chunk, due: Instant) -> Option<Instant> {
+    pub(super) fn push(
+        &mut self,
+        end: ConnectionId,
+        (chunk, sealed): (Chunk, Sealed),
+        due: Instant,
+    ) -> Option<Instant> {
         let end = self.ends.get_mut(&end)?;
         let due = end.last_due.map_or(due, |last| last.max(due));
         end.last_due = Some(due);
-        end.incoming.push_back(chunk);
+        end.incoming.push_back(Packet { chunk, sealed });
         Some(due)
+    }
+
+    /// The path of what travels to an end of SIP.
+    pub(super) fn path_to(&self, end: ConnectionId) -> Option<Path> {
+        let end = self.ends.get(&end)?;
+        let Kind::Sip { flow, .. } = &end.kind else {
+            return None;
+        };
+        Some(Path {
+            from: end.peer_node,
+            source: flow.remote,
+            to: end.node,
+            destination: flow.local,
+        })
+    }
+
+    /// How the next chunk for an end is protected, and its octets.
+    pub(super) fn next_sealed(&mut self, end: ConnectionId) -> Option<(&mut Sealed, usize)> {
+        let packet = self.ends.get_mut(&end)?.incoming.front_mut()?;
+        Some((&mut packet.sealed, packet.chunk.octets()))
     }
 
     /// Nothing passes at `now`; for how long already.
@@ -343,7 +412,7 @@ impl Wires {
             return Vec::new();
         };
         place.stalled = None;
-        match place.incoming.pop_front() {
+        match place.incoming.pop_front().map(|packet| packet.chunk) {
             None => Vec::new(),
             Some(Chunk::Input(input)) => vec![Reading::Input(input)],
             Some(Chunk::End) => self.remove(end).into_iter().map(Reading::Input).collect(),
@@ -357,7 +426,7 @@ impl Wires {
             .ends
             .get_mut(&end)
             .map(|end| std::mem::take(&mut end.incoming));
-        let chunks = incoming.into_iter().flatten();
+        let chunks = incoming.into_iter().flatten().map(|packet| packet.chunk);
         chunks
             .filter_map(|chunk| match chunk {
                 Chunk::Input(input) => Some(input),
@@ -378,6 +447,15 @@ impl Wires {
     pub(super) fn ends_of(&self, node: NodeId) -> Vec<ConnectionId> {
         let ends = self.ends.iter().filter(|(_, end)| end.node == node);
         ends.map(|(id, _)| *id).collect()
+    }
+}
+
+impl Chunk {
+    pub(super) const fn octets(&self) -> usize {
+        match self {
+            Self::Octets(octets) => octets.len(),
+            Self::Input(_) | Self::End => 0,
+        }
     }
 }
 
