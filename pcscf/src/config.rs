@@ -1,5 +1,7 @@
 //! Codec: the configuration of a P-CSCF, and what it becomes.
 
+mod ipsec;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,12 +12,15 @@ use ims_common::config::{
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
-use ims_common::proxy::{ProxyCore, ProxyCoreConfig};
+use ims_common::proxy::{InterfaceConfig, ProxyCore, ProxyCoreConfig};
 use ims_common::sip::UriBuf;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use self::ipsec::Taken;
+pub use self::ipsec::{AlgorithmsText, IpsecConfig};
 use crate::contacts::ContactTable;
+use crate::ipsec::policy::IpsecPolicy;
 use crate::node::{Pcscf, Settings};
 
 /// The file's `pcscf` section.
@@ -26,6 +31,9 @@ pub struct PcscfConfig {
     pub home_realm: DomainName,
     /// The side towards UEs.
     pub gm: GmConfig,
+    /// The security associations with UEs, where `gm.security` says so.
+    #[serde(default)]
+    pub ipsec: IpsecConfig,
     /// The side towards the other CSCFs.
     pub mw: MwConfig,
     /// Entry points of the home network.
@@ -72,6 +80,9 @@ pub struct GmConfig {
     /// The security agreement with UEs.
     #[serde(default)]
     pub security: GmSecurity,
+    /// With `security: ipsec`, whether UEs without a security agreement are served too.
+    #[serde(default)]
+    pub allow_unprotected: bool,
     /// What a request of a UE without a registration gets.
     #[serde(default)]
     pub unregistered_requests: UnregisteredRequests,
@@ -84,6 +95,8 @@ pub enum GmSecurity {
     /// None is made.
     #[default]
     None,
+    /// ipsec-3gpp: four security associations for each registered contact.
+    Ipsec,
 }
 
 /// What a request of a UE without a registration gets (TS 24.229 5.2.1, 5.2.6.3.2A).
@@ -125,14 +138,17 @@ impl DaemonConfig for PcscfConfig {
                 "another address or port",
             ));
         }
-        let settings = self.settings()?;
-        let core = ProxyCore::new(self.core(), &seed);
+        let policy = self.ipsec_policy()?;
+        let settings = self.settings(policy.as_ref())?;
+        let core = ProxyCore::new(self.core(policy.as_ref()), &seed);
         let node = Pcscf::new(core, settings, ContactTable::new(self.contacts));
-        let listeners = vec![
+        let mut listeners = vec![
             SipListener::new(Interface::Gm, self.gm.address, "pcscf.gm.address"),
             SipListener::new(Interface::Mw, self.mw.address, "pcscf.mw.address"),
         ];
+        listeners.extend(policy.iter().flat_map(ipsec::listeners));
         let mut shell = ShellConfig::new(Self::NAME, listeners);
+        shell.protected = policy.as_ref().map(|policy| self.ipsec.protected(policy));
         shell.ue_pools = self.ue_pool;
         shell.admin = self.admin;
         shell.log = self.log;
@@ -143,7 +159,24 @@ impl DaemonConfig for PcscfConfig {
 }
 
 impl PcscfConfig {
-    fn settings(&self) -> Result<Settings, ConfigError> {
+    /// What is wanted of IPsec; `None`: nothing. A wrong section is refused even where it is not used.
+    fn ipsec_policy(&self) -> Result<Option<IpsecPolicy>, ConfigError> {
+        let mut taken = vec![
+            Taken::new("pcscf.gm.address", self.gm.address.socket()),
+            Taken::new("pcscf.mw.address", self.mw.address.socket()),
+        ];
+        taken.extend(self.admin.map(|address| Taken::new("pcscf.admin", address)));
+        let policy = |taken: &[Taken]| {
+            let (address, clear) = (self.gm.address.ip(), self.gm.allow_unprotected);
+            self.ipsec.policy(address, clear, taken)
+        };
+        match self.gm.security {
+            GmSecurity::None => policy(&[]).map(|_| None),
+            GmSecurity::Ipsec => policy(&taken).map(Some),
+        }
+    }
+
+    fn settings(&self, policy: Option<&IpsecPolicy>) -> Result<Settings, ConfigError> {
         let network = self
             .visited_network
             .as_deref()
@@ -157,7 +190,9 @@ impl PcscfConfig {
         }
         let hosts = [self.gm.address.host_port(), self.mw.address.host_port()];
         let names = self.names.iter().map(|name| name.as_str().to_owned());
-        let own_uris = hosts.into_iter().chain(names);
+        // What a UE learnt from Record-Route and writes into Route names the protected server port.
+        let protected = policy.map(IpsecPolicy::server_host_port);
+        let own_uris = hosts.into_iter().chain(names).chain(protected);
         let own_uris: Result<Vec<UriBuf>, _> = own_uris
             .map(|host| sip_uri("pcscf.names", &format!("sip:{host}")))
             .collect();
@@ -183,14 +218,27 @@ impl PcscfConfig {
         }
     }
 
-    fn core(&self) -> ProxyCoreConfig {
-        let interfaces = vec![
+    fn core(&self, policy: Option<&IpsecPolicy>) -> ProxyCoreConfig {
+        let mut interfaces = vec![
             self.sip_timers.interface(Interface::Gm, self.gm.address),
             self.mw.interface(&self.sip_timers),
         ];
+        interfaces.extend(policy.map(|policy| self.protected_interface(policy)));
         ProxyCoreConfig::of(interfaces, &self.hosts, &self.limits)
     }
+
+    /// TS 24.229 5.2.2.2: Via and Record-Route towards a UE name the protected server port.
+    fn protected_interface(&self, policy: &IpsecPolicy) -> InterfaceConfig {
+        let server = SocketAddr::new(policy.address, policy.port_ps);
+        InterfaceConfig {
+            tcp_above_bytes: PROTECTED_TCP_ABOVE_BYTES,
+            ..self.sip_timers.interface(Interface::GmProtected, server.into())
+        }
+    }
 }
+
+/// ESP adds up to 57 octets to a packet, and a path may have the least MTU of IPv6, 1280 octets.
+const PROTECTED_TCP_ABOVE_BYTES: usize = 1_200;
 
 /// `icid-generated-at` is a host without a port (RFC 7315 5.6).
 fn bracketed(address: ListenAddress) -> String {
@@ -291,6 +339,78 @@ mod tests {
         let config: PcscfConfig = parse("pcscf", text).unwrap();
         let error = config.build(Seed::from_number(1)).err().unwrap().to_string();
         assert!(error.contains("pcscf.mw.address"), "{error}");
+    }
+
+    #[test]
+    fn protected_ports_are_listened_on_and_named_to_the_kernel_only_where_ipsec_is_wanted() {
+        let built = |security: &str| {
+            let text = format!(
+                "pcscf: {{home_realm: h.test, gm: {{address: 192.0.2.5, security: {security}}}, mw: {{address: 192.0.2.6}},
+                 ipsec: {{algorithms: [hmac-md5-96/null]}}}}"
+            );
+            let config: PcscfConfig = parse("pcscf", &text).unwrap();
+            config.build(Seed::from_number(1)).unwrap().1
+        };
+        let clear = built("none");
+        assert_eq!((clear.protected, clear.sip.len()), (None, 2));
+        let protected = built("ipsec");
+        let ports = protected.protected.unwrap();
+        let listed: Vec<String> = ports.local.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            listed,
+            [
+                "192.0.2.5:6101",
+                "192.0.2.5:6100",
+                "192.0.2.5:6102",
+                "192.0.2.5:6103",
+                "192.0.2.5:6104"
+            ]
+        );
+        assert_eq!(ports.suites, ["hmac-md5-96/null".parse().unwrap()]);
+        assert_eq!(
+            (
+                ports.reqid,
+                ports.priority,
+                ports.replay_window,
+                ports.requests_max
+            ),
+            (4_803_923, 2_080, 64, 1_024)
+        );
+        let listening: Vec<_> = protected.sip[2..]
+            .iter()
+            .map(|it| (it.address, it.accepts_streams))
+            .collect();
+        let expected: Vec<_> = ports.local.iter().map(|at| (*at, at.port() == 6101)).collect();
+        assert_eq!(listening, expected);
+        assert!(
+            protected.sip[2..]
+                .iter()
+                .all(|it| it.interface == Interface::GmProtected)
+        );
+    }
+
+    #[test]
+    fn towards_protected_ues_via_names_the_server_port_and_what_names_it_is_ours() {
+        let text = "pcscf: {home_realm: h.test, gm: {address: \"[2001:db8::5]\", security: ipsec}, mw: {address: \"[2001:db8::6]\"}}";
+        let config: PcscfConfig = parse("pcscf", text).unwrap();
+        let policy = config.ipsec_policy().unwrap();
+        let core = config.core(policy.as_ref());
+        let side = core
+            .interfaces
+            .iter()
+            .find(|it| it.interface == Interface::GmProtected)
+            .unwrap();
+        assert_eq!(
+            (
+                side.sent_by.as_str(),
+                side.local_v.to_string(),
+                side.tcp_above_bytes
+            ),
+            ("[2001:db8::5]:6101", "[2001:db8::5]:6101".to_owned(), 1_200)
+        );
+        let settings = config.settings(policy.as_ref()).unwrap();
+        let uri: UriBuf = "sip:[2001:db8::5]:6101;lr".parse().unwrap();
+        assert!(settings.is_own(&uri.as_uri()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Engine: the security agreement with UEs, and the security associations that it is about (TS 33.203 7).
 //!
 //! * [`offer`]: what a UE offers; [`agreement`]: what was agreed, and whether the UE says so too
-//! * [`challenge_keys`]: the keys of a challenge
+//! * [`challenge_keys`]: the keys of a challenge; [`policy`]: what the operator wants
 //! * `manager`: the sets of security associations; `spi`, `ports`: the numbers of theirs that we choose
 
 pub mod agreement;
@@ -9,5 +9,6 @@ pub mod challenge_keys;
 #[allow(dead_code, reason = "the node takes it up next")]
 pub(crate) mod manager;
 pub mod offer;
+pub mod policy;
 pub(crate) mod ports;
 mod spi;
