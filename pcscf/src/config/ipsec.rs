@@ -219,8 +219,9 @@ impl IpsecConfig {
 pub(super) fn listeners(policy: &IpsecPolicy) -> Vec<SipListener> {
     let at = |port| ListenAddress::from(SocketAddr::new(policy.address, port));
     let server = SipListener::new(Interface::GmProtected, at(policy.port_ps), "pcscf.ipsec.port_ps");
-    let client =
-        |port: &u16| SipListener::datagrams_only(Interface::GmProtected, at(*port), "pcscf.ipsec.port_pc");
+    let client = |port: &u16| {
+        SipListener::new(Interface::GmProtected, at(*port), "pcscf.ipsec.port_pc").datagrams_only()
+    };
     std::iter::once(server)
         .chain(policy.port_pc.iter().map(client))
         .collect()
