@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use ims_common::config::{ShellConfig, SipListener};
+use ims_common::ipsec::ProtectedPorts;
 use ims_common::net::{Interface, NetInput, NetOutput};
 use ims_common::node::{Metrics, Node};
 use ims_common::shell::Shell;
@@ -16,16 +17,33 @@ use crate::hss::Hss;
 use crate::ue::remote::{Handle, Remote, Seen};
 use crate::ue::{Ue, UeCommand, UeConfig, UeEvent};
 
-/// Sockets for one phone.
+/// Marks the states and policies of phones in the kernel.
+const PHONE_REQID: u32 = 4_803_924;
+
+/// Sockets for one phone, and for one with IPsec its protected ports.
 #[must_use]
-pub fn phone_sockets(address: SocketAddr) -> ShellConfig {
-    let listener = SipListener {
-        interface: Interface::Gm,
+pub fn phone_sockets(config: &UeConfig) -> ShellConfig {
+    let listener = |interface, address, accepts_streams| SipListener {
+        interface,
         address,
         key: "ue.address",
-        accepts_streams: true,
+        accepts_streams,
     };
-    ShellConfig::new("ue", vec![listener])
+    let ports = config.protected_ports();
+    let protected = ports.iter().enumerate();
+    let protected = protected.map(|(index, port)| listener(Interface::GmProtected, *port, index == 0));
+    let clear = listener(Interface::Gm, config.local, true);
+    let mut shell = ShellConfig::new("ue", std::iter::once(clear).chain(protected).collect());
+    shell.protected = (!ports.is_empty()).then(|| ProtectedPorts {
+        local: ports,
+        reqid: PHONE_REQID,
+        priority: 2_080,
+        replay_window: 64,
+        requests_max: 64,
+        // A phone may offer what its kernel lacks; it learns so when that is chosen.
+        suites: Vec::new(),
+    });
+    shell
 }
 
 /// A Diameter listener for one HSS.
@@ -111,7 +129,7 @@ impl Phone {
         watch: impl FnMut(Instant, Seen<'_>) + Send + 'static,
     ) -> Result<Self> {
         let seed = ims_common::shell::seed()?;
-        let sockets = phone_sockets(config.local);
+        let sockets = phone_sockets(&config);
         let (handle, _) = host(Ue::new(config, &seed), sockets, watch)?;
         Ok(Self {
             name: name.to_owned(),

@@ -26,6 +26,8 @@ pub struct Site {
     pub diameter: Vec<String>,
     /// The first address of UEs; the others follow.
     pub ues: IpAddr,
+    /// Gm is protected by IPsec.
+    pub ipsec: bool,
     /// Lines for the P-CSCF's file.
     pub pcscf_more: String,
     /// Lines for the I-CSCF's file.
@@ -57,6 +59,7 @@ impl Site {
             hss: SocketAddr::new(ip(5), 3868),
             diameter: Vec::new(),
             ues: ip(10),
+            ipsec: false,
             pcscf_more: String::new(),
             icscf_more: String::new(),
             scscf_more: "  registration: {unprotected_response: accept}\n".to_owned(),
@@ -78,6 +81,14 @@ impl Site {
             ues: IpAddr::V6(Ipv6Addr::LOCALHOST),
             ..Self::loopback()
         }
+    }
+
+    /// The same site with Gm protected: then no answer to a challenge is believed outside of security associations.
+    #[must_use]
+    pub fn with_ipsec(mut self) -> Self {
+        self.ipsec = true;
+        self.scscf_more.clear();
+        self
     }
 
     /// The same site with a second S-CSCF.
@@ -134,9 +145,10 @@ impl Site {
     #[must_use]
     pub fn pcscf_file(&self) -> String {
         let mut text = format!(
-            "pcscf:\n  home_realm: {HOME}\n  gm: {{address: \"{}\", security: none}}\n  {}\n  \
+            "pcscf:\n  home_realm: {HOME}\n  gm: {{address: \"{}\", security: {}}}\n  {}\n  \
              icscf: \"sip:{}\"\n  visited_network: {HOME}\n",
             self.gm,
+            if self.ipsec { "ipsec" } else { "none" },
             self.mw(self.pcscf),
             self.icscf
         );

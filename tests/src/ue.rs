@@ -5,6 +5,7 @@
 //! of the codec or of the authentication engine cannot hide by being on both sides.
 
 pub mod esp_keys;
+pub mod events;
 pub mod identity;
 pub mod register;
 pub mod remote;

@@ -74,7 +74,12 @@ impl Watcher {
 
 fn flow_of(transmit: &Transmit) -> Option<Flow> {
     match transmit.destination {
-        Destination::Flow(flow) => Some(flow),
+        // As the receiver sees it.
+        Destination::Flow(flow) => Some(Flow {
+            local: flow.remote,
+            remote: flow.local,
+            ..flow
+        }),
         Destination::Address {
             transport, remote, ..
         } => Some(Flow {

@@ -11,7 +11,8 @@ use ims_tests::host::Phone;
 use ims_tests::milenage::Sqn;
 use ims_tests::ue::identity::{Secret, UeIdentity};
 use ims_tests::ue::remote::Seen;
-use ims_tests::ue::{UeCommand, UeConfig, UeEvent, shape};
+use ims_tests::ue::security::{Misdeed, UeSecurity, Verify};
+use ims_tests::ue::{UeCommand, UeConfig, UeEvent, events, shape};
 use ims_tests::usim::Usim;
 use ims_tests::watch::Watcher;
 
@@ -49,6 +50,24 @@ struct Arguments {
     /// The phone family whose messages to send.
     #[arg(long, default_value = "plain")]
     shape: String,
+    /// With security associations in the kernel of this network namespace; needs CAP_NET_ADMIN.
+    #[arg(long)]
+    ipsec: bool,
+    /// With --ipsec: Security-Verify is not a copy of Security-Server but says the same in other words.
+    #[arg(long)]
+    reordered_verify: bool,
+    /// With --ipsec: what the phone does wrong.
+    #[arg(long, value_enum, default_value = "none")]
+    misdeed: Misdemeanour,
+    /// So many registrations more after the first one.
+    #[arg(long, default_value_t = 0)]
+    again: u32,
+    /// Seconds between them, and before the end.
+    #[arg(long, default_value_t = 0)]
+    pause: u64,
+    /// Print what happened as JSON, one object in a line, instead of a ladder.
+    #[arg(long)]
+    json: bool,
     /// What to do.
     action: Action,
 }
@@ -61,6 +80,20 @@ enum Action {
     Deregister,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Misdemeanour {
+    None,
+    WrongVerify,
+    NoVerify,
+    ChangedClient,
+    NoClient,
+    OtherImpi,
+    WrongKey,
+    MessageOnTemporarySet,
+    AnswerUnprotected,
+    NeverAnswers,
+}
+
 fn main() {
     if let Err(error) = run(&Arguments::parse()) {
         eprintln!("ue: {error:#}");
@@ -70,29 +103,63 @@ fn main() {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let mut watcher = Watcher::new("UE", "P-CSCF", Instant::now());
+    let is_json = arguments.json;
     let phone = Phone::start("UE", config(arguments)?, move |now, seen: Seen<'_>| {
-        if let Some(line) = watcher.line(now, &seen) {
+        if let Some(line) = watcher.line(now, &seen)
+            && !is_json
+        {
             println!("{line}");
         }
     })?;
-    let patience = Duration::from_secs(130);
-    let events = phone.tell_and_wait(UeCommand::Register, patience)?;
-    let Some(granted) = events.iter().find_map(|event| match event {
-        UeEvent::Registered(granted) => Some(granted),
-        _ => None,
-    }) else {
-        bail!("not registered: {events:?}");
-    };
-    println!("registered for {} s", granted.expires);
+    let granted = register(arguments, &phone, UeCommand::Register)?;
+    say(arguments, &format!("registered for {granted} s"));
+    for _ in 0..arguments.again {
+        pause(arguments);
+        register(arguments, &phone, UeCommand::Refresh)?;
+    }
+    pause(arguments);
     if matches!(arguments.action, Action::Deregister) {
-        let events = phone.tell_and_wait(UeCommand::Deregister, patience)?;
+        let events = tell(arguments, &phone, UeCommand::Deregister)?;
         anyhow::ensure!(
             events.contains(&UeEvent::Deregistered),
             "not de-registered: {events:?}"
         );
-        println!("de-registered");
+        say(arguments, "de-registered");
     }
     Ok(())
+}
+
+/// The seconds that were granted.
+fn register(arguments: &Arguments, phone: &Phone, command: UeCommand) -> Result<u32> {
+    let events = tell(arguments, phone, command)?;
+    let granted = events.iter().rev().find_map(|event| match event {
+        UeEvent::Registered(granted) => Some(granted.expires),
+        _ => None,
+    });
+    match granted {
+        Some(seconds) => Ok(seconds),
+        None => bail!("not registered: {events:?}"),
+    }
+}
+
+fn tell(arguments: &Arguments, phone: &Phone, command: UeCommand) -> Result<Vec<UeEvent>> {
+    let events = phone.tell_and_wait(command, Duration::from_secs(130))?;
+    if arguments.json {
+        for event in &events {
+            println!("{}", events::json(event));
+        }
+    }
+    Ok(events)
+}
+
+fn say(arguments: &Arguments, text: &str) {
+    if !arguments.json {
+        println!("{text}");
+    }
+}
+
+fn pause(arguments: &Arguments) {
+    std::thread::sleep(Duration::from_secs(arguments.pause));
 }
 
 fn config(arguments: &Arguments) -> Result<UeConfig> {
@@ -109,10 +176,36 @@ fn config(arguments: &Arguments) -> Result<UeConfig> {
         Transport::Udp
     };
     let (local, pcscf) = (address(&arguments.local)?, address(&arguments.pcscf)?);
-    Ok(UeConfig::new(identity, Secret::Aka(usim), local, pcscf)
+    let config = UeConfig::new(identity, Secret::Aka(usim), local, pcscf)
         .shape(shape)
         .transport(transport)
-        .expires(arguments.expires))
+        .expires(arguments.expires);
+    Ok(match arguments.ipsec {
+        true => config.security(security(arguments)),
+        false => config,
+    })
+}
+
+fn security(arguments: &Arguments) -> UeSecurity {
+    UeSecurity {
+        verify: match arguments.reordered_verify {
+            true => Verify::Reordered,
+            false => Verify::AsSent,
+        },
+        misdeed: match arguments.misdeed {
+            Misdemeanour::None => Misdeed::None,
+            Misdemeanour::WrongVerify => Misdeed::WrongVerify,
+            Misdemeanour::NoVerify => Misdeed::NoVerify,
+            Misdemeanour::ChangedClient => Misdeed::ChangedClient,
+            Misdemeanour::NoClient => Misdeed::NoClient,
+            Misdemeanour::OtherImpi => Misdeed::OtherImpi,
+            Misdemeanour::WrongKey => Misdeed::WrongKey,
+            Misdemeanour::MessageOnTemporarySet => Misdeed::MessageOnTemporarySet,
+            Misdemeanour::AnswerUnprotected => Misdeed::AnswerUnprotected,
+            Misdemeanour::NeverAnswers => Misdeed::NeverAnswers,
+        },
+        ..UeSecurity::default()
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr> {
