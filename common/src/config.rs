@@ -46,6 +46,7 @@ pub use sections::{
 };
 pub use values::{
     Cidr, DIAMETER_PORT, DomainName, DurationText, ListenAddress, PeerAddress, SCTP_SCHEME, SIP_PORT,
+    ShardCount,
 };
 
 /// Octets of a configuration file; a larger one is not a configuration.

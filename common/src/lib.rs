@@ -8,6 +8,7 @@
 //! * [`transaction`], [`proxy`]: SIP transactions, and the proxy core that every CSCF is built around
 //! * [`ipsec`]: security associations, as values for the kernel
 //! * [`overload`]: what is refused when more comes than a node can do
+//! * [`steering`]: which shard of a node owns a message
 //! * [`token`], [`limits`]: small pure things
 //! * [`diameter`]: the Diameter base protocol
 #![warn(missing_docs)]
@@ -26,6 +27,7 @@ pub mod proxy;
 #[cfg(feature = "shell")]
 pub mod shell;
 pub mod sip;
+pub mod steering;
 pub mod telemetry;
 pub mod token;
 pub mod transaction;

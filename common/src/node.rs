@@ -1,15 +1,19 @@
 //! Machine: the one contract between pure cores and the world, and the tables that cores are made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::token::ShardId;
+
 mod number_hash;
+mod sharded;
 mod timer_table;
 
 pub use number_hash::{NumberHash, NumberMap, give_back};
+pub use sharded::{Sharded, Spoken};
 pub use timer_table::TimerTable;
 
 /// A network function, or a test peer, driven from outside.
@@ -56,6 +60,14 @@ impl Seed {
         }
     }
 
+    /// The seed of one shard: that of the node for the first one.
+    #[must_use]
+    pub fn of_shard(mut self, shard: ShardId) -> Self {
+        // No stream of `rng` touches this octet.
+        self.entropy[30] ^= shard.0;
+        self
+    }
+
     /// The node's own random number generator. `stream` keeps two users of one seed apart.
     #[must_use]
     pub fn rng(&self, stream: u8) -> StdRng {
@@ -71,6 +83,8 @@ impl Seed {
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     values: BTreeMap<SeriesKey, (MetricKind, u64)>,
+    /// Of these gauges the largest counts, where several nodes have them.
+    largest: BTreeSet<&'static str>,
     leaves_out_counters: bool,
 }
 
@@ -92,6 +106,7 @@ impl Metrics {
     pub const fn gauges() -> Self {
         Self {
             values: BTreeMap::new(),
+            largest: BTreeSet::new(),
             leaves_out_counters: true,
         }
     }
@@ -106,6 +121,12 @@ impl Metrics {
 
     /// Adds to a gauge.
     pub fn gauge(&mut self, name: &'static str, labels: &[(&'static str, &str)], value: u64) {
+        self.add(name, labels, MetricKind::Gauge, value);
+    }
+
+    /// Adds a gauge of which the largest counts when metrics are merged, as a delay.
+    pub fn gauge_max(&mut self, name: &'static str, labels: &[(&'static str, &str)], value: u64) {
+        self.largest.insert(name);
         self.add(name, labels, MetricKind::Gauge, value);
     }
 
@@ -128,6 +149,17 @@ impl Metrics {
             })
             .map(|(_, _, _, value)| value)
             .sum()
+    }
+
+    /// Adds all that other metrics have, as those of another shard of the same node.
+    pub fn merge(&mut self, other: Self) {
+        for ((name, labels), (kind, value)) in other.values {
+            let slot = self.values.entry((name, labels)).or_insert((kind, 0));
+            slot.1 = match other.largest.contains(name) {
+                true => slot.1.max(value),
+                false => slot.1.saturating_add(value),
+            };
+        }
     }
 
     fn add(&mut self, name: &'static str, labels: &[(&'static str, &str)], kind: MetricKind, value: u64) {

@@ -76,6 +76,17 @@ pub enum CxPushAnswer {
     Ppa(Ppa),
 }
 
+impl CxPushAnswer {
+    /// The result, whichever command it is.
+    #[must_use]
+    pub const fn result(&self) -> CxResult {
+        match self {
+            Self::Rta(answer) => answer.result,
+            Self::Ppa(answer) => answer.result,
+        }
+    }
+}
+
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CxError {

@@ -9,13 +9,14 @@ use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
     Cidr, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig,
-    LimitsConfig, LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
-    sip_uri,
+    LimitsConfig, LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig,
+    default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
 use ims_common::proxy::{ProxyCore, ProxyCoreConfig};
 use ims_common::sip::UriBuf;
+use ims_common::steering::ShardPlace;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -53,6 +54,9 @@ pub struct IcscfConfig {
     /// Where the operator's HTTP is served.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
+    /// Threads that share the work.
+    #[serde(default)]
+    pub shards: ShardCount,
     /// How long a drain may take.
     #[serde(default = "default_drain_timeout")]
     pub drain_timeout: DurationText,
@@ -97,10 +101,22 @@ impl DaemonConfig for IcscfConfig {
     const NAME: &'static str = "icscf";
     const DEFAULTS: &'static str = include_str!("defaults.yaml");
 
-    fn build(self, seed: Seed) -> Result<(WithHss<Icscf>, ShellConfig), ConfigError> {
-        let cscf = self.cscf(&seed)?;
-        let hss = HssClient::new(self.hss_client(), &seed);
-        let node = WithHss::new(cscf, hss);
+    fn shards(&self) -> u8 {
+        self.shards.get()
+    }
+
+    fn build_shard(
+        mut self,
+        seed: Seed,
+        place: ShardPlace,
+    ) -> Result<(WithHss<Icscf>, ShellConfig), ConfigError> {
+        self.limits = self.limits.part_of(place);
+        let core = ProxyCoreConfig {
+            shard: place.shard,
+            ..self.core()
+        };
+        let cscf = Icscf::new(ProxyCore::new(core, &seed), self.settings()?);
+        let node = WithHss::of_shard(cscf, place, || HssClient::new(self.hss_client(), &seed));
         let listener = SipListener::new(Interface::Mw, self.mw.address, "icscf.mw.address");
         let mut shell = ShellConfig::new(Self::NAME, vec![listener]);
         shell.diameter_listen = self.hss.listen;

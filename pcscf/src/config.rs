@@ -8,12 +8,14 @@ use std::net::SocketAddr;
 
 use ims_common::config::{
     Cidr, ConfigError, DaemonConfig, DomainName, DurationText, HostsConfig, LimitsConfig, ListenAddress,
-    LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout, sip_uri,
+    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
+    sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
 use ims_common::proxy::{InterfaceConfig, ProxyCore, ProxyCoreConfig};
 use ims_common::sip::UriBuf;
+use ims_common::steering::{ShardPlace, SteeringRule};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -57,6 +59,9 @@ pub struct PcscfConfig {
     /// Where the operator's HTTP is served.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
+    /// Threads that share the work.
+    #[serde(default)]
+    pub shards: ShardCount,
     /// How long a drain may take.
     #[serde(default = "default_drain_timeout")]
     pub drain_timeout: DurationText,
@@ -129,7 +134,13 @@ impl DaemonConfig for PcscfConfig {
     const NAME: &'static str = "pcscf";
     const DEFAULTS: &'static str = include_str!("defaults.yaml");
 
-    fn build(self, seed: Seed) -> Result<(Pcscf, ShellConfig), ConfigError> {
+    const STEERING: SteeringRule = SteeringRule::Source;
+
+    fn shards(&self) -> u8 {
+        self.shards.get()
+    }
+
+    fn build_shard(mut self, seed: Seed, place: ShardPlace) -> Result<(Pcscf, ShellConfig), ConfigError> {
         if self.gm.address == self.mw.address {
             let problem = "is the address and port of `gm` too";
             return Err(ConfigError::invalid(
@@ -139,9 +150,22 @@ impl DaemonConfig for PcscfConfig {
             ));
         }
         let policy = self.ipsec_policy()?;
+        if policy.is_some() && self.shards.get() > 1 {
+            let problem = "shards cannot share the security associations of UEs yet";
+            return Err(ConfigError::invalid(
+                "pcscf.shards",
+                problem,
+                "1 with IPsec on Gm",
+            ));
+        }
+        self.limits = self.limits.part_of(place);
         let settings = self.settings(policy.as_ref())?;
-        let core = ProxyCore::new(self.core(policy.as_ref()), &seed);
-        let node = Pcscf::new(core, settings, ContactTable::new(self.contacts));
+        let core = ProxyCoreConfig {
+            shard: place.shard,
+            ..self.core(policy.as_ref())
+        };
+        let contacts = ContactTable::new(place.part_of(self.contacts));
+        let node = Pcscf::new(ProxyCore::new(core, &seed), settings, contacts);
         let mut listeners = vec![
             SipListener::new(Interface::Gm, self.gm.address, "pcscf.gm.address"),
             SipListener::new(Interface::Mw, self.mw.address, "pcscf.mw.address"),

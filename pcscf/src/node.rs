@@ -1,10 +1,11 @@
 //! Machine: the P-CSCF as one node: what comes in, which procedure takes it, what goes out (TS 24.229 5.2).
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::Instant;
 
 use ims_common::net::{Command, Flow, Interface, NetInput, NetOutput};
-use ims_common::node::{Counters, Metrics, Node, earliest};
+use ims_common::node::{Counters, Metrics, Node, Sharded, earliest};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ServerTransactionId};
 use ims_common::sip::{HeaderName, Method, Request, StatusCode, UriBuf};
 use tracing::info;
@@ -242,4 +243,9 @@ impl Node for Pcscf {
         out.gauge("ims_pcscf_requests_pending", &[], self.passages.len() as u64);
         out.gauge("ims_pcscf_registers_pending", &[], self.registers.len() as u64);
     }
+}
+
+/// Nothing of one UE concerns another one.
+impl Sharded for Pcscf {
+    type Word = Infallible;
 }

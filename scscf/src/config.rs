@@ -8,12 +8,13 @@ use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
     ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig, LimitsConfig,
-    LogConfig, MwConfig, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
+    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
 use ims_common::proxy::ProxyCoreConfig;
 use ims_common::sip::UriBuf;
+use ims_common::steering::{ShardPlace, SteeringRule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::node::{Scscf, ScscfSettings};
@@ -45,6 +46,9 @@ pub struct ScscfConfig {
     /// Where the operator's HTTP is served.
     #[serde(default)]
     pub admin: Option<SocketAddr>,
+    /// Threads that share the work.
+    #[serde(default)]
+    pub shards: ShardCount,
     /// How long a drain may take.
     #[serde(default = "default_drain_timeout")]
     pub drain_timeout: DurationText,
@@ -199,11 +203,29 @@ impl DaemonConfig for ScscfConfig {
     const NAME: &'static str = "scscf";
     const DEFAULTS: &'static str = include_str!("defaults.yaml");
 
-    fn build(self, seed: Seed) -> Result<(Self::Node, ShellConfig), ConfigError> {
+    const STEERING: SteeringRule = SteeringRule::Identity;
+
+    fn shards(&self) -> u8 {
+        self.shards.get()
+    }
+
+    fn build_shard(
+        mut self,
+        seed: Seed,
+        place: ShardPlace,
+    ) -> Result<(Self::Node, ShellConfig), ConfigError> {
         self.check()?;
-        let hss = HssClient::new(self.hss_client(), &seed);
-        let shell = self.shell();
-        Ok((WithHss::new(Scscf::new(self.settings(), &seed), hss), shell))
+        self.limits = self.limits.part_of(place);
+        self.registration.bindings = place.part_of(self.registration.bindings);
+        self.registration.challenges = place.part_of(self.registration.challenges);
+        let mut settings = self.settings();
+        settings.core.shard = place.shard;
+        let mut cscf = Scscf::new(settings, &seed);
+        if !place.is_alone() {
+            cscf.announce_identities();
+        }
+        let node = WithHss::of_shard(cscf, place, || HssClient::new(self.hss_client(), &seed));
+        Ok((node, self.shell()))
     }
 }
 

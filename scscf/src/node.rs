@@ -126,6 +126,11 @@ impl Scscf {
         }
     }
 
+    /// From now on, says for which identities requests are served here: there are other shards.
+    pub fn announce_identities(&mut self) {
+        self.registrar.announce();
+    }
+
     /// The next change of registrations, in order.
     pub fn poll_change(&mut self) -> Option<RegistrationChange> {
         self.changes.pop()
@@ -338,6 +343,12 @@ impl Node for Scscf {
         }
         if let Some(output) = self.core.poll_output() {
             return Some(CscfOutput::Sip(output));
+        }
+        if let Some((impu, is_here)) = self.registrar.poll_announcement() {
+            return Some(match is_here {
+                true => CscfOutput::Serves(impu),
+                false => CscfOutput::Leaves(impu),
+            });
         }
         if self.drain == Drain::Draining && self.is_idle() {
             self.drain = Drain::Drained;

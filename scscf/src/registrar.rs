@@ -4,6 +4,7 @@
 //! all (TS 23.228 5.2.1a). Bindings belong to the set and remember their private identity, so that several
 //! private identities that share a public one keep separate contacts (TS 23.228 5.2.1).
 
+mod announcements;
 mod binding;
 mod implicit_set;
 mod shared;
@@ -18,6 +19,7 @@ use ims_common::identity::{Impi, Impu};
 use ims_common::node::{NumberHash, NumberMap, TimerTable, give_back};
 use smallvec::SmallVec;
 
+use announcements::Announcements;
 pub use binding::{Binding, BindingId, ContactAddress};
 pub(crate) use binding::{BindingSource, ContactGrant};
 pub use implicit_set::{ImplicitRegistrationSet, SetId};
@@ -71,6 +73,7 @@ pub(crate) struct Registrar {
     /// How many contacts are bound.
     bindings: usize,
     last_id: u64,
+    announcements: Announcements,
 }
 
 impl Registrar {
@@ -85,7 +88,20 @@ impl Registrar {
             shared: SharedParts::default(),
             bindings: 0,
             last_id: 0,
+            announcements: Announcements::default(),
         }
+    }
+
+    /// From now on, says which identities come and go, for [`Self::poll_announcement`].
+    pub(crate) const fn announce(&mut self) {
+        self.announcements.begin();
+    }
+
+    /// The next identity that came or went, and whether it is here now.
+    pub(crate) fn poll_announcement(&mut self) -> Option<(Impu, bool)> {
+        let impu = self.announcements.pop()?;
+        let is_here = self.has(&impu);
+        Some((impu, is_here))
     }
 
     /// The set that an identity is a member of.
@@ -393,6 +409,7 @@ impl Registrar {
         for member in members {
             if self.by_impu.get(&member.impu) == Some(&id) {
                 self.by_impu.remove(&member.impu);
+                self.announcements.add(&member.impu);
             }
         }
         give_back(&mut self.by_impu);
@@ -403,6 +420,7 @@ impl Registrar {
         self.unindex(id, before.iter().cloned());
         let Some(set) = self.sets.get(&id) else { return };
         for member in set.members() {
+            self.announcements.add(&member.impu);
             self.by_impu.entry(member.impu).or_insert(id);
         }
     }

@@ -5,5 +5,6 @@ mod free_diameter;
 mod lab_program;
 mod network;
 mod phones;
+mod shards;
 mod sipp;
 mod whole_reads;

@@ -33,7 +33,7 @@ use ims_common::diameter::{
 };
 use ims_common::identity::{Impi, Impu};
 use ims_common::net::{Command, ConnectionId, NetInput, NetOutput};
-use ims_common::node::{Counters, Metrics, Node, Seed, TimerTable, earliest};
+use ims_common::node::{Counters, Metrics, Node, Seed, Sharded, TimerTable, earliest};
 
 pub use config::{HssFile, SubscriberConfig};
 pub use cx::{DiameterClient, RegistrationState, Subscribers};
@@ -426,6 +426,10 @@ fn failed(request: &CxRequest, result: CxResult) -> CxAnswer {
             ..Maa::default()
         }),
     }
+}
+
+impl Sharded for Hss {
+    type Word = std::convert::Infallible;
 }
 
 impl Node for Hss {

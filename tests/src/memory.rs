@@ -216,7 +216,11 @@ impl Site {
                 self.scscf
                     .handle(self.now, CscfInput::Cx(CxInput::Answer { id, answer }));
             }
-            CscfOutput::Sip(_) | CscfOutput::Cx(_) | CscfOutput::Drained => {
+            CscfOutput::Sip(_)
+            | CscfOutput::Cx(_)
+            | CscfOutput::Serves(_)
+            | CscfOutput::Leaves(_)
+            | CscfOutput::Drained => {
                 unreachable!("an S-CSCF asks the HSS and answers")
             }
         }

@@ -8,15 +8,16 @@ use serde::de::DeserializeOwned;
 
 use super::{Cidr, ConfigError, DurationText, LimitsConfig, ListenAddress, LogConfig};
 use crate::ipsec::ProtectedPorts;
-use crate::net::{Interface, NetInput, NetOutput};
-use crate::node::{Node, Seed};
+use crate::net::Interface;
+use crate::node::{Seed, Sharded};
+use crate::steering::{ShardPlace, SteeringRule};
 
 /// The configuration of one daemon: the value below the file's one top-level key.
 ///
 /// Derive `Deserialize` and `Serialize`, with `#[serde(deny_unknown_fields)]` on every struct.
-pub trait DaemonConfig: DeserializeOwned + Serialize + Sized {
+pub trait DaemonConfig: Clone + DeserializeOwned + Send + Serialize + Sized + 'static {
     /// What runs.
-    type Node: Node<Input = NetInput, Output = NetOutput> + 'static;
+    type Node: Sharded + 'static;
     /// The top-level key, and the daemon's name.
     const NAME: &'static str;
     /// The documented file: the top-level key and this node's own sections, at an indentation of two.
@@ -25,12 +26,28 @@ pub trait DaemonConfig: DeserializeOwned + Serialize + Sized {
     /// the rest must be set by the operator and shows documentation values.
     /// [`SHARED_DEFAULTS`](super::SHARED_DEFAULTS) is printed behind it.
     const DEFAULTS: &'static str;
+    /// Which shard a message belongs to that names none.
+    const STEERING: SteeringRule = SteeringRule::CallId;
 
-    /// Makes the node and says what its shell must provide. Checks what one value alone cannot know.
+    /// How many shards there are to be.
+    fn shards(&self) -> u8 {
+        1
+    }
+
+    /// Makes the node without other shards and says what its shell must provide. Checks what one value alone cannot
+    /// know.
+    ///
+    /// # Errors
+    /// As [`build_shard`](Self::build_shard).
+    fn build(self, seed: Seed) -> Result<(Self::Node, ShellConfig), ConfigError> {
+        self.build_shard(seed, ShardPlace::ALONE)
+    }
+
+    /// Makes one shard of the node and says what its shell must provide; its limits are its part of those of the node.
     ///
     /// # Errors
     /// [`ConfigError::invalid`] with the path of the key, beginning with [`NAME`](Self::NAME).
-    fn build(self, seed: Seed) -> Result<(Self::Node, ShellConfig), ConfigError>;
+    fn build_shard(self, seed: Seed, place: ShardPlace) -> Result<(Self::Node, ShellConfig), ConfigError>;
 }
 
 /// One address on which SIP is spoken, over UDP and, as a rule, TCP.

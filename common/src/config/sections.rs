@@ -10,6 +10,7 @@ use crate::net::Interface;
 use crate::overload::{RetryAfter, WaitingLimits};
 use crate::proxy::{HostsTable, InterfaceConfig, ProxyCoreConfig, ProxyLimits, SipTimers};
 use crate::sip::UriBuf;
+use crate::steering::ShardPlace;
 use crate::token::ShardId;
 
 /// One side of a node: `gm: {address: 10.20.0.5}`.
@@ -286,6 +287,20 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
+    /// The part of one shard: of what the node has in all, not of what one message or one connection may have.
+    #[must_use]
+    pub fn part_of(&self, place: ShardPlace) -> Self {
+        Self {
+            transactions: place.part_of(self.transactions),
+            transaction_bytes: place.part_of(self.transaction_bytes),
+            completed_bytes: place.part_of(self.completed_bytes),
+            queue: place.part_of(self.queue),
+            connections: place.part_of(self.connections),
+            dns_questions: place.part_of(self.dns_questions),
+            ..self.clone()
+        }
+    }
+
     /// How much may wait for a node; one message at least.
     #[must_use]
     pub fn waiting(&self) -> WaitingLimits {

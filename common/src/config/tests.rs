@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::net::{NetInput, NetOutput};
-use crate::node::{Metrics, Node, Seed};
+use crate::node::{Metrics, Node, Seed, Sharded};
+use crate::steering::ShardPlace;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct EchoConfig {
     home_realm: DomainName,
@@ -23,6 +24,8 @@ struct EchoConfig {
     hosts: HostsConfig,
     #[serde(default)]
     admin: Option<std::net::SocketAddr>,
+    #[serde(default)]
+    shards: ShardCount,
     #[serde(default = "default_drain_timeout")]
     drain_timeout: DurationText,
     #[serde(default)]
@@ -33,7 +36,7 @@ struct EchoConfig {
     limits: LimitsConfig,
 }
 
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Security {
     #[default]
@@ -57,6 +60,10 @@ impl Node for EchoNode {
     fn metrics(&self, _: &mut Metrics) {}
 }
 
+impl Sharded for EchoNode {
+    type Word = std::convert::Infallible;
+}
+
 impl DaemonConfig for EchoConfig {
     type Node = EchoNode;
     const NAME: &'static str = "echo";
@@ -71,7 +78,7 @@ echo:
   # strict: false
   # cx: {request_timeout: 5s, watchdog: 30s, reconnect: 30s, outstanding: 20000, in_flight: 1000}
 ";
-    fn build(self, _: Seed) -> Result<(EchoNode, ShellConfig), ConfigError> {
+    fn build_shard(self, _: Seed, _: ShardPlace) -> Result<(EchoNode, ShellConfig), ConfigError> {
         Ok((EchoNode, ShellConfig::new(Self::NAME, Vec::new())))
     }
 }
@@ -214,4 +221,24 @@ fn the_effective_configuration_is_itself_a_configuration() {
             (crate::net::Transport::Tcp, "192.0.2.2:5070".to_owned())
         ]
     );
+}
+
+#[test]
+fn there_are_1_to_64_shards() {
+    let with = |count: &str| {
+        let text = format!(
+            "echo: {{home_realm: h.test, mw: {{address: 192.0.2.5}}, hss: {{origin_host: e.h.test}}, shards: {count}}}"
+        );
+        parse::<EchoConfig>("echo", &text)
+            .map(|config| config.shards.get())
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!((with("1"), with("64")), (Ok(1), Ok(64)));
+    for wrong in ["0", "65", "300"] {
+        let error = with(wrong).unwrap_err();
+        assert!(
+            error.contains("echo.shards") && error.contains("1 to 64"),
+            "{error}"
+        );
+    }
 }

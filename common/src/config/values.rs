@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::steering::SHARDS_MAX;
+
 /// The port of SIP without TLS (RFC 3261 18.1.1).
 pub const SIP_PORT: u16 = 5060;
 /// The port of Diameter (RFC 6733 2.1).
@@ -28,6 +30,36 @@ macro_rules! text_value {
             }
         }
     };
+}
+
+/// How many shards a node has, 1 to 64.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct ShardCount(u8);
+
+impl ShardCount {
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for ShardCount {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl<'de> Deserialize<'de> for ShardCount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let count = u64::deserialize(deserializer)?;
+        match u8::try_from(count) {
+            Ok(count @ 1..=SHARDS_MAX) => Ok(Self(count)),
+            _ => Err(serde::de::Error::custom(format!(
+                "{count} is no number of shards; expected 1 to {SHARDS_MAX}"
+            ))),
+        }
+    }
 }
 
 /// A span of time with its unit: `500ms`, `2s`, `4m`, `1h`, `1d`.

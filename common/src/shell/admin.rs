@@ -3,24 +3,25 @@
 use std::io;
 use std::net::SocketAddr;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
+use super::Event;
 use super::xfrm::SetFigures;
-use super::{Context, Event};
-use crate::telemetry::metrics::CONTENT_TYPE;
+use crate::node::Metrics;
+use crate::telemetry::metrics::{CONTENT_TYPE, prometheus_text};
 
 /// What the operator asks of the driver. The driver's answer proves that the driver turns.
 #[derive(Debug)]
 pub(crate) enum AdminRequest {
     Health(oneshot::Sender<Health>),
-    Metrics(oneshot::Sender<String>),
+    Metrics(oneshot::Sender<Metrics>),
     /// Security associations, at most some of them.
     Sas(oneshot::Sender<Vec<SetFigures>>),
     Drain(oneshot::Sender<Health>),
@@ -44,8 +45,11 @@ pub(crate) const SERVING: &str = "serving";
 /// [`Health::status`] of a node that finishes what it has.
 pub(crate) const DRAINING: &str = "draining";
 
-/// Serves HTTP here; the requests go to the driver. Says where it is bound.
-pub(crate) async fn serve(address: SocketAddr, context: Context) -> io::Result<SocketAddr> {
+/// The drivers of all shards.
+type Drivers = Vec<mpsc::Sender<Event>>;
+
+/// Serves HTTP here; the requests go to the drivers. Says where it is bound.
+pub(crate) async fn serve(address: SocketAddr, drivers: Drivers) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
     let routes = Router::new()
@@ -53,43 +57,77 @@ pub(crate) async fn serve(address: SocketAddr, context: Context) -> io::Result<S
         .route("/metrics", get(metrics))
         .route("/sas", get(sas))
         .route("/drain", post(drain))
-        .with_state(context);
+        .with_state(drivers);
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(bound)
 }
 
-async fn health(State(driver): State<Context>) -> Response {
-    match ask(&driver, AdminRequest::Health).await {
+async fn health(State(drivers): State<Drivers>) -> Response {
+    match worst(ask(&drivers, AdminRequest::Health).await) {
         Some(health) if health.status == SERVING => Json(health).into_response(),
         Some(health) => (StatusCode::SERVICE_UNAVAILABLE, Json(health)).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
-async fn metrics(State(driver): State<Context>) -> Response {
-    match ask(&driver, AdminRequest::Metrics).await {
-        Some(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+/// Of which shards: of all unless said.
+#[derive(Debug, Deserialize)]
+struct Scope {
+    shard: Option<usize>,
+}
+
+async fn metrics(State(drivers): State<Drivers>, Query(scope): Query<Scope>) -> Response {
+    let drivers = match scope.shard {
+        None => drivers,
+        Some(shard) => drivers.get(shard).into_iter().cloned().collect(),
+    };
+    let answers = ask(&drivers, AdminRequest::Metrics).await;
+    let merged = answers.and_then(|all| {
+        all.into_iter().reduce(|mut sum, shard| {
+            sum.merge(shard);
+            sum
+        })
+    });
+    match merged {
+        Some(all) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], prometheus_text(all)).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
-async fn sas(State(driver): State<Context>) -> Response {
-    match ask(&driver, AdminRequest::Sas).await {
-        Some(sets) => Json(sets).into_response(),
+async fn sas(State(mut drivers): State<Drivers>) -> Response {
+    // The first shard alone speaks with the kernel.
+    drivers.truncate(1);
+    match ask(&drivers, AdminRequest::Sas).await {
+        Some(sets) => Json(sets.concat()).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-async fn drain(State(driver): State<Context>) -> Response {
-    match ask(&driver, AdminRequest::Drain).await {
+async fn drain(State(drivers): State<Drivers>) -> Response {
+    match worst(ask(&drivers, AdminRequest::Drain).await) {
         Some(health) => (StatusCode::ACCEPTED, Json(health)).into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 
-/// The driver's answer; `None` when it has too many requests waiting, or has ended.
-async fn ask<T>(driver: &Context, request: impl FnOnce(oneshot::Sender<T>) -> AdminRequest) -> Option<T> {
-    let (sender, receiver) = oneshot::channel();
-    driver.events.try_send(Event::Admin(request(sender))).ok()?;
-    receiver.await.ok()
+/// The first one that does not serve speaks for all.
+fn worst(all: Option<Vec<Health>>) -> Option<Health> {
+    let all = all?;
+    let ill = all.iter().find(|health| health.status != SERVING);
+    ill.or_else(|| all.first()).cloned()
+}
+
+/// The drivers' answers; `None` when one has too many requests waiting, or has ended.
+async fn ask<T>(drivers: &Drivers, request: impl Fn(oneshot::Sender<T>) -> AdminRequest) -> Option<Vec<T>> {
+    let mut receivers = Vec::with_capacity(drivers.len());
+    for driver in drivers {
+        let (sender, receiver) = oneshot::channel();
+        driver.try_send(Event::Admin(request(sender))).ok()?;
+        receivers.push(receiver);
+    }
+    let mut answers = Vec::with_capacity(receivers.len());
+    for receiver in receivers {
+        answers.push(receiver.await.ok()?);
+    }
+    Some(answers)
 }

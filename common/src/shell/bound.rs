@@ -1,10 +1,11 @@
 //! Shell: the sockets of a node, bound before it runs.
 
+use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -13,19 +14,22 @@ use tokio::task::JoinHandle;
 
 use super::admin;
 use super::counters::Counters;
+use super::crew::{Crew, first_connection};
 use super::diameter::DiameterLinks;
 use super::dns::{Dns, Families};
 use super::driver::Driver;
 use super::rest::Rest;
 use super::signals::Signals;
 use super::tcp::{self, SipStreams};
-use super::udp::UdpSide;
+use super::udp::{self, UdpSide};
 use super::xfrm::Xfrm;
 use super::{Context, Event, preflight, seed};
 use crate::config::{LimitsConfig, ShellConfig, SipListener};
 use crate::net::{Interface, NetInput, NetOutput};
-use crate::node::Node;
+use crate::node::{Metrics, Node, Sharded};
+use crate::steering::ShardPlace;
 use crate::telemetry::log::LeftOut;
+use crate::token::ShardId;
 
 /// Why a daemon cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +63,9 @@ const QUEUE_MAX: usize = 1 << 20;
 /// Bound sockets, ready to run one node.
 pub struct Shell {
     pub(super) name: &'static str,
+    pub(super) place: ShardPlace,
+    /// The ways to the drivers of all shards, this one among them.
+    pub(super) all: Vec<mpsc::Sender<Event>>,
     pub(super) context: Context,
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) udp: Vec<UdpSide>,
@@ -76,28 +83,78 @@ pub struct Shell {
     pub(super) rest: Rest,
 }
 
+/// Where the events of one shard arrive.
+pub(super) struct Post {
+    place: ShardPlace,
+    all: Vec<mpsc::Sender<Event>>,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Post {
+    /// Of all shards, in order. Each has its part of the queue.
+    pub(super) fn all(shards: u8, config: &ShellConfig) -> Vec<Self> {
+        let queue = queue_of(config);
+        let (all, ends): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::channel(queue)).unzip();
+        let shard = |(number, events)| Self {
+            place: ShardPlace {
+                shard: ShardId(number),
+                of: shards,
+            },
+            all: all.clone(),
+            events,
+        };
+        (0..shards).zip(ends).map(shard).collect()
+    }
+
+    fn context(&self, limits: LimitsConfig) -> Context {
+        let own = self.all.get(usize::from(self.place.shard.0)).cloned();
+        let Some(events) = own else {
+            unreachable!("a post is among all posts");
+        };
+        Context {
+            events,
+            counters: Arc::new(Counters::default()),
+            limits: Arc::new(limits),
+            connections: Arc::new(AtomicU64::new(first_connection(self.place.shard))),
+        }
+    }
+}
+
+/// Inputs that may wait for one shard.
+pub(super) fn queue_of(config: &ShellConfig) -> usize {
+    config.limits.queue.clamp(1, QUEUE_MAX)
+}
+
 impl Shell {
     /// Checks the machine and binds every socket. Needs a tokio runtime.
     ///
     /// # Errors
     /// A missing address or route, or a socket that cannot be had.
     pub async fn bind(config: &ShellConfig) -> Result<Self, ShellError> {
+        let (sender, events) = mpsc::channel(queue_of(config));
+        let post = Post {
+            place: ShardPlace::ALONE,
+            all: vec![sender],
+            events,
+        };
+        Self::bind_first(config, post).await
+    }
+
+    /// Binds the sockets of the first shard, and those that only that one has.
+    pub(super) async fn bind_first(config: &ShellConfig, post: Post) -> Result<Self, ShellError> {
         preflight::check(config).await.map_err(ShellError::Preflight)?;
-        let (sender, events) = mpsc::channel(config.limits.queue.clamp(1, QUEUE_MAX));
+        let place = post.place;
+        let shards = usize::from(place.of);
+        let wanted = config.limits.connections.saturating_mul(shards);
         let limits = LimitsConfig {
-            connections: preflight::connections(config.limits.connections),
+            connections: preflight::connections(wanted) / shards,
             ..config.limits.clone()
         };
-        let context = Context {
-            events: sender,
-            counters: Arc::new(Counters::default()),
-            limits: Arc::new(limits),
-            connections: Arc::new(AtomicU64::new(1)),
-        };
+        let context = post.context(limits);
         let is_protected = |listener: &&SipListener| listener.interface == Interface::GmProtected;
         let mut udp = Vec::new();
         for listener in config.sip.iter().filter(|listener| !is_protected(listener)) {
-            udp.push(bind_sip(listener, &context)?.0);
+            udp.push(bind_sip(listener, place, &context)?.0);
         }
         // After the others: whoever runs twice by mistake ends there, and does not take the policies from the first.
         // Before the protected ones: clear text must not reach them.
@@ -107,7 +164,7 @@ impl Shell {
         };
         let mut protected_accepts = Vec::new();
         for listener in config.sip.iter().filter(is_protected) {
-            let (side, accept) = bind_sip(listener, &context)?;
+            let (side, accept) = bind_sip(listener, place, &context)?;
             udp.push(side);
             protected_accepts.extend(accept);
         }
@@ -118,30 +175,79 @@ impl Shell {
         let admin_address = match config.admin {
             Some(address) => {
                 let key = format!("{}.admin", config.name);
-                let bound = admin::serve(address, context.clone())
+                let bound = admin::serve(address, post.all.clone())
                     .await
                     .map_err(|e| refused(&key, address, e))?;
                 Some(bound)
             }
             None => None,
         };
+        let shell = Self::assemble(config, context, post, udp)?;
+        Ok(Self {
+            xfrm,
+            protected_accepts,
+            diameter_address,
+            admin_address,
+            ..shell
+        })
+    }
+
+    /// Another shard: its shell, with sockets from [`Self::more_sockets`]. Needs the tokio runtime of its thread.
+    pub(super) fn join(
+        config: &ShellConfig,
+        limits: LimitsConfig,
+        post: Post,
+        sockets: Vec<(Interface, UdpSocket)>,
+    ) -> Result<Self, ShellError> {
+        let context = post.context(limits);
+        let sides = sockets
+            .into_iter()
+            .map(|(interface, socket)| UdpSide::new(interface, socket))
+            .collect::<io::Result<Vec<_>>>()?;
+        Self::assemble(config, context, post, sides)
+    }
+
+    /// The sockets of another shard beside this one.
+    pub(super) fn more_sockets(
+        &self,
+        config: &ShellConfig,
+        place: ShardPlace,
+    ) -> Result<Vec<(Interface, UdpSocket)>, ShellError> {
+        let listeners = config.sip.iter().zip(&self.udp);
+        let sockets = listeners.map(|(listener, side)| {
+            let refused = |error| refused(listener.key, listener.address, error);
+            let socket = udp::open(side.local(), place).map_err(refused)?;
+            Ok((listener.interface, socket))
+        });
+        sockets.collect()
+    }
+
+    fn assemble(
+        config: &ShellConfig,
+        context: Context,
+        post: Post,
+        udp: Vec<UdpSide>,
+    ) -> Result<Self, ShellError> {
+        let Post { place, all, events } = post;
         let families = Families {
             v4: udp.iter().any(|u| u.local().is_ipv4()),
             v6: udp.iter().any(|u| u.local().is_ipv6()),
         };
         Ok(Self {
             name: config.name,
+            place,
+            all,
             events,
             udp,
             streams: SipStreams::new(context.clone()),
-            xfrm,
-            protected_accepts,
+            xfrm: None,
+            protected_accepts: Vec::new(),
             diameter: DiameterLinks::new(context.clone(), config.diameter_local),
-            diameter_address,
+            diameter_address: None,
             dns: Dns::new(&config.dns_servers, families, context.clone()),
             rng: StdRng::from_seed(seed()?.entropy),
             context,
-            admin_address,
+            admin_address: None,
             drain_timeout: config.drain_timeout,
             left_out: LeftOut::default(),
             rest: Rest::default(),
@@ -188,6 +294,15 @@ impl Shell {
     where
         N: Node<Input = NetInput, Output = NetOutput>,
     {
+        self.drive_first(Alone(node), None).await
+    }
+
+    /// Runs the first shard of a node.
+    pub(super) async fn drive_first<N: Sharded>(
+        self,
+        node: N,
+        crew: Option<Crew<N::Word>>,
+    ) -> Result<(), ShellError> {
         let signals = Signals::listen()?;
         tracing::info!(
             node = self.name,
@@ -195,20 +310,51 @@ impl Shell {
             sip = ?self.sip_addresses(),
             diameter = ?self.diameter_address,
             admin = ?self.admin_address,
+            shards = self.place.of,
             "ready"
         );
-        Driver::new(node, self).run(signals).await;
+        Driver::new(node, self, crew).run(Some(signals)).await;
         Ok(())
     }
+}
+
+/// A node that nobody asked whether it may have shards.
+struct Alone<N>(N);
+
+impl<N: Node> Node for Alone<N> {
+    type Input = N::Input;
+    type Output = N::Output;
+
+    fn handle(&mut self, now: Instant, input: N::Input) {
+        self.0.handle(now, input);
+    }
+    fn handle_timeout(&mut self, now: Instant) {
+        self.0.handle_timeout(now);
+    }
+    fn poll_output(&mut self) -> Option<N::Output> {
+        self.0.poll_output()
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.0.poll_timeout()
+    }
+    fn metrics(&self, out: &mut Metrics) {
+        self.0.metrics(out);
+    }
+}
+
+impl<N: Node<Input = NetInput, Output = NetOutput>> Sharded for Alone<N> {
+    type Word = Infallible;
 }
 
 /// UDP and TCP of one listener, on one port; and the task that accepts.
 fn bind_sip(
     listener: &SipListener,
+    place: ShardPlace,
     context: &Context,
 ) -> Result<(UdpSide, Option<JoinHandle<()>>), ShellError> {
     let refused = |error| refused(listener.key, listener.address, error);
-    let udp = UdpSide::bind(listener).map_err(refused)?;
+    let socket = udp::open(listener.address, place).map_err(refused)?;
+    let udp = UdpSide::new(listener.interface, socket).map_err(refused)?;
     if !listener.accepts_streams {
         return Ok((udp, None));
     }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::rest::Rest;
-use super::{Shell, ShellError, log_writer, seed};
+use super::shards::{self, ServeError};
+use super::{ShellError, log_writer, seed};
 use crate::config::{ConfigError, DaemonConfig, documented, effective, parse, read};
 use crate::node::Seed;
 use crate::telemetry::log::{self, LeftOut};
@@ -94,7 +95,8 @@ fn serve<C: DaemonConfig>(path: &Path) -> Result<(), Failure> {
     let text = read(path)?;
     let place = |error: ConfigError| error.located(&path.display().to_string(), &text);
     let config: C = parse(C::NAME, &text).map_err(place)?;
-    let (node, shell_config) = config.build(seed()?).map_err(place)?;
+    let seed = seed()?;
+    let (_, shell_config) = config.clone().build(seed).map_err(place)?;
     let left_out = LeftOut::default();
     let (writer, _until_the_end) = log_writer::start(std::io::stderr(), &left_out);
     log::init(&shell_config.log, std::time::Instant::now, writer, &left_out);
@@ -103,14 +105,12 @@ fn serve<C: DaemonConfig>(path: &Path) -> Result<(), Failure> {
         .enable_all()
         .on_thread_park(rest.before_park(shell_config.limits.rest.get()))
         .build()?;
-    runtime.block_on(async {
-        let shell = Shell::bind(&shell_config)
-            .await?
-            .with_log(left_out)
-            .with_rest(rest);
-        shell.drive(node).await?;
-        Ok(())
-    })
+    runtime
+        .block_on(shards::serve(&config, seed, rest, left_out))
+        .map_err(|error| match error {
+            ServeError::Config(error) => Failure::Config(place(error)),
+            ServeError::Shell(error) => Failure::Shell(error),
+        })
 }
 
 fn complain(error: &ConfigError, code: u8) -> ExitCode {

@@ -29,6 +29,8 @@ counters! {
     malformed: "ims_sip_malformed_total" [];
     keep_alive: "ims_sip_keep_alive_total" [];
     dropped_queue_full: "ims_sip_dropped_total" ["reason" = "queue full"];
+    handed_over: "ims_shard_handed_over_total" [];
+    handed_over_full: "ims_shard_queue_full_total" [];
     udp_dropped_send_buffer: "ims_sip_dropped_total" ["reason" = "send buffer full"];
     udp_receive_errors: "ims_sip_receive_errors_total" [];
     send_no_socket: "ims_sip_send_failed_total" ["reason" = "no socket"];

@@ -1,20 +1,24 @@
 //! Shell: the one driver: gives a node its inputs and the time, and does what it asks.
 
+mod alarm;
+mod beside;
+mod figures;
+
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
-use tokio::time::{Sleep, sleep};
 
+use self::alarm::Alarm;
 use super::Event;
-use super::admin::{AdminRequest, DRAINING, Health, SERVING};
+use super::admin::AdminRequest;
 use super::bound::Shell;
+use super::crew::Crew;
 use super::signals::Signals;
 use super::stream::until;
 use super::tcp::{NotSent, sip_write};
@@ -24,10 +28,10 @@ use crate::net::{
     Command, ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, NetInput, NetOutput,
     ResolveRequest, SipInput, SipOutput, Transmit, Transport,
 };
-use crate::node::{Metrics, Node, earliest};
+use crate::node::{Sharded, earliest};
 use crate::overload::{Excess, Next, Waiting, Work};
 use crate::sip::Message;
-use crate::telemetry::metrics::prometheus_text;
+use crate::token::ShardId;
 
 /// Messages that are served, and events that are taken, before others and timers get their turn again.
 const BATCH: usize = 32;
@@ -65,9 +69,11 @@ impl Parcel {
     }
 }
 
-pub(super) struct Driver<N> {
+pub(super) struct Driver<N: Sharded> {
     node: N,
     shell: Shell,
+    /// The other shards of the node, when there are any.
+    crew: Option<Crew<N::Word>>,
     /// What failed at once while the node spoke; told after it has said all.
     failed: VecDeque<NetInput>,
     started: Instant,
@@ -75,12 +81,13 @@ pub(super) struct Driver<N> {
     waiting: Waiting<Parcel>,
 }
 
-impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
-    pub(super) fn new(node: N, shell: Shell) -> Self {
+impl<N: Sharded> Driver<N> {
+    pub(super) fn new(node: N, shell: Shell, crew: Option<Crew<N::Word>>) -> Self {
         Self {
             waiting: Waiting::new(shell.context.limits.waiting()),
             node,
             shell,
+            crew,
             failed: VecDeque::new(),
             started: Instant::now(),
             phase: Phase::Serving,
@@ -88,8 +95,10 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
     }
 
     /// Until the node is over.
-    pub(super) async fn run(mut self, signals: Signals) {
-        signals.report_to(self.shell.context.clone());
+    pub(super) async fn run(mut self, signals: Option<Signals>) {
+        if let Some(signals) = signals {
+            signals.report_to(self.shell.all.clone());
+        }
         let mut batch = Vec::with_capacity(BATCH);
         let mut alarm = Alarm::new();
         self.speak(self.started);
@@ -103,7 +112,9 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         }
         self.flush().await;
         self.end_protection().await;
-        tracing::info!(node = self.shell.name, "ended");
+        if self.is_first() {
+            tracing::info!(node = self.shell.name, "ended");
+        }
     }
 
     /// Sleeps until there is something to do. Says whether messages wait.
@@ -127,6 +138,9 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             if let Some(xfrm) = &mut self.shell.xfrm {
                 is_awake |= xfrm.poll(task);
             }
+            if let Some(crew) = &mut self.crew {
+                is_awake |= crew.poll(task, may_read);
+            }
             is_awake |= alarm.poll(task, deadline);
             if is_awake { Poll::Ready(()) } else { Poll::Pending }
         })
@@ -141,6 +155,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             self.on_event(now, event);
         }
         self.hear_xfrm(now);
+        self.on_crew(now);
         for side in 0..self.shell.udp.len() {
             self.receive(now, side);
         }
@@ -201,12 +216,29 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         let NetInput::Sip(SipInput::Received { flow, message }) = input else {
             return self.tell(now, input);
         };
-        let work = Work::of(&message);
-        match self.waiting.push(now, work, Parcel { flow, message }) {
+        let owner = self
+            .crew
+            .as_ref()
+            .and_then(|crew| crew.other_owner(&flow, &message));
+        match owner {
+            None => self.line_up(now, Parcel { flow, message }),
+            Some(owner) => self.hand_over(now, owner, Parcel { flow, message }),
+        }
+    }
+
+    /// A message of our own waits.
+    fn line_up(&mut self, now: Instant, parcel: Parcel) {
+        let work = Work::of(&parcel.message);
+        match self.waiting.push(now, work, parcel) {
             None => {}
             Some(Excess::Refuse(parcel)) => self.tell(now, parcel.excess()),
             Some(Excess::Drop(_)) => self.shell.context.counters.dropped_queue_full.count(),
         }
+    }
+
+    /// Whether this is the first shard, which speaks for the process.
+    fn is_first(&self) -> bool {
+        self.shell.place.shard == ShardId(0)
     }
 
     /// Some of what waits.
@@ -225,10 +257,16 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             Event::Net(input) => self.take(now, input),
             Event::Admin(request) => self.on_admin(now, request),
             Event::Signal(signal) => self.on_signal(now, signal),
-            Event::SipAccepted { interface, stream } => self.shell.streams.accepted(interface, stream),
-            Event::SendFailed(tag) => self.tell(now, NetInput::Sip(SipInput::SendFailed(tag))),
+            Event::SipAccepted { interface, stream } => self.accepted(interface, stream),
+            Event::SendFailed(tag) => {
+                self.send_failed(tag);
+                self.speak(now);
+            }
             Event::SipEnded(id) => {
                 self.shell.streams.ended(id);
+                if let Some(crew) = &self.crew {
+                    crew.connection_closed(id);
+                }
                 self.tell(now, NetInput::Sip(SipInput::ConnectionClosed(id)));
             }
             Event::DiameterUp { attempt, stream } => {
@@ -247,7 +285,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         // Whoever asked may have gone meanwhile.
         match request {
             AdminRequest::Health(answer) => drop(answer.send(self.health())),
-            AdminRequest::Metrics(answer) => drop(answer.send(prometheus_text(self.metrics()))),
+            AdminRequest::Metrics(answer) => drop(answer.send(self.metrics())),
             // Without IPsec the answer is dropped.
             AdminRequest::Sas(answer) => {
                 if let Some(xfrm) = &self.shell.xfrm {
@@ -276,7 +314,9 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         if self.phase != Phase::Serving {
             return;
         }
-        tracing::info!(cause, timeout = ?self.shell.drain_timeout, "draining");
+        if self.is_first() {
+            tracing::info!(cause, timeout = ?self.shell.drain_timeout, "draining");
+        }
         self.phase = Phase::Draining {
             until: now + self.shell.drain_timeout,
         };
@@ -296,6 +336,11 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             while let Some(output) = self.node.poll_output() {
                 self.perform(output);
             }
+            if let Some(crew) = &self.crew {
+                while let Some(spoken) = self.node.poll_spoken() {
+                    crew.say(spoken);
+                }
+            }
             let Some(failed) = self.failed.pop_front() else {
                 return;
             };
@@ -307,7 +352,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         match output {
             NetOutput::Sip(SipOutput::Transmit(transmit)) => self.transmit(transmit),
             NetOutput::Sip(SipOutput::Resolve(question)) => self.resolve(question),
-            NetOutput::Sip(SipOutput::Close(id)) => self.shell.streams.close(id),
+            NetOutput::Sip(SipOutput::Close(id)) => self.close(id),
             NetOutput::Diameter(DiameterOutput::Connect { attempt, address }) => {
                 let dns = self.shell.dns.clone();
                 self.shell.diameter.connect(attempt, address, dns);
@@ -319,8 +364,10 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
                 self.shell.diameter.close(connection)
             }
             NetOutput::Xfrm(request) => self.ask_xfrm(request),
+            // With other shards, it serves their messages until the last one has drained.
             NetOutput::Drained => {
-                if self.phase != Phase::Serving {
+                let is_last = self.crew.as_ref().is_none_or(Crew::has_drained);
+                if self.phase != Phase::Serving && is_last {
                     self.phase = Phase::Over;
                 }
             }
@@ -349,7 +396,7 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
             } => self.send_tcp(interface, remote, transmit),
         };
         if sent.is_err() {
-            self.failed.push_back(NetInput::Sip(SipInput::SendFailed(tag)));
+            self.send_failed(tag);
         }
     }
 
@@ -386,6 +433,13 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
     }
 
     fn send_on(&self, id: ConnectionId, transmit: Transmit) -> Result<(), ()> {
+        if let Some(crew) = &self.crew
+            && let Some(holder) = crew.other_holder(id)
+        {
+            return crew
+                .transmit(holder, transmit)
+                .inspect_err(|()| self.shell.context.counters.handed_over_full.count());
+        }
         let write = sip_write(transmit.bytes, transmit.tag);
         self.count_tcp(self.shell.streams.send_on(id, write))
     }
@@ -441,56 +495,6 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
         });
     }
 
-    fn health(&self) -> Health {
-        Health {
-            status: match self.phase {
-                Phase::Serving => SERVING,
-                Phase::Draining { .. } | Phase::Over => DRAINING,
-            },
-            node: self.shell.name,
-            version: env!("CARGO_PKG_VERSION"),
-            uptime_secs: self.started.elapsed().as_secs(),
-        }
-    }
-
-    fn metrics(&self) -> Metrics {
-        let mut all = Metrics::default();
-        self.node.metrics(&mut all);
-        self.shell.context.counters.export(&mut all);
-        if let Some(xfrm) = &self.shell.xfrm {
-            xfrm.export(&mut all);
-        }
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        all.gauge(
-            "ims_connections",
-            &[("protocol", "sip")],
-            count(self.shell.streams.len()),
-        );
-        all.gauge(
-            "ims_connections",
-            &[("protocol", "diameter")],
-            count(self.shell.diameter.len()),
-        );
-        for (label, work) in [("in_progress", Work::InProgress), ("new", Work::New)] {
-            all.gauge(
-                "ims_queue_length",
-                &[("work", label)],
-                count(self.waiting.len(work)),
-            );
-        }
-        all.gauge(
-            "ims_queue_length",
-            &[("work", "events")],
-            count(self.shell.events.len()),
-        );
-        let delay = u64::try_from(self.waiting.delay().as_millis()).unwrap_or(u64::MAX);
-        all.gauge("ims_queue_delay_milliseconds", &[], delay);
-        all.counter("ims_log_lines_left_out_total", &[], self.shell.left_out.get());
-        all.gauge("ims_draining", &[], u64::from(self.phase != Phase::Serving));
-        all.gauge("ims_uptime_seconds", &[], self.started.elapsed().as_secs());
-        all
-    }
-
     /// The states go while the sockets are open, and the policies when they are closed.
     async fn end_protection(&mut self) {
         let Some(xfrm) = self.shell.xfrm.take() else {
@@ -525,36 +529,5 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Driver<N> {
                 () = until(Some(deadline)) => return,
             }
         }
-    }
-}
-
-/// The one timer of the driver. Setting it costs more than waking once for nothing: it is only ever set earlier.
-struct Alarm {
-    sleep: Pin<Box<Sleep>>,
-    set_to: Option<Instant>,
-}
-
-impl Alarm {
-    fn new() -> Self {
-        Self {
-            sleep: Box::pin(sleep(Duration::ZERO)),
-            set_to: None,
-        }
-    }
-
-    /// Whether it has gone off, at `deadline` or at an earlier one that is no more.
-    fn poll(&mut self, task: &mut TaskContext<'_>, deadline: Option<Instant>) -> bool {
-        let Some(deadline) = deadline else {
-            return false;
-        };
-        if self.set_to.is_none_or(|set_to| deadline < set_to) {
-            self.sleep.as_mut().reset(deadline.into());
-            self.set_to = Some(deadline);
-        }
-        let has_rung = self.sleep.as_mut().poll(task).is_ready();
-        if has_rung {
-            self.set_to = None;
-        }
-        has_rung
     }
 }

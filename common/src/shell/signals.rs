@@ -3,8 +3,9 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
-use super::{Context, Event};
+use super::Event;
 
 /// The two signals by which an operator or a supervisor asks a daemon to end.
 pub(crate) struct Signals {
@@ -21,12 +22,15 @@ impl Signals {
         })
     }
 
-    /// Tells the driver of each.
-    pub(crate) fn report_to(mut self, context: Context) {
+    /// Tells the drivers of each.
+    pub(crate) fn report_to(mut self, drivers: Vec<mpsc::Sender<Event>>) {
         tokio::spawn(async move {
             loop {
                 let signal = self.next().await;
-                context.report(Event::Signal(signal)).await;
+                for driver in &drivers {
+                    // One that has ended wants to know nothing.
+                    let _ = driver.send(Event::Signal(signal)).await;
+                }
             }
         });
     }

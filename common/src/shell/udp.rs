@@ -11,8 +11,9 @@ use tokio::io::unix::AsyncFd;
 
 use super::Context;
 use super::scan::{is_keep_alive, scan};
-use crate::config::SipListener;
 use crate::net::{Flow, Interface, NetInput, Transport};
+use crate::steering::ShardPlace;
+use crate::token::ShardId;
 
 /// Asked of the kernel for what arrives while the node is busy; the kernel may give less.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -20,6 +21,29 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 const DATAGRAM_MAX: usize = 65_535;
 /// Keep-alives that are passed over in one look.
 const KEEP_ALIVES: usize = 64;
+
+/// Binds an address. With other shards, each of which binds it too, the kernel gives each sender's datagrams to one of them.
+pub(crate) fn open(address: SocketAddr, place: ShardPlace) -> io::Result<UdpSocket> {
+    let open = |is_shared: bool| {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        socket.set_nonblocking(true)?;
+        socket.set_reuse_port(is_shared)?;
+        socket.bind(&address.into())?;
+        Ok::<Socket, io::Error>(socket)
+    };
+    if place.shard == ShardId(0) {
+        // Fails when another process has the address, which it might share.
+        let alone = open(false)?;
+        if place.is_alone() {
+            return Ok(alone.into());
+        }
+    }
+    open(true).map(UdpSocket::from)
+}
 
 /// One bound socket. The driver reads it: no task and no channel stands between a datagram and the node.
 pub(crate) struct UdpSide {
@@ -32,23 +56,11 @@ pub(crate) struct UdpSide {
 }
 
 impl UdpSide {
-    /// Binds the listener's address.
-    pub(crate) fn bind(listener: &SipListener) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(listener.address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
-        if listener.address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&listener.address.into())?;
-        let socket = UdpSocket::from(socket);
+    /// Takes a socket that was opened, in the thread that will read it.
+    pub(crate) fn new(interface: Interface, socket: UdpSocket) -> io::Result<Self> {
         let local = socket.local_addr()?;
         let flow = Flow {
-            interface: listener.interface,
+            interface,
             transport: Transport::Udp,
             local,
             remote: local,

@@ -134,11 +134,7 @@ impl CxPushAnswer {
     /// Prints the answer to `request`, from `local`.
     #[must_use]
     pub fn encode(&self, local: &LocalPeer, request: &Message) -> Bytes {
-        let result = match self {
-            Self::Rta(rta) => rta.result,
-            Self::Ppa(ppa) => ppa.result,
-        };
-        finish_answer(answer_builder(local, request, result), request)
+        finish_answer(answer_builder(local, request, self.result()), request)
     }
 }
 

@@ -364,7 +364,7 @@ impl Rig {
                     self.unanswered.push_back((id, request));
                 }
                 CscfOutput::Cx(CxOutput::PushAnswer { answer, .. }) => self.pushes_answered.push(answer),
-                CscfOutput::Sip(_) | CscfOutput::Drained => {}
+                CscfOutput::Sip(_) | CscfOutput::Serves(_) | CscfOutput::Leaves(_) | CscfOutput::Drained => {}
             }
         }
         if self.hss.answers && !self.unanswered.is_empty() {

@@ -8,6 +8,7 @@ use ims_common::aka::hex::from_hex;
 use ims_common::config::{ConfigError, DaemonConfig, LimitsConfig, ListenAddress, LogConfig, ShellConfig};
 use ims_common::identity::{Impi, Impu};
 use ims_common::node::Seed;
+use ims_common::steering::ShardPlace;
 use serde::{Deserialize, Serialize};
 
 use super::subscribers::{Subscriber, TEST_K, TEST_OPC, parse_ifcs};
@@ -106,7 +107,7 @@ hss:
   # range: {first_imsi: \"001010000100000\", count: 1000}
 ";
 
-    fn build(self, seed: Seed) -> Result<(Hss, ShellConfig), ConfigError> {
+    fn build_shard(self, seed: Seed, _: ShardPlace) -> Result<(Hss, ShellConfig), ConfigError> {
         let mut config = HssConfig {
             origin_host: self.origin_host,
             origin_realm: self.origin_realm,

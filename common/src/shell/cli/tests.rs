@@ -3,9 +3,10 @@
 use super::*;
 use crate::config::ShellConfig;
 use crate::net::{NetInput, NetOutput};
-use crate::node::{Metrics, Node};
+use crate::node::{Metrics, Node, Sharded};
+use crate::steering::ShardPlace;
 
-#[derive(serde::Deserialize, serde::Serialize)]
+#[derive(Clone, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 struct EchoConfig {
     greeting: String,
@@ -29,11 +30,15 @@ impl Node for Echo {
     fn metrics(&self, _: &mut Metrics) {}
 }
 
+impl Sharded for Echo {
+    type Word = std::convert::Infallible;
+}
+
 impl DaemonConfig for EchoConfig {
     type Node = Echo;
     const NAME: &'static str = "echo";
     const DEFAULTS: &'static str = "echo:\n  greeting: hello\n";
-    fn build(self, _: Seed) -> Result<(Echo, ShellConfig), ConfigError> {
+    fn build_shard(self, _: Seed, _: ShardPlace) -> Result<(Echo, ShellConfig), ConfigError> {
         if self.greeting.is_empty() {
             return Err(ConfigError::invalid("echo.greeting", "is empty", "a word"));
         }

@@ -1,0 +1,63 @@
+//! Shell: what a driver tells an operator.
+
+use super::{Driver, Phase};
+use crate::node::{Metrics, Sharded};
+use crate::overload::Work;
+use crate::shell::admin::{DRAINING, Health, SERVING};
+
+impl<N: Sharded> Driver<N> {
+    pub(super) fn health(&self) -> Health {
+        Health {
+            status: match self.phase {
+                Phase::Serving => SERVING,
+                Phase::Draining { .. } | Phase::Over => DRAINING,
+            },
+            node: self.shell.name,
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_secs: self.started.elapsed().as_secs(),
+        }
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        let mut all = Metrics::default();
+        self.node.metrics(&mut all);
+        self.shell.context.counters.export(&mut all);
+        if let Some(xfrm) = &self.shell.xfrm {
+            xfrm.export(&mut all);
+        }
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        all.gauge(
+            "ims_connections",
+            &[("protocol", "sip")],
+            count(self.shell.streams.len()),
+        );
+        all.gauge(
+            "ims_connections",
+            &[("protocol", "diameter")],
+            count(self.shell.diameter.len()),
+        );
+        for (label, work) in [("in_progress", Work::InProgress), ("new", Work::New)] {
+            all.gauge(
+                "ims_queue_length",
+                &[("work", label)],
+                count(self.waiting.len(work)),
+            );
+        }
+        all.gauge(
+            "ims_queue_length",
+            &[("work", "events")],
+            count(self.shell.events.len()),
+        );
+        let delay = u64::try_from(self.waiting.delay().as_millis()).unwrap_or(u64::MAX);
+        all.gauge_max("ims_queue_delay_milliseconds", &[], delay);
+        if !self.is_first() {
+            return all;
+        }
+        // Of the process.
+        all.gauge("ims_shards", &[], u64::from(self.shell.place.of));
+        all.counter("ims_log_lines_left_out_total", &[], self.shell.left_out.get());
+        all.gauge("ims_draining", &[], u64::from(self.phase != Phase::Serving));
+        all.gauge("ims_uptime_seconds", &[], self.started.elapsed().as_secs());
+        all
+    }
+}
