@@ -9,7 +9,9 @@
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 LAB_PACKAGES := gcc libc6-dev
-TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd freediameter-extensions libfreediameter-dev
+# For kernels without ESP: a virtual machine with Debian's.
+VM_PACKAGES := qemu-system-x86 busybox-static kmod lz4 xz-utils binutils dash iproute2 tcpdump
+TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd freediameter-extensions libfreediameter-dev $(VM_PACKAGES)
 
 .PHONY: lab test setup-lab setup-test toolchain
 

@@ -1,4 +1,4 @@
-//! Shell: the project's own CI, the same at home and on the server: `cargo ci fast|sim|e2e|fuzz|pure|all`.
+//! Shell: the project's own CI, the same at home and on the server: `cargo ci fast|sim|e2e|ipsec|fuzz|pure|all`.
 //!
 //! `make test` is set-up plus `cargo ci all`, which fuzzes for a short time; `cargo ci fuzz [TARGET] [--secs N | --iterations N]
 //! [--seed N]` goes on for so long on each target. Each step prints its command, so that it can be run alone.
@@ -145,11 +145,15 @@ fn main() -> ExitCode {
         "fast" => run_all(&[&FORMAT, &LINTS, &TIDY, &SIM, &DOCS]).and_then(|()| pure()),
         "sim" => run_all(&[&SIM]),
         "e2e" => run_all(&[&BINARIES, &E2E]),
+        "ipsec" => run_all(&[&BINARIES]).and_then(|()| ipsec(&job)),
         "fuzz" => fuzz(),
         "pure" => pure(),
-        "all" => run_all(&[&FORMAT, &LINTS, &BINARIES, &TESTS, &LAB, &DOCS]).and_then(|()| pure()),
+        "all" => run_all(&[&FORMAT, &LINTS, &BINARIES, &TESTS])
+            .and_then(|()| ipsec(&job))
+            .and_then(|()| run_all(&[&LAB, &DOCS]))
+            .and_then(|()| pure()),
         other => Err(format!(
-            "unknown job '{other}'; expected fast, sim, e2e, fuzz, pure or all"
+            "unknown job '{other}'; expected fast, sim, e2e, ipsec, fuzz, pure or all"
         )),
     };
     match outcome {
@@ -183,6 +187,41 @@ fn run(step: &Step<'_>) -> Result<(), String> {
     } else {
         Err(format!("step '{}' failed", step.name))
     }
+}
+
+/// The suite on real ESP, by way of the program `vm`: with this kernel where it can, else in a virtual machine. `--vm` and
+/// `--native` choose; any other argument goes to the test binary (`cargo ci ipsec NAME` runs the tests so named).
+fn ipsec(job: &str) -> Result<(), String> {
+    let machine = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut runner = machine.with_file_name("vm").display().to_string();
+    let mut argv = vec![
+        "cargo",
+        "test",
+        "--locked",
+        "-p",
+        "ims-tests",
+        "--test",
+        "ipsec",
+        "--",
+    ];
+    argv.extend(["--include-ignored", "--test-threads", "4"]);
+    let chosen: Vec<String> = match job {
+        "ipsec" => std::env::args().skip(2).collect(),
+        _ => Vec::new(),
+    };
+    for argument in &chosen {
+        match argument.as_str() {
+            "--vm" | "--native" => runner += &format!(" {argument}"),
+            other => argv.push(other),
+        }
+    }
+    let triple = format!("{}_UNKNOWN_LINUX_GNU", std::env::consts::ARCH.to_uppercase());
+    let variable = format!("CARGO_TARGET_{triple}_RUNNER");
+    run(&Step {
+        name: "IPsec",
+        argv: &argv,
+        env: &[(&variable, &runner)],
+    })
 }
 
 /// Each target, or the one that is named, for `--secs N` (60 unless said) or `--iterations N`, from `--seed N` on.

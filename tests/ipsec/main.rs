@@ -1,0 +1,9 @@
+//! Testkit: the suite on real ESP, in network namespaces: `cargo ci ipsec`.
+//!
+//! Every test here is ignored by a plain `cargo test`, since most machines' kernels want privileges or lack ESP: the
+//! program `vm` runs the same binary with them, in a virtual machine where need be.
+#![allow(clippy::disallowed_methods, reason = "shell")]
+
+mod esp;
+mod kernel;
+mod space;
