@@ -57,11 +57,9 @@ impl Work {
 /// RFC 3310 3.4: a response to a challenge, or the `auts` that asks for another one. A re-registration repeats the
 /// last response.
 fn answers_a_challenge(message: &Message) -> bool {
-    message.headers(HeaderName::Authorization).any(|credentials| {
-        let has_response =
-            digest::peek(credentials, "response").is_some_and(|response| !matches!(response, b"" | b"\"\""));
-        has_response || digest::peek(credentials, "auts").is_some()
-    })
+    message
+        .headers(HeaderName::Authorization)
+        .any(digest::seem_to_answer)
 }
 
 fn is_in_dialog(message: &Message) -> bool {

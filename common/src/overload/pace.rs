@@ -4,28 +4,32 @@ use std::time::{Duration, Instant};
 
 /// Rests over which the rate of messages is measured.
 const RESTS: u32 = 16;
+/// How many messages one rest is to gather: more would hardly make them cheaper.
+const GATHERED: u32 = 8;
+/// Fewer than these in the longest rest are not worth their latency.
+const GATHERED_MIN: u32 = 3;
 
-/// When a rest is worth its latency: while so much comes that, on average, each rest gathers a message or more.
+/// How long a rest is worth its latency: as long as it takes some messages to come, if they come soon enough.
 ///
 /// A wake-up costs several times what a message costs: the kernel changes the process, and caches and branch
 /// predictors hold somebody else's work.
 #[derive(Clone, Debug)]
 pub struct Pace {
+    longest: Duration,
     rest: Duration,
     since: Option<Instant>,
     served: u32,
-    is_steady: bool,
 }
 
 impl Pace {
-    /// With rests of this length; zero: none.
+    /// With rests of at most this length; zero: none.
     #[must_use]
-    pub const fn new(rest: Duration) -> Self {
+    pub const fn new(longest: Duration) -> Self {
         Self {
-            rest,
+            longest,
+            rest: Duration::ZERO,
             since: None,
             served: 0,
-            is_steady: false,
         }
     }
 
@@ -33,12 +37,17 @@ impl Pace {
     pub fn rest(&mut self, now: Instant, served: u32) -> Duration {
         self.served = self.served.saturating_add(served);
         let elapsed = now.saturating_duration_since(*self.since.get_or_insert(now));
-        if elapsed >= self.rest * RESTS {
-            self.is_steady = self.rest * self.served >= elapsed;
+        if elapsed >= self.longest * RESTS {
+            let is_worth_it = self.longest * self.served >= elapsed * GATHERED_MIN;
+            self.rest = if is_worth_it {
+                (elapsed * GATHERED / self.served.max(1)).min(self.longest)
+            } else {
+                Duration::ZERO
+            };
             self.since = Some(now);
             self.served = 0;
         }
-        if self.is_steady { self.rest } else { Duration::ZERO }
+        self.rest
     }
 }
 
@@ -46,51 +55,63 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const REST: Duration = Duration::from_millis(2);
+    const LONGEST: Duration = Duration::from_millis(5);
 
     #[allow(clippy::disallowed_methods, reason = "an Instant can be made in no other way")]
     fn start() -> Instant {
         Instant::now()
     }
 
-    /// A second in which this many messages come, one by one: how many of the moments without work were rests.
-    fn rests(pace: &mut Pace, start: Instant, messages: u32) -> usize {
+    /// A second in which this many messages come, one by one: the last rest of it.
+    fn second(pace: &mut Pace, start: Instant, messages: u32) -> Duration {
         let moments = (1..=messages).map(|n| start + Duration::from_secs(1) * n / messages);
-        moments.filter(|at| pace.rest(*at, 1) == REST).count()
+        moments.map(|at| pace.rest(at, 1)).last().unwrap_or_default()
     }
 
     #[test]
-    fn who_hears_more_than_one_message_in_a_rest_rests() {
-        let mut pace = Pace::new(REST);
-        assert!(rests(&mut pace, start(), 1_200) > 1_100);
+    fn some_messages_in_the_longest_rest_are_worth_it() {
+        assert_eq!(second(&mut Pace::new(LONGEST), start(), 1_200), LONGEST);
     }
 
     #[test]
     fn who_hears_less_serves_each_message_at_once() {
-        let mut pace = Pace::new(REST);
-        assert_eq!(rests(&mut pace, start(), 400), 0);
+        assert_eq!(second(&mut Pace::new(LONGEST), start(), 400), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_more_comes_the_shorter_are_the_rests() {
+        let rest = second(&mut Pace::new(LONGEST), start(), 8_000);
+        assert!(
+            rest.abs_diff(Duration::from_millis(1)) < Duration::from_micros(50),
+            "{rest:?}"
+        );
     }
 
     #[test]
     fn a_storm_that_has_passed_leaves_no_rests_behind() {
-        let (mut pace, start) = (Pace::new(REST), start());
-        rests(&mut pace, start, 1_200);
-        assert_eq!(rests(&mut pace, start + Duration::from_secs(2), 100), 0);
+        let (mut pace, start) = (Pace::new(LONGEST), start());
+        second(&mut pace, start, 1_200);
+        assert_eq!(
+            second(&mut pace, start + Duration::from_secs(2), 100),
+            Duration::ZERO
+        );
     }
 
     #[test]
     fn a_long_silence_does_not_hide_a_storm() {
-        let (mut pace, start) = (Pace::new(REST), start());
-        rests(&mut pace, start, 10);
-        assert!(rests(&mut pace, start + Duration::from_secs(3_600), 1_200) > 1_100);
+        let (mut pace, start) = (Pace::new(LONGEST), start());
+        second(&mut pace, start, 10);
+        assert_eq!(
+            second(&mut pace, start + Duration::from_secs(3_600), 1_200),
+            LONGEST
+        );
     }
 
     #[test]
     fn no_rest_is_none() {
-        let mut pace = Pace::new(Duration::ZERO);
-        let start = start();
-        for n in 0..100 {
-            assert_eq!(pace.rest(start + Duration::from_micros(n), 1), Duration::ZERO);
-        }
+        assert_eq!(
+            second(&mut Pace::new(Duration::ZERO), start(), 1_200),
+            Duration::ZERO
+        );
     }
 }

@@ -114,15 +114,25 @@ pub(crate) struct AddedLines {
 impl AddedLines {
     /// Prints one line and says which it is.
     pub(crate) fn line(&mut self, name: HeaderName, written: &str, value: impl Display) -> usize {
+        self.make_room();
         self.spans.push(print_line(&mut self.out, name, written, value));
         self.spans.len() - 1
     }
 
     /// Like [`AddedLines::line`], of bytes.
     pub(crate) fn raw_line(&mut self, name: HeaderName, written: &str, value: &[u8]) -> usize {
+        self.make_room();
         self.spans
             .push(print_raw_line(&mut self.out, name, written, value));
         self.spans.len() - 1
+    }
+
+    /// For what an edit adds as a rule, so that the first lines do not grow the buffer one after the other.
+    fn make_room(&mut self) {
+        if self.spans.is_empty() {
+            self.out.reserve(512);
+            self.spans.reserve(8);
+        }
     }
 
     /// How many octets have been printed.

@@ -52,10 +52,25 @@ fn place_of(name: &[u8]) -> Option<usize> {
     })
 }
 
-/// The first parameter of that name of what may be Digest credentials, without a look at the others: for a guess.
-pub(crate) fn peek<'a>(credentials: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let scheme = credentials.iter().position(|b| text::is_lws(*b))?;
-    find_named(after(credentials, scheme), b',', name).flatten()
+/// Whether what may be Digest credentials seem to answer a challenge: with a response that is not empty, or with the
+/// `auts` that asks for another challenge. A guess, in one walk over the names.
+pub(crate) fn seem_to_answer(credentials: &[u8]) -> bool {
+    let scheme = credentials.iter().position(|b| text::is_lws(*b));
+    let mut rest = scheme.map(|scheme| after(credentials, scheme));
+    while let Some(list) = rest {
+        let (param, tail) = text::next_part(list, b',');
+        rest = tail;
+        // No other name that is in use begins so, but for algorithm and realm.
+        if matches!(param.first(), Some(b'r' | b'R' | b'a' | b'A')) {
+            let (name, value) = split_param(param);
+            let is_response =
+                || name.eq_ignore_ascii_case(b"response") && !matches!(value, Some(b"" | b"\"\""));
+            if value.is_some() && (is_response() || name.eq_ignore_ascii_case(b"auts")) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 impl<'a> AuthParams<'a> {

@@ -34,7 +34,8 @@ pub(crate) fn marked_via(message: &Message, flow: &Flow) -> Option<Vec<u8>> {
     }
     let raw = via.raw();
     let head = raw.split(|b| *b == b';').next().unwrap_or(raw);
-    let mut value = head.trim_ascii_end().to_vec();
+    let mut value = Vec::with_capacity(line.len() + ";received=:65535".len() + 45);
+    value.extend_from_slice(head.trim_ascii_end());
     for (name, written) in via.params().iter() {
         if name.eq_ignore_ascii_case(b"received") {
             continue;
