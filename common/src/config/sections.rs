@@ -233,7 +233,7 @@ pub struct LimitsConfig {
     pub queue: usize,
     /// How long a request that begins something may wait for the node while more comes than it can do. Above: 503.
     pub queue_delay: DurationText,
-    /// How long a node rests before it looks at its sockets again, while messages come steadily.
+    /// The longest rest before a node looks at its sockets again, while messages come steadily.
     pub rest: DurationText,
     /// Retry-After of a 503 is at least this.
     pub retry_after_min: DurationText,
@@ -271,7 +271,7 @@ impl Default for LimitsConfig {
             completed_bytes: core.completed_bytes_max,
             queue: 4_096,
             queue_delay: DurationText::millis(50),
-            rest: DurationText::millis(2),
+            rest: DurationText::millis(3),
             retry_after_min: DurationText::secs(5),
             retry_after_max: DurationText::secs(60),
             connections: 20_000,
