@@ -222,12 +222,14 @@ pub(crate) async fn serve(
         has_written: &shared.has_written,
     };
     tokio::select! {
-        ended = reader.run() => ended,
-        ended = write_all(&stream, end, &pong, &activity, patience.slow) => ended,
+        // Before the last words of a link that is dropped.
+        biased;
         () = shared.kill.notified() => match shared.is_aborted.load(Relaxed) {
             true => Ended::Node,
             false => Ended::WriteLimit,
         },
+        ended = reader.run() => ended,
+        ended = write_all(&stream, end, &pong, &activity, patience.slow) => ended,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod diameter;
 mod operator;
+mod protected;
 mod tcp;
 mod udp;
 

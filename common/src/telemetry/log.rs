@@ -15,7 +15,7 @@ use super::budget::LineBudget;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// Libraries that would log whole packets, keys among them, or every step.
-const QUIET: &str = "netlink_proto=warn,netlink_packet_core=warn,rtnetlink=warn,netlink_sys=warn,\
+const QUIET: &str = "netlink_proto=warn,netlink_packet_core=warn,netlink_packet_xfrm=warn,rtnetlink=warn,netlink_sys=warn,\
                      hickory_resolver=warn,hickory_net=warn,hickory_proto=warn,hyper=warn,hyper_util=warn,axum=warn,mio=warn";
 
 /// How many lines were left out of the log, because their place in the code wrote too many in one second.
@@ -159,5 +159,27 @@ mod tests {
             let filter = EnvFilter::try_new(directives(level)).unwrap().to_string();
             assert!(filter.contains("netlink_proto=warn"), "{filter}");
         }
+    }
+
+    #[test]
+    fn operator_who_asks_for_everything_does_not_get_the_packets_of_netlink() {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let lines = lines(LogFormat::Text, move || writer.clone());
+        let filter = EnvFilter::new(directives(LogLevel::Trace));
+        tracing::subscriber::with_default(Registry::default().with(filter).with(lines), || {
+            tracing::trace!("a step of ours");
+            tracing::trace!(target: "netlink_proto::connection", "key 0x0102");
+            tracing::debug!(target: "netlink_proto", "key 0x0102");
+            tracing::debug!(target: "netlink_packet_core::nla", "key 0x0102");
+            tracing::info!(target: "netlink_proto::protocol", "key 0x0102");
+            tracing::warn!(target: "netlink_proto", "socket closed");
+        });
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            text.contains("a step of ours") && text.contains("socket closed"),
+            "{text}"
+        );
+        assert!(!text.contains("0x0102"), "{text}");
     }
 }

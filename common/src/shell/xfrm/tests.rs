@@ -1,6 +1,9 @@
 //! Shell: tests of what lives as long as a set.
 
+mod namespace;
+
 use super::*;
+use crate::ipsec::{EspKeys, SaSet};
 
 fn states(uc: u16, pc: u16) -> [SaState; 4] {
     let ue = |port| SocketAddr::from(([192, 0, 2, 1], port));
