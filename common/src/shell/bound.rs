@@ -1,5 +1,6 @@
 //! Shell: the sockets of a node, bound before it runs.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -151,10 +152,14 @@ impl Shell {
             ..config.limits.clone()
         };
         let context = post.context(limits);
-        let is_protected = |listener: &&SipListener| listener.interface == Interface::GmProtected;
-        let mut udp = Vec::new();
-        for listener in config.sip.iter().filter(|listener| !is_protected(listener)) {
-            udp.push(bind_sip(listener, place, &context)?.0);
+        let (protected, clear): (Vec<_>, Vec<_>) = config
+            .sip
+            .iter()
+            .enumerate()
+            .partition(|(_, listener)| listener.interface == Interface::GmProtected);
+        let mut udp = BTreeMap::new();
+        for (order, listener) in clear {
+            udp.insert(order, bind_sip(listener, place, &context)?.0);
         }
         // After the others: whoever runs twice by mistake ends there, and does not take the policies from the first.
         // Before the protected ones: clear text must not reach them.
@@ -163,11 +168,12 @@ impl Shell {
             None => None,
         };
         let mut protected_accepts = Vec::new();
-        for listener in config.sip.iter().filter(is_protected) {
+        for (order, listener) in protected {
             let (side, accept) = bind_sip(listener, place, &context)?;
-            udp.push(side);
+            udp.insert(order, side);
             protected_accepts.extend(accept);
         }
+        let udp = udp.into_values().collect();
         let diameter_address = match config.diameter_listen {
             Some(address) => Some(bind_diameter(config.name, address, &context)?),
             None => None,
