@@ -16,5 +16,6 @@ mod diameter;
 mod dice;
 mod engine;
 mod nodes;
+mod sec_agree;
 mod sip;
 mod user_data;
