@@ -8,7 +8,7 @@ use crate::transaction::layer::TAG_STATELESS;
 
 use super::core::{ProxyCore, Resolving};
 use super::forward::MAX_FORWARDS;
-use super::next_hop::{Attempt, Resolution, attempts};
+use super::next_hop::{Attempt, Resolution, attempts, attempts_along};
 use super::{NextHop, route, via};
 
 impl ProxyCore {
@@ -24,7 +24,12 @@ impl ProxyCore {
         let request = request.edit().set(HeaderName::MaxForwards, left).finish_request();
         let request = route::postprocess(request);
         match Resolution::of(&hop, &self.config.hosts) {
-            Resolution::Path(attempt) => self.transmit_ack(&request, interface, &attempt),
+            Resolution::Path(flow) => {
+                let too_long = self.is_too_long(&request, interface);
+                if let Some(attempt) = attempts_along(now, &flow, too_long, &self.blacklist).pop_front() {
+                    self.transmit_ack(&request, interface, &attempt);
+                }
+            }
             Resolution::Targets(targets) => {
                 let good = attempts(now, interface, &targets, false, &self.blacklist).pop_front();
                 match good {

@@ -10,7 +10,7 @@ use crate::transaction::layer::ClientRequest;
 use crate::transaction::{ClientTransactionId, Failure, ServerTransactionId, TimerName};
 
 use super::core::{CoreTimer, ProxyCore, RESOLVE_WAIT, Resolving};
-use super::next_hop::{Attempt, Resolution, attempts};
+use super::next_hop::{Attempt, Resolution, attempts, attempts_along};
 use super::{CoreEvent, ForwardFailure, ForwardId, NextHop, route, via};
 
 /// RFC 3261 16.6 step 3: "If the copy does not contain a Max-Forwards header field, add one with 70".
@@ -115,11 +115,13 @@ impl ProxyCore {
     fn resolve(&mut self, now: Instant, id: ForwardId, hop: &NextHop) {
         match Resolution::of(hop, &self.config.hosts) {
             Resolution::Targets(targets) => self.begin(now, id, &targets),
-            Resolution::Path(attempt) => {
-                if let Some(forward) = self.forwards.get_mut(&id) {
-                    forward.attempts.push_back(attempt);
-                }
-                self.try_next(now, id);
+            Resolution::Path(flow) => {
+                let Some(forward) = self.forwards.get(&id) else {
+                    return;
+                };
+                let too_long = self.is_too_long(&forward.request, forward.interface);
+                let attempts = attempts_along(now, &flow, too_long, &self.blacklist);
+                self.attempt(now, id, attempts);
             }
             Resolution::Ask {
                 host,
@@ -172,14 +174,23 @@ impl ProxyCore {
         let Some(forward) = self.forwards.get(&id) else {
             return;
         };
-        let too_long = self.interface(forward.interface).is_some_and(|config| {
-            forward.request.bytes().len() + config.sent_by.len() + VIA_OVERHEAD > config.tcp_above_bytes
-        });
+        let too_long = self.is_too_long(&forward.request, forward.interface);
         let attempts = attempts(now, forward.interface, targets, too_long, &self.blacklist);
+        self.attempt(now, id, attempts);
+    }
+
+    fn attempt(&mut self, now: Instant, id: ForwardId, attempts: VecDeque<Attempt>) {
         if let Some(forward) = self.forwards.get_mut(&id) {
             forward.attempts = attempts;
         }
         self.try_next(now, id);
+    }
+
+    /// RFC 3261 18.1.1: with our Via it does not fit into a datagram of the path.
+    pub(super) fn is_too_long(&self, request: &Request, interface: Interface) -> bool {
+        self.interface(interface).is_some_and(|config| {
+            request.bytes().len() + config.sent_by.len() + VIA_OVERHEAD > config.tcp_above_bytes
+        })
     }
 
     /// RFC 3261 16.6 steps 8 and 10: our Via with a new branch, then a client transaction.

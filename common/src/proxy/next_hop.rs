@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use crate::net::{Destination, Interface, ResolveId, ResolveRequest, ResolvedTarget, Transport};
+use crate::net::{Destination, Flow, Interface, ResolveId, ResolveRequest, ResolvedTarget, Transport};
 use crate::sip::{Host, Scheme, Uri};
 
 use super::blacklist::Blacklist;
@@ -27,8 +27,8 @@ pub(super) struct Attempt {
 pub(super) enum Resolution {
     /// In the order in which to try.
     Targets(Vec<ResolvedTarget>),
-    /// A path that is used as it is.
-    Path(Attempt),
+    /// A path on which something came before.
+    Path(Flow),
     /// DNS has to be asked.
     Ask {
         host: String,
@@ -42,12 +42,7 @@ pub(super) enum Resolution {
 impl Resolution {
     pub(super) fn of(hop: &NextHop, hosts: &HostsTable) -> Self {
         match hop {
-            NextHop::Flow(flow) => Self::Path(Attempt {
-                destination: Destination::Flow(*flow),
-                transport: flow.transport,
-                remote: flow.remote,
-                after_refused_tcp: false,
-            }),
+            NextHop::Flow(flow) => Self::Path(*flow),
             NextHop::Address { transport, remote } => Self::Targets(vec![ResolvedTarget {
                 transport: *transport,
                 remote: *remote,
@@ -171,4 +166,31 @@ pub(super) fn attempts(
     // A stable sort keeps the order of preference within both halves.
     all.sort_by_key(|attempt| blacklist.contains(now, attempt.transport, attempt.remote));
     all.into()
+}
+
+/// The tries for a path. It is used as it is, but for a UE inside security associations: one set serves UDP and TCP
+/// (TS 33.203 7.1), so that a request too long for a datagram goes over a connection of ours between the same ports
+/// first, and a UE that takes no connection gets a datagram.
+pub(super) fn attempts_along(
+    now: Instant,
+    flow: &Flow,
+    too_long_for_udp: bool,
+    blacklist: &Blacklist,
+) -> VecDeque<Attempt> {
+    let attempt = |flow: Flow, after_refused_tcp| Attempt {
+        destination: Destination::Flow(flow),
+        transport: flow.transport,
+        remote: flow.remote,
+        after_refused_tcp,
+    };
+    let is_free = flow.interface == Interface::GmProtected && flow.connection.is_none();
+    if !is_free || (flow.transport == Transport::Udp && !too_long_for_udp) {
+        return VecDeque::from([attempt(*flow, false)]);
+    }
+    let over = |transport| Flow { transport, ..*flow };
+    let datagram = over(Transport::Udp);
+    if blacklist.contains(now, Transport::Tcp, flow.remote) {
+        return VecDeque::from([attempt(datagram, false)]);
+    }
+    VecDeque::from([attempt(over(Transport::Tcp), false), attempt(datagram, true)])
 }

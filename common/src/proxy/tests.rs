@@ -19,6 +19,7 @@ mod cancelling;
 mod completed;
 mod failover;
 mod forwarding;
+mod protected;
 mod refusals;
 mod relaying;
 mod response_routing;

@@ -1,8 +1,8 @@
-//! Engine: where the responses of a request go (RFC 3261 18.2.2, RFC 3581 4).
+//! Engine: where the responses of a request go (RFC 3261 18.2.2, RFC 3581 4; TS 33.203 7.1).
 
 use std::net::SocketAddr;
 
-use crate::net::{Destination, Flow, Transport};
+use crate::net::{Destination, Flow, Interface, Transport};
 use crate::sip::{Host, Message, Via};
 
 const DEFAULT_PORT: u16 = 5060;
@@ -17,6 +17,14 @@ pub(crate) struct ResponseRoute {
 impl ResponseRoute {
     /// For the top Via of a message, the request of which came over `flow`.
     pub(crate) fn of(message: &Message, flow: &Flow) -> Self {
+        // TS 33.203 7.1: inside security associations there is one way back, and no header names another: not rport,
+        // not sent-by, not maddr. Where it is gone the response is lost rather than sent in clear.
+        if flow.interface == Interface::GmProtected {
+            return Self {
+                first: Destination::Flow(*flow),
+                fallback: None,
+            };
+        }
         let via = message.top_via().ok();
         let sent_by_port = via.and_then(|via| via.port()).unwrap_or(DEFAULT_PORT);
         match flow.transport {
