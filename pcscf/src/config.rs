@@ -24,6 +24,10 @@ pub use self::ipsec::{AlgorithmsText, IpsecConfig};
 use crate::contacts::ContactTable;
 use crate::ipsec::policy::IpsecPolicy;
 use crate::node::{Pcscf, Settings};
+use crate::protection::Protection;
+
+/// Keeps the stream that draws SPIs apart from the core's.
+const SPI_STREAM: u8 = 0x53;
 
 /// The file's `pcscf` section.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -165,7 +169,10 @@ impl DaemonConfig for PcscfConfig {
             ..self.core(policy.as_ref())
         };
         let contacts = ContactTable::new(place.part_of(self.contacts));
-        let node = Pcscf::new(ProxyCore::new(core, &seed), settings, contacts);
+        let protection = policy
+            .clone()
+            .map(|policy| Protection::new(policy, seed.rng(SPI_STREAM)));
+        let node = Pcscf::new(ProxyCore::new(core, &seed), settings, contacts, protection);
         let mut listeners = vec![
             SipListener::new(Interface::Gm, self.gm.address, "pcscf.gm.address"),
             SipListener::new(Interface::Mw, self.mw.address, "pcscf.mw.address"),
@@ -224,6 +231,7 @@ impl PcscfConfig {
             visited_network: quoted_unless_token(network),
             network: network.to_owned(),
             gm_host: self.gm.address.host_port(),
+            protected_host: policy.map(IpsecPolicy::server_host_port),
             mw_host: self.mw.address.host_port(),
             mw_address: bracketed(self.mw.address),
             own_uris: own_uris?,

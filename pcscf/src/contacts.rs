@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ims_common::identity::{Impi, Impu};
-use ims_common::net::Flow;
+use ims_common::net::{Flow, Interface};
 use ims_common::node::{NumberHash, NumberMap, TimerTable, give_back};
 use ims_common::sip::{Uri, UriBuf};
 use smallvec::SmallVec;
@@ -170,11 +170,36 @@ impl ContactTable {
         self.of_impi(&key.impi).any(|c| same_way(&c.flow, &key.flow))
     }
 
-    /// Contacts behind a flow: those at exactly this address and port first, then others of the same address.
+    /// Contacts of a private identity that were registered over security associations from this address: a set speaks
+    /// for them alone.
+    pub(crate) fn protected(&self, impi: &Impi, ue: IpAddr) -> impl Iterator<Item = (&FlowToken, &Contact)> {
+        self.of_impi(impi)
+            .filter(move |contact| contact.flow.interface == Interface::GmProtected)
+            .filter(move |contact| contact.flow.remote.ip() == ue)
+            .map(|contact| (&contact.token, contact))
+    }
+
+    /// When the last registration of those ends.
+    pub(crate) fn protected_until(&self, impi: &Impi, ue: IpAddr) -> Option<Instant> {
+        let registrations = self.protected(impi, ue).flat_map(|(_, c)| &c.registrations);
+        registrations.map(|registration| registration.expires_at).max()
+    }
+
+    /// Addresses from which a private identity is registered over security associations.
+    pub(crate) fn protected_addresses(&self, impi: &Impi) -> SmallVec<[IpAddr; 2]> {
+        let contacts = self.of_impi(impi);
+        contacts
+            .filter(|contact| contact.flow.interface == Interface::GmProtected)
+            .map(|contact| contact.flow.remote.ip())
+            .collect()
+    }
+
+    /// Contacts behind a flow in clear: those at exactly this address and port first, then others of the same address.
     /// (A handset registers on TCP and subscribes on UDP, from another port.)
     pub(crate) fn behind(&self, flow: &Flow) -> Vec<(&FlowToken, &Contact)> {
         let mut found: Vec<_> = self
             .all(self.by_address.get(&flow.remote.ip()))
+            .filter(|contact| contact.flow.interface == flow.interface)
             .map(|contact| (&contact.token, contact))
             .collect();
         found.sort_by_key(|(_, contact)| contact.flow.remote != flow.remote);
@@ -319,8 +344,12 @@ impl ContactTable {
     }
 }
 
-/// The same transport between the same addresses: for a stream, also the same connection.
+/// The same transport between the same addresses: for a stream, also the same connection. Inside security associations
+/// the UE's address and server port: one set serves UDP and TCP, and our port changes with each set.
 fn same_way(a: &Flow, b: &Flow) -> bool {
+    if a.interface == Interface::GmProtected {
+        return a.interface == b.interface && a.remote == b.remote;
+    }
     a.interface == b.interface
         && a.transport == b.transport
         && a.remote == b.remote

@@ -6,7 +6,6 @@
 
 pub mod agreement;
 pub mod challenge_keys;
-#[allow(dead_code, reason = "the node takes it up next")]
 pub(crate) mod manager;
 pub mod offer;
 pub mod policy;

@@ -4,10 +4,12 @@
 //! * [`node`]: [`Pcscf`], the one node
 //! * `register`: REGISTER; `originating`, `terminating`, `passage`: all else
 //! * `trust_boundary`, `ue_challenge`: what a message loses and gains on the border
+//! * `protection`: the gate of what is protected; `challenge`: a 401 that makes security associations
 //! * `contacts`: who is registered behind which flow; `entry_points`: the I-CSCFs to try
 //! * [`ipsec`]: the security agreement with UEs
 //! * `reject`: refusals and their status codes
 
+mod challenge;
 pub mod config;
 mod contacts;
 mod entry_points;
@@ -15,6 +17,7 @@ pub mod ipsec;
 pub mod node;
 mod originating;
 mod passage;
+mod protection;
 mod register;
 mod reject;
 mod terminating;

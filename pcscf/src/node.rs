@@ -12,7 +12,9 @@ use tracing::info;
 
 use crate::config::UnregisteredRequests;
 use crate::contacts::ContactTable;
+use crate::ipsec::agreement::supported;
 use crate::passage::Passages;
+use crate::protection::Protection;
 use crate::register::AwaitRegisterAnswer;
 use crate::reject::Reject;
 
@@ -28,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) network: String,
     /// Our `host[:port]` towards the UEs.
     pub(crate) gm_host: String,
+    /// Our `host:port` towards protected UEs, with the protected server port.
+    pub(crate) protected_host: Option<String>,
     /// Our `host[:port]` towards the home network.
     pub(crate) mw_host: String,
     /// Our address towards the home network, as a host.
@@ -44,6 +48,14 @@ impl Settings {
     /// TS 24.229 5.2.2.1, RFC 3327 5.1: our URI with the flow token; `term` marks the terminating direction.
     pub(crate) fn path_of(&self, token: &str) -> String {
         format!("<sip:{token}@{};lr;term>", self.mw_host)
+    }
+
+    /// What a UE is told to reach us by, on this side (TS 24.229 5.2.2.2).
+    pub(crate) fn host_towards_ue(&self, side: Interface) -> &str {
+        match (side, &self.protected_host) {
+            (Interface::GmProtected, Some(host)) => host,
+            (Interface::GmProtected, None) | (Interface::Gm | Interface::Mw, _) => &self.gm_host,
+        }
     }
 
     /// Whether a URI names this P-CSCF, whatever its user part and parameters.
@@ -71,12 +83,21 @@ pub struct Pcscf {
     pub(crate) contacts: ContactTable,
     pub(crate) registers: BTreeMap<ForwardId, AwaitRegisterAnswer>,
     pub(crate) passages: Passages,
+    /// Where security associations are made with UEs.
+    pub(crate) protection: Option<Protection>,
     pub(crate) counters: Counters,
     phase: Phase,
+    /// When the last input came.
+    now: Option<Instant>,
 }
 
 impl Pcscf {
-    pub(crate) fn new(mut core: ProxyCore, settings: Settings, contacts: ContactTable) -> Self {
+    pub(crate) fn new(
+        mut core: ProxyCore,
+        settings: Settings,
+        contacts: ContactTable,
+        protection: Option<Protection>,
+    ) -> Self {
         // All REGISTERs go to one home network.
         core.throttle_registers();
         Self {
@@ -87,6 +108,8 @@ impl Pcscf {
             passages: Passages::default(),
             counters: Counters::default(),
             phase: Phase::Serving,
+            protection,
+            now: None,
         }
     }
 
@@ -117,17 +140,30 @@ impl Pcscf {
     ) {
         info!(method = %request.method(), reject = reject.label(), "request rejected");
         self.counters.count("ims_pcscf_rejected_total", reject.label());
-        if reject.status() == StatusCode::SERVICE_UNAVAILABLE {
-            let tag = self.core.fresh_token();
-            let reply = request
-                .reply(reject.status())
-                .to_tag(&tag)
-                .header(HeaderName::RetryAfter, RETRY_AFTER_SECS)
-                .finish();
-            self.core.respond(now, transaction, reply);
-        } else {
-            self.core.reject(now, transaction, reject.status());
+        let status = reject.status();
+        let Some((name, value)) = self.said_with(status) else {
+            return self.core.reject(now, transaction, status);
+        };
+        let tag = self.core.fresh_token();
+        let reply = request.reply(status).to_tag(&tag).header(name, value).finish();
+        self.core.respond(now, transaction, reply);
+    }
+
+    /// What a refusal with this status has to say besides.
+    fn said_with(&self, status: StatusCode) -> Option<(HeaderName, String)> {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return Some((HeaderName::RetryAfter, RETRY_AFTER_SECS.to_string()));
         }
+        // RFC 3329 2.3.1
+        if status == StatusCode::EXTENSION_REQUIRED {
+            return Some((HeaderName::Require, "sec-agree".to_owned()));
+        }
+        if status == StatusCode::SECURITY_AGREEMENT_REQUIRED {
+            let protection = self.protection.as_ref()?;
+            let mechanisms = supported(&protection.policy.algorithms);
+            return Some((HeaderName::SecurityServer, mechanisms));
+        }
+        None
     }
 
     fn on_event(&mut self, now: Instant, event: CoreEvent) {
@@ -181,9 +217,15 @@ impl Pcscf {
         self.core.respond(now, transaction, reply);
     }
 
-    fn drain_events(&mut self, now: Instant) {
-        while let Some(event) = self.core.poll_event() {
-            self.on_event(now, event);
+    pub(crate) fn drain_events(&mut self, now: Instant) {
+        loop {
+            if let Some(event) = self.core.poll_event() {
+                self.on_event(now, event);
+            } else if let Some(event) = self.protection.as_mut().and_then(|p| p.sas.poll_event()) {
+                self.on_sa_event(now, event);
+            } else {
+                break;
+            }
         }
     }
 }
@@ -193,8 +235,13 @@ impl Node for Pcscf {
     type Output = NetOutput;
 
     fn handle(&mut self, now: Instant, input: NetInput) {
+        self.now = Some(now);
         match input {
-            NetInput::Sip(input) => self.core.handle(now, input),
+            NetInput::Sip(input) => {
+                if let Some(input) = self.admitted(now, input) {
+                    self.core.handle(now, input);
+                }
+            }
             NetInput::Command(Command::Drain) => {
                 if self.phase == Phase::Serving {
                     self.phase = Phase::Draining;
@@ -202,12 +249,21 @@ impl Node for Pcscf {
                 }
             }
             // The P-CSCF has no Diameter peer.
-            NetInput::Diameter(_) | NetInput::Xfrm(_) => {}
+            NetInput::Diameter(_) => {}
+            NetInput::Xfrm(input) => {
+                if let Some(protection) = &mut self.protection {
+                    protection.sas.on_xfrm(now, input);
+                }
+            }
         }
         self.drain_events(now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.now = Some(now);
+        if let Some(protection) = &mut self.protection {
+            protection.sas.handle_timeout(now);
+        }
         let ended = self.contacts.expire(now);
         if ended > 0 {
             info!(ended, "registrations expired without a refresh");
@@ -221,8 +277,18 @@ impl Node for Pcscf {
     }
 
     fn poll_output(&mut self) -> Option<NetOutput> {
-        if let Some(output) = self.core.poll_output() {
-            return Some(NetOutput::Sip(output));
+        // What leaves comes before what ends its way.
+        while let Some(output) = self.core.poll_output() {
+            let passed = match self.now {
+                Some(now) => self.outbound(now, output),
+                None => Some(output),
+            };
+            if let Some(output) = passed {
+                return Some(NetOutput::Sip(output));
+            }
+        }
+        if let Some(output) = self.protection.as_mut().and_then(|p| p.sas.poll_output()) {
+            return Some(output);
         }
         if self.phase == Phase::Draining && self.core.is_settled() {
             self.phase = Phase::Drained;
@@ -233,12 +299,18 @@ impl Node for Pcscf {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let tables = earliest(self.contacts.poll_timeout(), self.passages.poll_timeout());
-        earliest(self.core.poll_timeout(), tables)
+        let sets = self.protection.as_ref().and_then(|p| p.sas.poll_timeout());
+        earliest(earliest(self.core.poll_timeout(), sets), tables)
     }
 
     fn metrics(&self, out: &mut Metrics) {
         self.core.export_metrics(out);
         self.counters.export(out);
+        if let Some(protection) = &self.protection {
+            protection.sas.export_metrics(out);
+            let waiting = protection.challenges.len() as u64;
+            out.gauge("ims_pcscf_challenges_waiting", &[], waiting);
+        }
         out.gauge("ims_pcscf_contacts", &[], self.contacts.len() as u64);
         out.gauge("ims_pcscf_requests_pending", &[], self.passages.len() as u64);
         out.gauge("ims_pcscf_registers_pending", &[], self.registers.len() as u64);

@@ -16,7 +16,7 @@ use crate::config::UnregisteredRequests;
 use crate::contacts::{Contact, FlowToken, Registration};
 use crate::node::Pcscf;
 use crate::reject::Reject;
-use crate::trust_boundary::{keep_to_the_ues_own, own_record_routes};
+use crate::trust_boundary::{Direction, keep_to_the_ues_own, own_record_routes};
 
 /// For whom a request of a UE is served.
 #[derive(Clone, Debug)]
@@ -24,6 +24,16 @@ struct Origin {
     token: FlowToken,
     asserted: UriBuf,
     service_route: SmallVec<[Box<str>; 1]>,
+}
+
+impl Origin {
+    fn new(token: &FlowToken, asserted: UriBuf, registration: &Registration) -> Self {
+        Self {
+            token: token.clone(),
+            asserted,
+            service_route: registration.service_route.clone(),
+        }
+    }
 }
 
 impl Pcscf {
@@ -59,7 +69,9 @@ impl Pcscf {
             Interface::Gm | Interface::GmProtected => self
                 .originate(request, &flow)
                 .map(|(r, hop)| (r, hop, Interface::Mw)),
-            Interface::Mw => self.terminate(request).map(|(r, hop)| (r, hop, Interface::Gm)),
+            Interface::Mw => self
+                .terminate(request)
+                .map(|(r, flow)| (r, NextHop::Flow(flow), flow.interface)),
         };
         match onward {
             Ok((request, hop, interface)) => self.core.forward_ack(now, request, hop, interface),
@@ -84,7 +96,7 @@ impl Pcscf {
             .append(HeaderName::PAssertedIdentity, format!("<{}>", origin.asserted))
             .append(HeaderName::PChargingVector, charging_vector);
         if makes_a_dialog(&request.method()) {
-            for value in own_record_routes(&self.settings, &origin.token, Interface::Mw) {
+            for value in own_record_routes(&self.settings, &origin.token, Direction::From(flow.interface)) {
                 edit = edit.push_front(HeaderName::RecordRoute, value);
             }
         }
@@ -113,8 +125,19 @@ impl Pcscf {
 
     /// Whose request it is: the contact at exactly this address and port, or another contact of this address
     /// one of whose identities the request names (a handset registers on TCP and sends MESSAGE on UDP).
+    ///
+    /// Over security associations it is their private identity that speaks, and nobody else (TS 33.203 7.1 rule 7).
     fn origin(&self, request: &Request, flow: &Flow) -> Option<Origin> {
         let wishes = wished_identities(request);
+        if flow.interface == Interface::GmProtected {
+            let sas = &self.protection.as_ref()?.sas;
+            let impi = sas.impi(sas.set_of_flow(flow)?)?;
+            let mut contacts = self.contacts.protected(impi, flow.remote.ip());
+            return contacts.find_map(|(token, contact)| {
+                let (registration, asserted) = asserted_identity(contact, &wishes)?;
+                Some(Origin::new(token, asserted, registration))
+            });
+        }
         self.contacts
             .behind(flow)
             .into_iter()
@@ -124,11 +147,7 @@ impl Pcscf {
                 let named = wishes
                     .iter()
                     .any(|wish| identities(registration).any(|(identity, _)| identity == *wish));
-                (same_way || named).then(|| Origin {
-                    token: token.clone(),
-                    asserted,
-                    service_route: registration.service_route.clone(),
-                })
+                (same_way || named).then(|| Origin::new(token, asserted, registration))
             })
     }
 }

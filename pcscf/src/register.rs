@@ -1,8 +1,11 @@
 //! Procedure: one REGISTER from a UE to the home network and its answer back (TS 24.229 5.2.2).
 //!
+//! `arrival`: what the security agreement asks of it.
+//!
 //! Read first: TS 24.229 5.2.2.1 (all REGISTERs), 5.2.2.2 (IMS AKA), 5.2.2.3 (SIP Digest), 5.2.5.1
 //! (de-registration); RFC 3327 (Path).
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ims_common::identity::{Impi, Impu};
@@ -18,19 +21,24 @@ use crate::reject::Reject;
 use crate::trust_boundary::{IntegrityProtected, RegisterMarks, register_towards_home, response_towards_ue};
 use smallvec::SmallVec;
 
+pub(crate) mod arrival;
+
+use arrival::Arrival;
+
 /// The outcome that only leads to the next REGISTER.
 const CHALLENGED: &str = "challenged";
 
 /// A REGISTER that an entry point of the home network is asked to answer.
 #[derive(Debug)]
 pub(crate) struct AwaitRegisterAnswer {
-    transaction: ServerTransactionId,
-    forwarded: Request,
+    pub(crate) transaction: ServerTransactionId,
+    pub(crate) forwarded: Request,
     search: EntryPointSearch,
     token: FlowToken,
-    key: ContactKey,
+    pub(crate) key: ContactKey,
     impu: Impu,
     asked: Asked,
+    pub(crate) arrival: Arrival,
 }
 
 /// What a REGISTER is about.
@@ -71,6 +79,8 @@ impl Pcscf {
         let impi =
             Impi::of_register(credentials.as_ref(), &impu).map_err(|_| Reject::MalformedAuthorization)?;
         let asked = asked(request)?;
+        let arrival = self.arrival(now, request, &flow, &impi)?;
+        let flow = self.way_of_contact(&arrival, flow);
         let key = ContactKey { impi, flow };
         let address = match &asked {
             Asked::Contact(address) => Some(address),
@@ -87,8 +97,11 @@ impl Pcscf {
             visited_network: self.settings.visited_network.clone(),
             charging_vector: self.charging_vector(),
             authorization: credentials
-                .map(|credentials| self.marked_authorization(request, &credentials, &key)),
+                .map(|credentials| self.marked_authorization(request, &credentials, &key, &arrival)),
         };
+        if let (Some(protection), Some(_)) = (&mut self.protection, &arrival.offered) {
+            protection.await_answer(&key.impi, arrival.ue, transaction);
+        }
         Ok(AwaitRegisterAnswer {
             transaction,
             forwarded: register_towards_home(request, &marks),
@@ -97,7 +110,18 @@ impl Pcscf {
             key,
             impu,
             asked,
+            arrival,
         })
+    }
+
+    /// The way to a contact that a REGISTER makes: inside security associations from our client port to the UE's server
+    /// port, wherever the REGISTER came from.
+    fn way_of_contact(&self, arrival: &Arrival, flow: Flow) -> Flow {
+        let sas = self.protection.as_ref().map(|protection| &protection.sas);
+        arrival
+            .carrier
+            .and_then(|set| sas?.way_out(set, flow.transport))
+            .unwrap_or(flow)
     }
 
     /// TS 24.229 5.2.2.2: whatever the UE wrote as `integrity-protected` is overwritten. A REGISTER without
@@ -107,7 +131,11 @@ impl Pcscf {
         request: &Request,
         credentials: &Credentials<'_>,
         key: &ContactKey,
+        arrival: &Arrival,
     ) -> String {
+        if let Some(mark) = arrival.mark(credentials) {
+            return credentials.with_integrity_protected(mark.as_str());
+        }
         let offers_security = request.header(HeaderName::SecurityClient).is_some();
         let associated = self.contacts.vouches_for(key);
         let mark = IntegrityProtected::of_unprotected(credentials, offers_security, associated);
@@ -129,6 +157,8 @@ impl Pcscf {
     }
 
     fn no_entry_point(&mut self, now: Instant, procedure: AwaitRegisterAnswer) {
+        self.forget_offer(&procedure);
+        self.fail_set(now, procedure.arrival.carrier);
         match procedure.search.into_last_word() {
             Some(response) => {
                 info!(procedure = "register", impu = %procedure.impu, "no other entry point: 480 passed on");
@@ -174,17 +204,28 @@ impl Pcscf {
         }
         match procedure.search.on_final(response) {
             Verdict::Next => self.ask_entry_point(now, procedure),
-            Verdict::Answer(response) => self.on_register_answer(now, &procedure, &response),
+            Verdict::Answer(response) => self.on_register_answer(now, procedure, &response),
         }
     }
 
-    fn on_register_answer(&mut self, now: Instant, procedure: &AwaitRegisterAnswer, response: &Response) {
+    /// A REGISTER whose answer came without a challenge awaits none.
+    fn forget_offer(&mut self, procedure: &AwaitRegisterAnswer) {
+        if let (Some(protection), Some(_)) = (&mut self.protection, &procedure.arrival.offered) {
+            let (impi, ue) = (&procedure.key.impi, procedure.arrival.ue);
+            protection.answered(impi, ue, procedure.transaction);
+        }
+    }
+
+    fn on_register_answer(&mut self, now: Instant, procedure: AwaitRegisterAnswer, response: &Response) {
         let status = response.status();
         let outcome = if status.is_success() {
-            self.on_ok(now, procedure, response)
+            let outcome = self.on_ok(now, &procedure, response);
+            self.settle_sets(now, &procedure);
+            outcome
         } else if status == StatusCode::UNAUTHORIZED {
             CHALLENGED
         } else {
+            self.fail_set(now, procedure.arrival.carrier);
             "refused-by-home"
         };
         let code = status.as_u16();
@@ -195,8 +236,45 @@ impl Pcscf {
             info!(procedure = "register", %impu, %impi, code, outcome, "register answered");
         }
         self.counters.count("ims_pcscf_register_total", outcome);
+        if outcome == CHALLENGED {
+            return self.on_challenge(now, procedure, response);
+        }
+        self.forget_offer(&procedure);
         self.core
             .respond(now, procedure.transaction, response_towards_ue(response));
+    }
+
+    /// TS 24.229 table 5.2.2-1: what a 200 (OK) means to the sets of the UE. They live as long as what is registered
+    /// over them; without anything registered they end when this transaction has.
+    fn settle_sets(&mut self, now: Instant, procedure: &AwaitRegisterAnswer) {
+        let (impi, carrier, ue) = (
+            &procedure.key.impi,
+            procedure.arrival.carrier,
+            procedure.arrival.ue,
+        );
+        let until = self.contacts.protected_until(impi, ue);
+        let (Some(protection), Some(set)) = (&mut self.protection, carrier) else {
+            return;
+        };
+        match until {
+            Some(at) => protection
+                .sas
+                .promote(now, set, at.saturating_duration_since(now)),
+            None => protection.sas.release(now, impi, ue, carrier),
+        }
+    }
+
+    /// TS 24.229 5.2.5.1: the sets of contacts elsewhere that a Contact `*` took along.
+    fn release_elsewhere(&mut self, now: Instant, procedure: &AwaitRegisterAnswer, before: &[IpAddr]) {
+        let Some(protection) = &mut self.protection else {
+            return;
+        };
+        let (impi, here) = (&procedure.key.impi, procedure.arrival.ue);
+        for ue in before.iter().filter(|ue| **ue != here) {
+            if self.contacts.protected_until(impi, *ue).is_none() {
+                protection.sas.release(now, impi, *ue, None);
+            }
+        }
     }
 
     /// TS 24.229 5.2.2.1, 5.2.5.1: what the 200 (OK) grants replaces all that was known; what it no longer lists
@@ -205,7 +283,10 @@ impl Pcscf {
         let address = match &procedure.asked {
             Asked::Bindings => return "bindings-listed",
             Asked::RemoveAll => {
-                self.contacts.unbind_all(&procedure.key.impi, &procedure.impu);
+                let impi = &procedure.key.impi;
+                let before = self.contacts.protected_addresses(impi);
+                self.contacts.unbind_all(impi, &procedure.impu);
+                self.release_elsewhere(now, procedure, &before);
                 return "deregistered";
             }
             Asked::Contact(address) => address,

@@ -26,6 +26,26 @@ pub(crate) enum Reject {
     FlowFailed,
     /// The next hop of the home network cannot be reached. RFC 3261 16.9.
     HomeUnreachable,
+    /// A REGISTER in clear without Security-Client. RFC 3329 2.3.1.
+    SecAgreeRequired,
+    /// None of the mechanisms that the UE offers is one of ours. RFC 3329 2.3.1, TS 33.203 7.3.2.1.
+    NoCommonMechanism,
+    /// A protected REGISTER without the security headers that it needs. TS 24.229 5.2.2.2.
+    SecurityHeaderMissing,
+    /// The UE does not repeat what was said before. TS 24.229 5.2.2.2, TS 33.203 7.3.2.3.
+    SecurityMismatch,
+    /// A REGISTER of another private identity than that of its security associations. TS 24.229 5.2.2.2.
+    ForeignIdentity,
+    /// Another UE at the same address has the ports or SPIs. TS 33.203 7.1.
+    PortsTaken,
+    /// A challenge without keys, of which no security association can be made. TS 24.229 5.2.2.2.
+    KeysMissing,
+    /// The security associations cannot be had. RFC 3261 21.5.1.
+    NoAssociations,
+    /// Another REGISTER of this UE came meanwhile, with another offer. TS 24.229 5.2.2.2.
+    Overtaken,
+    /// The table of security associations has no place left. RFC 3261 21.5.4.
+    SetsFull,
     /// A UE that would reach us through no Service-Route has nowhere to go. TS 24.229 5.2.6.3.
     NoServiceRoute,
 }
@@ -34,11 +54,19 @@ impl Reject {
     /// The status code of the answer.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::MalformedAuthorization | Self::MalformedContact => StatusCode::BAD_REQUEST,
-            Self::ContactsFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::MalformedAuthorization
+            | Self::MalformedContact
+            | Self::SecurityHeaderMissing
+            | Self::PortsTaken => StatusCode::BAD_REQUEST,
+            Self::SecAgreeRequired => StatusCode::EXTENSION_REQUIRED,
+            Self::NoCommonMechanism | Self::SecurityMismatch => StatusCode::SECURITY_AGREEMENT_REQUIRED,
+            Self::KeysMissing | Self::NoAssociations | Self::Overtaken => StatusCode::SERVER_INTERNAL_ERROR,
+            Self::ContactsFull | Self::SetsFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoEntryPoint | Self::HomeUnreachable => StatusCode::SERVER_TIMEOUT,
             Self::Silence => StatusCode::REQUEST_TIMEOUT,
-            Self::RegisterOnMw | Self::NotRegistered | Self::NoServiceRoute => StatusCode::FORBIDDEN,
+            Self::RegisterOnMw | Self::NotRegistered | Self::NoServiceRoute | Self::ForeignIdentity => {
+                StatusCode::FORBIDDEN
+            }
             // RFC 5626 5.3: the flow is gone; the S-CSCF may try another contact.
             Self::UnknownFlowToken | Self::FlowFailed => StatusCode::FLOW_FAILED,
         }
@@ -54,6 +82,16 @@ impl Reject {
             Self::RegisterOnMw => "register-on-mw",
             Self::NotRegistered => "not-registered",
             Self::UnknownFlowToken => "unknown-flow-token",
+            Self::SecAgreeRequired => "sec-agree-required",
+            Self::NoCommonMechanism => "no-common-mechanism",
+            Self::SecurityHeaderMissing => "security-header-missing",
+            Self::SecurityMismatch => "security-mismatch",
+            Self::ForeignIdentity => "foreign-identity",
+            Self::PortsTaken => "ports-taken",
+            Self::KeysMissing => "keys-missing",
+            Self::NoAssociations => "no-associations",
+            Self::Overtaken => "overtaken",
+            Self::SetsFull => "sets-full",
             Self::NoServiceRoute => "no-service-route",
             Self::Silence => "silence",
             Self::FlowFailed => "flow-failed",

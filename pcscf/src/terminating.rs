@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
-use ims_common::net::Interface;
+use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{NextHop, ServerTransactionId};
 use ims_common::sip::{HeaderName, Request};
 use tracing::info;
 
+use crate::contacts::Contact;
 use crate::node::Pcscf;
 use crate::originating::makes_a_dialog;
 use crate::reject::Reject;
-use crate::trust_boundary::{own_record_routes, request_towards_ue};
+use crate::trust_boundary::{Direction, own_record_routes, request_towards_ue};
 
 impl Pcscf {
     /// TS 24.229 5.2.6.4: a request from the home network.
@@ -21,17 +22,17 @@ impl Pcscf {
         request: &Request,
     ) {
         match self.terminate(request) {
-            Ok((request, hop)) => {
+            Ok((request, flow)) => {
                 self.counters.count("ims_pcscf_terminating_total", "forwarded");
                 info!(procedure = "terminating", method = %request.method(), "request forwarded to the UE");
-                self.pass_on(now, transaction, request, hop, Interface::Gm);
+                self.pass_on(now, transaction, request, NextHop::Flow(flow), flow.interface);
             }
             Err(reject) => self.refuse(now, transaction, request, reject),
         }
     }
 
     /// The token of our topmost Route names the flow; all of our Route entries end here.
-    pub(crate) fn terminate(&self, request: &Request) -> Result<(Request, NextHop), Reject> {
+    pub(crate) fn terminate(&self, request: &Request) -> Result<(Request, Flow), Reject> {
         let routes = request
             .name_addrs(HeaderName::Route)
             .map_err(|_| Reject::UnknownFlowToken)?;
@@ -45,16 +46,29 @@ impl Pcscf {
             .filter_map(|route| std::str::from_utf8(route.uri.user()?).ok())
             .find_map(|token| Some((token, self.contacts.get(token)?)))
             .ok_or(Reject::UnknownFlowToken)?;
+        let flow = self.way_to(contact).ok_or(Reject::FlowFailed)?;
         let mut edit = request_towards_ue(request);
         for _ in 0..own {
             edit = edit.pop_first_value(HeaderName::Route);
         }
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         if makes_a_dialog(&request.method()) && !in_dialog {
-            for value in own_record_routes(&self.settings, token, Interface::Gm) {
+            for value in own_record_routes(&self.settings, token, Direction::Towards(flow.interface)) {
                 edit = edit.push_front(HeaderName::RecordRoute, value);
             }
         }
-        Ok((edit.finish_request(), NextHop::Flow(contact.flow)))
+        Ok((edit.finish_request(), flow))
+    }
+
+    /// TS 33.203 7.1: to a UE that registered over security associations, over its set in use, and no other way.
+    fn way_to(&self, contact: &Contact) -> Option<Flow> {
+        let flow = contact.flow;
+        match flow.interface {
+            Interface::Gm | Interface::Mw => Some(flow),
+            Interface::GmProtected => {
+                let sas = &self.protection.as_ref()?.sas;
+                sas.way_to(&contact.impi, flow.remote.ip(), flow.transport)
+            }
+        }
     }
 }

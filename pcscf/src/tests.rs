@@ -3,7 +3,9 @@
 mod deregistration;
 mod entry_points;
 mod hostile;
+mod kernel;
 mod others;
+mod protected;
 mod registration;
 
 use std::collections::VecDeque;
@@ -12,14 +14,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ims_common::config::{DaemonConfig, parse};
+use ims_common::ipsec::XfrmInput;
 use ims_common::limits::SipLimits;
 use ims_common::net::{
-    ConnectionId, Destination, Flow, Interface, NetInput, NetOutput, SipInput, SipOutput, Transmit, Transport,
+    Command, ConnectionId, Destination, Flow, Interface, NetInput, NetOutput, SipInput, SipOutput, Transmit,
+    Transport,
 };
-use ims_common::node::{Node, Seed};
+use ims_common::node::{Metrics, Node, Seed};
 use ims_common::sip::{HeaderName, Message, Request, Response, SipMessage};
 
 use crate::{Pcscf, PcscfConfig};
+use kernel::Kernel;
 
 pub(crate) const REALM: &str = "ims.mnc001.mcc001.3gppnetwork.org";
 pub(crate) const IMPI: &str = "001010000000001@ims.mnc001.mcc001.3gppnetwork.org";
@@ -37,6 +42,8 @@ pub(crate) struct Bench {
     pub(crate) node: Pcscf,
     now: Instant,
     sent: VecDeque<Transmit>,
+    pub(crate) kernel: Kernel,
+    pub(crate) closed: Vec<ConnectionId>,
 }
 
 impl Bench {
@@ -56,6 +63,8 @@ impl Bench {
             node,
             now: epoch(),
             sent: VecDeque::new(),
+            kernel: Kernel::default(),
+            closed: Vec::new(),
         }
     }
 
@@ -82,12 +91,43 @@ impl Bench {
     }
 
     fn collect(&mut self) {
-        while let Some(output) = self.node.poll_output() {
-            match output {
-                NetOutput::Sip(SipOutput::Transmit(transmit)) => self.sent.push_back(transmit),
-                other => panic!("{other:?}"),
+        loop {
+            while let Some(output) = self.node.poll_output() {
+                match output {
+                    NetOutput::Sip(SipOutput::Transmit(transmit)) => self.sent.push_back(transmit),
+                    NetOutput::Sip(SipOutput::Close(connection)) => self.closed.push(connection),
+                    NetOutput::Xfrm(output) => self.kernel.ask(output),
+                    other => panic!("{other:?}"),
+                }
             }
+            let Some(answer) = self.kernel.answer() else {
+                break;
+            };
+            self.node.handle(self.now, NetInput::Xfrm(answer));
         }
+    }
+
+    /// The operator wants to stop.
+    pub(crate) fn drain(&mut self) {
+        self.node.handle(self.now, NetInput::Command(Command::Drain));
+        while let Some(output) = self.node.poll_output() {
+            assert!(matches!(output, NetOutput::Drained), "{output:?}");
+        }
+    }
+
+    /// The kernel says what it has kept back, and something of its own.
+    pub(crate) fn kernel_says(&mut self, input: Option<XfrmInput>) {
+        self.kernel.is_silent = false;
+        if let Some(input) = input {
+            self.node.handle(self.now, NetInput::Xfrm(input));
+        }
+        self.collect();
+    }
+
+    pub(crate) fn count(&self, name: &str, reason: &str) -> u64 {
+        let mut metrics = Metrics::default();
+        self.node.metrics(&mut metrics);
+        metrics.sum(name, &[("reason", reason)])
     }
 
     /// Lets time pass, timer by timer.

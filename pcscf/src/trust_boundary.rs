@@ -48,6 +48,8 @@ const NOT_TO_A_UE: [HeaderName; 7] = [
 pub(crate) enum IntegrityProtected {
     /// IMS AKA, without a security association.
     No,
+    /// IMS AKA: over an established set, or the answer to a challenge over its temporary set.
+    Yes,
     /// SIP Digest, a challenge response from an address that no registration of this IMPI vouches for.
     IpAssocPending,
     /// SIP Digest, a challenge response from the address and port that this IMPI is registered from.
@@ -59,6 +61,7 @@ impl IntegrityProtected {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::No => "no",
+            Self::Yes => "yes",
             Self::IpAssocPending => "ip-assoc-pending",
             Self::IpAssocYes => "ip-assoc-yes",
         }
@@ -161,20 +164,34 @@ pub(crate) fn request_towards_ue(request: &Request) -> Edit<'_> {
     request.edit().remove_all(&NOT_TO_A_UE)
 }
 
-/// Our two Record-Route values, in the order in which to push them: `out`, the side the request leaves by,
-/// comes on top (RFC 5658 4).
-pub(crate) fn own_record_routes(settings: &Settings, token: &str, out: Interface) -> [String; 2] {
-    let gm = format!("<sip:{token}@{};lr>", settings.gm_host);
+/// Which of a request's two sides is the UE's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Direction {
+    /// From a UE over this side.
+    From(Interface),
+    /// Towards a UE over this side.
+    Towards(Interface),
+}
+
+/// Our two Record-Route values, in the order in which to push them: the side the request leaves by comes on top
+/// (RFC 5658 4). Towards a protected UE it is the protected server port (TS 24.229 5.2.6.3.3).
+pub(crate) fn own_record_routes(settings: &Settings, token: &str, direction: Direction) -> [String; 2] {
+    let (Direction::From(side) | Direction::Towards(side)) = direction;
+    let gm = format!("<sip:{token}@{};lr>", settings.host_towards_ue(side));
     let mw = format!("<sip:{token}@{};lr>", settings.mw_host);
-    match out {
-        Interface::Mw => [gm, mw],
-        Interface::Gm | Interface::GmProtected => [mw, gm],
+    match direction {
+        Direction::From(_) => [gm, mw],
+        Direction::Towards(_) => [mw, gm],
     }
 }
 
-/// A response as the UE may see it: no charging data, and challenges as [`UeChallenge`].
+/// A response as the UE may see it: no charging data, and challenges as [`UeChallenge`]. What is agreed on Gm is ours
+/// to say alone.
 pub(crate) fn response_towards_ue(response: &Response) -> Response {
-    let mut edit = response.edit().remove_all(&NOT_TO_A_UE);
+    let mut edit = response
+        .edit()
+        .remove_all(&NOT_TO_A_UE)
+        .remove(HeaderName::SecurityServer);
     for name in [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate] {
         for (nth, line) in response.headers(name).enumerate() {
             edit = edit.replace_line(name, nth, UeChallenge::of(line));

@@ -14,12 +14,15 @@ use std::time::{Duration, Instant};
 
 use ims_common::identity::Impi;
 use ims_common::ipsec::{EspKeys, SaSet, SaSetId, SaState, Suite, XfrmFailure, XfrmOutput};
-use ims_common::net::{ConnectionId, NetOutput};
+use ims_common::net::{ConnectionId, NetOutput, SipOutput};
 use ims_common::node::{Counters, Metrics, NumberHash, TimerTable};
 use rand::rngs::StdRng;
 use smallvec::SmallVec;
 use tracing::info;
 
+use super::agreement::{Agreement, OwnNumbers};
+use super::offer::Choice;
+use super::policy::IpsecPolicy;
 use super::ports::ClientPorts;
 use super::spi::OwnSpis;
 
@@ -31,11 +34,8 @@ mod ways;
 mod tests;
 
 use table::{Entry, SaTable, UeKey};
-#[allow(unused_imports, reason = "the node takes them up next")]
 pub(crate) use ways::{Dropped, Standing};
 
-/// reg-await-auth: how long a UE may take to answer a challenge (TS 24.229 7.8).
-const REG_AWAIT_AUTH: Duration = Duration::from_secs(240);
 /// By how much a set outlives the registration (TS 24.229 5.2.2.2).
 const BEYOND_THE_REGISTRATION: Duration = Duration::from_secs(30);
 /// By how much the kernel's own lifetime, which is for what a crash leaves, is longer than ours.
@@ -56,8 +56,23 @@ pub(crate) struct SaConfig {
     pub(crate) client_ports: ClientPorts,
     /// Sets at a time.
     pub(crate) sets_max: usize,
+    /// How long a UE may take to answer a challenge (TS 24.229 7.8).
+    pub(crate) reg_await_auth: Duration,
     /// 64*T1 towards UEs.
     pub(crate) overlap: Duration,
+}
+
+impl SaConfig {
+    /// What the operator wants.
+    pub(crate) fn of(policy: &IpsecPolicy) -> Self {
+        Self {
+            server: SocketAddr::new(policy.address, policy.port_ps),
+            client_ports: ClientPorts::new(policy.port_pc.clone()),
+            sets_max: policy.sets_max,
+            reg_await_auth: policy.reg_await_auth,
+            overlap: policy.overlap,
+        }
+    }
 }
 
 /// What a UE says of its end: the SPIs of its inbound associations and its ports (TS 33.203 Annex H).
@@ -71,6 +86,17 @@ pub(crate) struct UeEnd {
     pub(crate) port_uc: u16,
     /// Its server port.
     pub(crate) port_us: u16,
+}
+
+impl From<Choice> for UeEnd {
+    fn from(choice: Choice) -> Self {
+        Self {
+            spi_uc: choice.spi_uc,
+            spi_us: choice.spi_us,
+            port_uc: choice.port_uc,
+            port_us: choice.port_us,
+        }
+    }
 }
 
 /// What a 401 (Unauthorized) makes possible.
@@ -88,19 +114,6 @@ pub(crate) struct Proposal {
     pub(crate) end: UeEnd,
     /// The set that the challenged REGISTER came over; none when it came unprotected.
     pub(crate) carried_by: Option<SaSetId>,
-}
-
-/// Our numbers of a set, for Security-Server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct OwnEnd {
-    /// Of the association that ends at our client port.
-    pub(crate) spi_pc: u32,
-    /// Of the association that ends at our server port.
-    pub(crate) spi_ps: u32,
-    /// Our client port.
-    pub(crate) port_pc: u16,
-    /// Our server port.
-    pub(crate) port_ps: u16,
 }
 
 /// Why a set cannot be had.
@@ -250,12 +263,8 @@ impl SaManager {
         }
     }
 
-    /// Whether a further set has no place.
-    pub(crate) fn is_full(&self) -> bool {
-        self.table.len() >= self.config.sets_max
-    }
-
     /// How many sets there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
@@ -333,7 +342,7 @@ impl SaManager {
                 ip: proposal.ue,
             },
             end: proposal.end,
-            own: OwnEnd {
+            own: OwnNumbers {
                 spi_pc: spis.pc,
                 spi_ps: spis.ps,
                 port_pc,
@@ -342,6 +351,7 @@ impl SaManager {
             stage: Stage::Preparing { tries: 1 },
             carried_by: proposal.carried_by,
             expires_at: now + INSTALL_WAIT,
+            agreement: None,
             connections: SmallVec::new(),
         };
         self.timers.set(SaTimer::End(id), entry.expires_at);
@@ -427,13 +437,31 @@ impl SaManager {
         self.counters.count("ims_pcscf_sa_total", "install_asked");
         self.outputs.push_back(NetOutput::Xfrm(XfrmOutput::Install {
             set: set.clone(),
-            lifetime: INSTALL_WAIT + REG_AWAIT_AUTH + KERNEL_MARGIN,
+            lifetime: INSTALL_WAIT + self.config.reg_await_auth + KERNEL_MARGIN,
         }));
     }
 
-    /// What was said of a set to the UE.
-    pub(crate) fn own_end(&self, id: SaSetId) -> Option<OwnEnd> {
+    /// Our numbers of a set.
+    pub(crate) fn own_end(&self, id: SaSetId) -> Option<OwnNumbers> {
         self.table.get(id).map(|entry| entry.own)
+    }
+
+    /// What was said of a set to the UE, which the UE has to repeat.
+    pub(crate) fn agree(&mut self, id: SaSetId, agreement: Agreement) {
+        if let Some(entry) = self.table.get_mut(id) {
+            entry.agreement = Some(Box::new(agreement));
+        }
+    }
+
+    /// What has to be repeated over a temporary set.
+    pub(crate) fn agreement(&self, id: SaSetId) -> Option<&Agreement> {
+        self.table.get(id)?.agreement.as_deref()
+    }
+
+    /// A stream over which nothing is served is closed.
+    pub(crate) fn close(&mut self, connection: ConnectionId) {
+        self.outputs
+            .push_back(NetOutput::Sip(SipOutput::Close(connection)));
     }
 
     /// Whose set it is.

@@ -44,8 +44,7 @@ fn a_response_goes_back_along_its_flow_whatever_the_via_says() {
         "SIP/2.0/UDP 192.0.2.10:5060;maddr=192.0.2.66;branch=z9hG4bK1",
     ] {
         let mut bench = bench();
-        let text =
-            request("MESSAGE", "1", &[]).replace("SIP/2.0/UDP 192.0.2.100:5060;branch=z9hG4bK1", via);
+        let text = request("MESSAGE", "1", &[]).replace("SIP/2.0/UDP 192.0.2.100:5060;branch=z9hG4bK1", via);
         bench.receive(to_the_ue(Transport::Udp), &text);
         let events = bench.events();
         let [CoreEvent::Request { transaction, .. }] = events.as_slice() else {

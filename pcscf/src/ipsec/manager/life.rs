@@ -11,8 +11,7 @@ use tracing::{info, warn};
 
 use super::table::{Entry, UeKey};
 use super::{
-    BEYOND_THE_REGISTRATION, KERNEL_MARGIN, OTHER_SPIS, REG_AWAIT_AUTH, SaEvent, SaFailure, SaManager,
-    SaTimer, Stage,
+    BEYOND_THE_REGISTRATION, KERNEL_MARGIN, OTHER_SPIS, SaEvent, SaFailure, SaManager, SaTimer, Stage,
 };
 
 impl SaManager {
@@ -37,7 +36,7 @@ impl SaManager {
             return;
         }
         self.table.set_stage(id, Stage::Temporary);
-        self.ends_at(id, now + REG_AWAIT_AUTH);
+        self.ends_at(id, now + self.config.reg_await_auth);
         self.counters.count("ims_pcscf_sa_total", "installed");
         self.events.push_back(SaEvent::Ready(id));
     }
@@ -167,6 +166,9 @@ impl SaManager {
 
     fn establish(&mut self, id: SaSetId, stage: Stage, end: Instant, now: Instant) {
         self.table.set_stage(id, stage);
+        if let Some(entry) = self.table.get_mut(id) {
+            entry.agreement = None;
+        }
         self.ends_at(id, end);
         self.tell_the_kernel(now, id);
     }

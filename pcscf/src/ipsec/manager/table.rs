@@ -13,7 +13,7 @@ use ims_common::node::{NumberMap, give_back};
 use smallvec::SmallVec;
 
 use super::super::spi::{OwnSpis, SpiTable};
-use super::{OwnEnd, Stage, UeEnd};
+use super::{Agreement, OwnNumbers, Stage, UeEnd};
 
 /// A few sets, the oldest first.
 pub(super) type Ids = SmallVec<[SaSetId; 2]>;
@@ -31,11 +31,13 @@ pub(super) struct Entry {
     pub(super) set: Arc<SaSet>,
     pub(super) key: UeKey,
     pub(super) end: UeEnd,
-    pub(super) own: OwnEnd,
+    pub(super) own: OwnNumbers,
     pub(super) stage: Stage,
     /// The set that the challenged REGISTER came over.
     pub(super) carried_by: Option<SaSetId>,
     pub(super) expires_at: Instant,
+    /// As long as the UE has to repeat it.
+    pub(super) agreement: Option<Box<Agreement>>,
     /// Streams that something came over.
     pub(super) connections: SmallVec<[ConnectionId; 2]>,
 }

@@ -49,6 +49,7 @@ impl Bench {
             server: SERVER.parse().unwrap(),
             client_ports: ClientPorts::new(vec![6100, 6102, 6104]),
             sets_max,
+            reg_await_auth: secs(240),
             overlap: T1_64,
         };
         Self {
