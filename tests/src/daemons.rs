@@ -201,6 +201,14 @@ impl Daemons {
     /// # Errors
     /// When one does not.
     pub fn start(site: &Site, binaries: &Path) -> Result<Self> {
+        Self::start_some(site, binaries, &["scscf1", "scscf2", "icscf", "pcscf"])
+    }
+
+    /// The same for those with these names.
+    ///
+    /// # Errors
+    /// When one does not.
+    pub fn start_some(site: &Site, binaries: &Path, names: &[&str]) -> Result<Self> {
         let directory = fresh_directory()?;
         let mut files = vec![
             ("icscf".to_owned(), "icscf", site.icscf_file()),
@@ -216,6 +224,7 @@ impl Daemons {
             all: Vec::new(),
             directory,
         };
+        files.retain(|(name, ..)| names.contains(&name.as_str()));
         for (name, program, text) in files {
             let config = daemons.directory.join(format!("{name}.yaml"));
             fs::write(&config, text)?;

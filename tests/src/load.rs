@@ -11,6 +11,8 @@ mod phone;
 mod report;
 pub mod responder;
 mod run;
+pub mod scaling;
+mod stub;
 mod system;
 mod watched;
 
@@ -86,6 +88,9 @@ pub struct Plan {
     /// Processes whose time and memory count, `name=pid`.
     #[arg(long)]
     pub watch: Vec<String>,
+    /// Shards of each daemon of ours.
+    #[arg(long, default_value_t = 1)]
+    pub shards: u8,
     /// What the phones do.
     #[arg(long, value_enum, default_value = "register")]
     pub scenario: Scenario,

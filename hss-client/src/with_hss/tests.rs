@@ -23,6 +23,8 @@ struct Asker {
     answers: usize,
     /// Of each message of SIP, whether it came as one too many.
     excess: Vec<bool>,
+    /// Whether it does not know whom the HSS speaks of.
+    is_stranger: bool,
 }
 
 impl Node for Asker {
@@ -47,9 +49,11 @@ impl Node for Asker {
                 self.outputs.push_back(CscfOutput::Drained);
             }
             CscfInput::Cx(CxInput::Push { id, .. }) => {
-                let answer = CxPushAnswer::Rta(Rta {
-                    result: CxResult::SUCCESS,
-                });
+                let result = match self.is_stranger {
+                    true => CxResult::USER_UNKNOWN,
+                    false => CxResult::SUCCESS,
+                };
+                let answer = CxPushAnswer::Rta(Rta { result });
                 self.outputs
                     .push_back(CscfOutput::Cx(CxOutput::PushAnswer { id, answer }));
             }
@@ -80,6 +84,10 @@ fn joined() -> WithHss<Asker> {
 }
 
 fn joined_with(in_flight_max: usize) -> WithHss<Asker> {
+    shard(in_flight_max, ShardPlace::ALONE, Asker::default())
+}
+
+fn shard(in_flight_max: usize, place: ShardPlace, cscf: Asker) -> WithHss<Asker> {
     let config = HssClientConfig {
         origin_host: "icscf.ims.example".to_owned(),
         origin_realm: "ims.example".to_owned(),
@@ -88,7 +96,7 @@ fn joined_with(in_flight_max: usize) -> WithHss<Asker> {
         in_flight_max,
         ..HssClientConfig::default()
     };
-    WithHss::new(Asker::default(), HssClient::new(config, &Seed::from_number(1)))
+    WithHss::of_shard(cscf, place, || HssClient::new(config, &Seed::from_number(1)))
 }
 
 fn sent(node: &mut WithHss<Asker>) -> diameter::Message {
@@ -175,10 +183,8 @@ fn push(node: &mut WithHss<Asker>, now: Instant, bytes: bytes::Bytes) -> diamete
     sent(node)
 }
 
-#[test]
-fn push_is_answered_by_the_cscf_in_the_same_step() {
-    let now = start();
-    let mut node = connected(now);
+/// Of a user.
+fn rtr() -> bytes::Bytes {
     let local = ims_common::diameter::LocalPeer {
         origin_host: "hss".to_owned(),
         origin_realm: "ims.example".to_owned(),
@@ -197,15 +203,21 @@ fn push_is_answered_by_the_cscf_in_the_same_step() {
             info: None,
         },
     });
-    let bytes = rtr.encode(&RequestHead {
+    rtr.encode(&RequestHead {
         local: &local,
         session_id: "hss;1;1",
         destination_host: Some("icscf.ims.example"),
         destination_realm: "ims.example",
         hop_by_hop: 5,
         end_to_end: 6,
-    });
-    let rta = push(&mut node, now, bytes);
+    })
+}
+
+#[test]
+fn push_is_answered_by_the_cscf_in_the_same_step() {
+    let now = start();
+    let mut node = connected(now);
+    let rta = push(&mut node, now, rtr());
     assert_eq!((rta.header().code, rta.result_code()), (304, Some(2001)));
 }
 
@@ -261,4 +273,111 @@ fn new_work_is_one_too_many_while_the_requests_before_it_wait_for_the_hss() {
     assert_eq!(sent(&mut node).header().code, 302, "it has its turn");
     node.handle(now, options());
     assert_eq!(node.cscf().excess, [false, true, false]);
+}
+
+/// The first one is connected with the HSS.
+fn two_shards(in_flight_max: usize, now: Instant) -> [WithHss<Asker>; 2] {
+    let place = |number| ShardPlace {
+        shard: ShardId(number),
+        of: 2,
+    };
+    let stranger = Asker {
+        is_stranger: true,
+        ..Asker::default()
+    };
+    let first = connect(shard(in_flight_max, place(0), stranger), now);
+    [first, shard(in_flight_max, place(1), Asker::default())]
+}
+
+/// Carries words until both are quiet.
+fn talk([first, second]: &mut [WithHss<Asker>; 2], now: Instant) {
+    loop {
+        match (first.poll_spoken(), second.poll_spoken()) {
+            (None, None) => return,
+            (to_second, to_first) => {
+                for (spoken, whom, number) in [(to_second, &mut *second, 1), (to_first, &mut *first, 0)] {
+                    match spoken {
+                        Some(Spoken::To(shard, word)) => {
+                            assert_eq!(shard, ShardId(number));
+                            whom.hear(now, word);
+                        }
+                        Some(other) => panic!("{other:?}"),
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_shard_gets_its_own_answers_though_their_numbers_are_the_same() {
+    let now = start();
+    let mut shards = two_shards(1_000, now);
+    for shard in &mut shards {
+        shard.handle(now, NetInput::Command(Command::Drain));
+    }
+    talk(&mut shards, now);
+    let (first, second) = (sent(&mut shards[0]), sent(&mut shards[0]));
+    answer(&mut shards[0], now, second.header());
+    talk(&mut shards, now);
+    assert_eq!((shards[0].cscf().answers, shards[1].cscf().answers), (0, 1));
+    answer(&mut shards[0], now, first.header());
+    talk(&mut shards, now);
+    assert_eq!((shards[0].cscf().answers, shards[1].cscf().answers), (1, 1));
+}
+
+#[test]
+fn the_goodbye_to_the_hss_comes_after_the_last_shard() {
+    let now = start();
+    let mut shards = two_shards(1_000, now);
+    shards[0].handle(now, NetInput::Command(Command::Drain));
+    let own = sent(&mut shards[0]);
+    answer(&mut shards[0], now, own.header());
+    talk(&mut shards, now);
+    assert!(shards[0].poll_output().is_none(), "another shard may still ask");
+    shards[1].handle(now, NetInput::Command(Command::Drain));
+    talk(&mut shards, now);
+    let other = sent(&mut shards[0]);
+    answer(&mut shards[0], now, other.header());
+    talk(&mut shards, now);
+    assert!(matches!(shards[1].poll_output(), Some(NetOutput::Drained)));
+    assert_eq!(sent(&mut shards[0]).header().code, command::DISCONNECT_PEER);
+}
+
+#[test]
+fn the_answer_of_the_shard_that_knows_the_user_goes_to_the_hss() {
+    let now = start();
+    let mut shards = two_shards(1_000, now);
+    let (connection, bytes) = (ConnectionId(1), rtr());
+    let message = DiameterInput::Message { connection, bytes };
+    shards[0].handle(now, NetInput::Diameter(message));
+    assert!(
+        shards[0].poll_output().is_none(),
+        "the other one has not answered"
+    );
+    talk(&mut shards, now);
+    let rta = sent(&mut shards[0]);
+    assert_eq!((rta.header().code, rta.result_code()), (304, Some(2001)));
+    assert!(shards[0].poll_output().is_none());
+}
+
+#[test]
+fn every_shard_knows_when_too_much_waits_for_the_hss() {
+    let mut now = start();
+    let mut shards = two_shards(1, now);
+    for shard in &mut shards {
+        shard.handle(now, NetInput::Command(Command::Drain));
+    }
+    talk(&mut shards, now);
+    let first = sent(&mut shards[0]);
+    shards[1].handle(now, options());
+    now += Duration::from_millis(1_300);
+    shards[0].handle(now, options());
+    talk(&mut shards, now);
+    shards[1].handle(now, options());
+    answer(&mut shards[0], now, first.header());
+    talk(&mut shards, now);
+    shards[1].handle(now, options());
+    assert_eq!(shards[1].cscf().excess, [false, true, false]);
 }

@@ -155,3 +155,42 @@ fn identity_held_by_another_set_stays_there() {
     assert_eq!(table.store_profile(&impu("sip:b@home.example"), both), second);
     assert_eq!(table.set_of(&impu("sip:a@home.example")).unwrap().id, first);
 }
+
+fn announced(table: &mut Registrar) -> Vec<(String, bool)> {
+    let next = || table.poll_announcement();
+    std::iter::from_fn(next)
+        .map(|(impu, is_here)| (impu.as_str().to_owned(), is_here))
+        .collect()
+}
+
+#[test]
+fn other_shards_hear_which_identities_come_stay_and_go() {
+    let mut table = registrar();
+    table.announce();
+    let now = origin();
+    let alice = impu("sip:alice@home.example");
+    let both = profile(&["sip:alice@home.example", "tel:+1555"]);
+    let id = table.store_profile(&alice, both);
+    bind(
+        &mut table,
+        now,
+        id,
+        "alice@home.example",
+        &[grant("<sip:a@192.0.2.1>", 60)],
+    );
+    let here = |impu: &str, is_here| (impu.to_owned(), is_here);
+    assert_eq!(
+        announced(&mut table),
+        [here("sip:alice@home.example", true), here("tel:+1555", true)]
+    );
+    // One identity leaves the profile; the other one goes and comes in one step.
+    table.store_profile(&alice, profile(&["sip:alice@home.example"]));
+    let changed = announced(&mut table);
+    assert!(changed.contains(&here("tel:+1555", false)), "{changed:?}");
+    assert!(
+        changed.contains(&here("sip:alice@home.example", true)),
+        "{changed:?}"
+    );
+    table.unbind(id, &impi("alice@home.example"), |_| true);
+    assert_eq!(announced(&mut table), [here("sip:alice@home.example", false)]);
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::{Plan, Scenario, kamailio, run};
+use super::{Plan, Scenario, kamailio, run, stub};
 use crate::daemons::{Daemon, Daemons, binaries, fresh_directory};
 use crate::site::{HOME, Site};
 
@@ -24,6 +24,10 @@ const PROBE: Ipv4Addr = Ipv4Addr::new(127, 250, 0, 1);
 pub enum System {
     /// The three daemons of this repository.
     Ours,
+    /// Our P-CSCF alone: in the place of the home network, a thread of the load program challenges and accepts everybody.
+    Pcscf,
+    /// Our S-CSCF alone, with the HSS: phones speak to it as an I-CSCF would.
+    Scscf,
     /// Kamailio's IMS modules with the configuration in tests/benchmarks/kamailio and its fast allocator (`-x fm`).
     Kamailio,
     /// The same with the allocator that Debian's package chooses, which checks every block.
@@ -34,7 +38,7 @@ impl System {
     /// The network of its addresses.
     const fn network(self) -> [u8; 3] {
         match self {
-            Self::Ours => [127, 0, 77],
+            Self::Ours | Self::Pcscf | Self::Scscf => [127, 0, 77],
             Self::Kamailio | Self::KamailioDefault => [127, 7, 79],
         }
     }
@@ -55,11 +59,15 @@ pub(super) struct Running {
 impl Running {
     /// Starts a system whose HSS knows the users of the plan, and registers one user more.
     pub(super) fn start(system: System, plan: &Plan) -> Result<Self> {
-        let site = Site {
+        let mut site = Site {
             // Loopback has one of 65536, and nobody who knows that would take TCP for a REGISTER.
             mw_path_mtu: Some(u16::MAX),
             ..Site::on_network(system.network())
         };
+        let shards = format!("  shards: {}\n", plan.shards);
+        for more in [&mut site.pcscf_more, &mut site.icscf_more, &mut site.scscf_more] {
+            more.push_str(&shards);
+        }
         let directory = fresh_directory()?;
         let config = directory.join("hss.yaml");
         fs::write(&config, hss_file(system, &site, plan))?;
@@ -68,6 +76,11 @@ impl Running {
         hss.wait_ready()?;
         let cscfs = match system {
             System::Ours => Daemons::start(&site, &programs)?,
+            System::Pcscf => {
+                stub::start(site.icscf)?;
+                Daemons::start_some(&site, &programs, &["pcscf"])?
+            }
+            System::Scscf => Daemons::start_some(&site, &programs, &["scscf1"])?,
             System::Kamailio => kamailio::start(&site, &["-x", "fm"])?,
             System::KamailioDefault => kamailio::start(&site, &[])?,
         };
@@ -75,8 +88,11 @@ impl Running {
             cscfs,
             hss,
             directory,
-            gm: site.gm,
-            is_ours: system == System::Ours,
+            gm: match system {
+                System::Scscf => site.scscf(),
+                System::Ours | System::Pcscf | System::Kamailio | System::KamailioDefault => site.gm,
+            },
+            is_ours: matches!(system, System::Ours | System::Pcscf | System::Scscf),
         };
         running.wait(plan)?;
         Ok(running)
@@ -150,7 +166,7 @@ fn hss_file(system: System, site: &Site, plan: &Plan) -> String {
         .filter_map(|(name, value)| Some(format!(", {name}: \"{}\"", value.as_ref()?)))
         .collect();
     let origin_host = match system {
-        System::Ours => format!("hss.{HOME}"),
+        System::Ours | System::Pcscf | System::Scscf => format!("hss.{HOME}"),
         // Kamailio connects to what the resolver makes of the name.
         System::Kamailio | System::KamailioDefault => site.hss.ip().to_string(),
     };
