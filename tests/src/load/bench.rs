@@ -69,6 +69,17 @@ impl Bench {
         self.next = 0;
     }
 
+    /// The processes of the system that runs, by name.
+    pub(super) fn processes(&self) -> Vec<(String, u32)> {
+        let plan = self.running.as_ref().map(|running| running.plan(&self.plan));
+        let watched = plan.into_iter().flat_map(|plan| plan.watch);
+        let process = |text: String| {
+            let (name, pid) = text.split_once('=')?;
+            Some((name.to_owned(), pid.parse().ok()?))
+        };
+        watched.filter_map(process).collect()
+    }
+
     /// Registers new users at a rate for some seconds.
     pub(super) fn load(&mut self, rate: f64, seconds: f64) -> Result<Report> {
         // A rate is far below 2^32.

@@ -1,5 +1,6 @@
 //! Shell: processor time and memory of other processes, as Linux tells them.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
@@ -51,6 +52,19 @@ impl Watched {
         }
         Ok(sum)
     }
+}
+
+/// The processor time of each thread of a process until now, by thread.
+pub(super) fn threads(pid: u32) -> BTreeMap<String, f64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let usage = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+        Some((
+            task.file_name().to_string_lossy().into_owned(),
+            cpu_seconds(&stat)?,
+        ))
+    };
+    tasks.flatten().filter_map(usage).collect()
 }
 
 /// A process, its children, their children.
