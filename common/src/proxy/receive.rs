@@ -50,10 +50,12 @@ impl ProxyCore {
     }
 
     fn receive_response(&mut self, now: Instant, response: Response, flow: &Flow) {
-        let readable = response.top_via().is_ok() && response.cseq().is_ok();
+        let key = self.layer.client_key(&response);
+        // What has a key is readable.
+        let readable = key.is_some() || (response.top_via().is_ok() && response.cseq().is_ok());
         if !readable {
             self.counters.count("ims_sip_malformed_total", "response");
-        } else if !self.layer.receive_response(now, response, flow) {
+        } else if !key.is_some_and(|key| self.layer.receive_response(now, key, response, flow)) {
             // RFC 6026 8.2: a response that matches no transaction is not forwarded.
             self.counters
                 .count("ims_sip_responses_unmatched_total", "no_transaction");

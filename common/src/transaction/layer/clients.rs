@@ -8,6 +8,7 @@ use crate::net::{ConnectionId, Destination, Flow, SendTag, Transmit};
 use crate::node::give_back;
 use crate::sip::{Method, Response};
 use crate::transaction::invite_client::InviteClient;
+use crate::transaction::key::ClientKey;
 use crate::transaction::non_invite_client::NonInviteClient;
 use crate::transaction::{Action, Actions, Class, ClientTransactionId, TimerName, wire};
 
@@ -67,10 +68,20 @@ impl TransactionLayer {
         id
     }
 
+    /// What the client transaction of a response would be filed under; `None` when its branch cannot be ours.
+    pub(crate) fn client_key(&self, response: &Response) -> Option<ClientKey> {
+        self.keys.of_response(response)
+    }
+
     /// Gives a response to its client transaction; false when there is none (RFC 6026 8.2: it goes nowhere).
-    pub(crate) fn receive_response(&mut self, now: Instant, response: Response, flow: &Flow) -> bool {
-        let key = self.keys.of_response(&response);
-        let Some(id) = key.and_then(|key| self.by_client_key.get(&key).copied()) else {
+    pub(crate) fn receive_response(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        response: Response,
+        flow: &Flow,
+    ) -> bool {
+        let Some(id) = self.by_client_key.get(&key).copied() else {
             return false;
         };
         let Some(client) = self.clients.get_mut(&id) else {
