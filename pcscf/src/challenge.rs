@@ -95,6 +95,7 @@ impl Pcscf {
             keys: Arc::new(EspKeys::derive(choice.suite, ck, ik)),
             end: choice.into(),
             carried_by: arrival.carrier,
+            transport: procedure.key.flow.transport,
         };
         match protection.sas.prepare(now, proposal) {
             Ok(set) => Ok(Some((set, offered.clone()))),

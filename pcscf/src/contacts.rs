@@ -4,8 +4,9 @@
 //! registration per public identity that was registered with it, replaced whole by each 200 (OK).
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -87,6 +88,7 @@ pub(crate) struct Contact {
     pub(crate) impi: Impi,
     /// The address as the UE wrote it.
     pub(crate) address: UriBuf,
+    device: Option<Device>,
     registrations: Vec<Registration>,
 }
 
@@ -108,6 +110,21 @@ pub(crate) struct ContactKey {
     pub(crate) impi: Impi,
     /// Where the REGISTER came from.
     pub(crate) flow: Flow,
+    /// Which phone it is.
+    pub(crate) device: Option<Device>,
+}
+
+/// Stands for `+sip.instance` of a contact that is no flow of RFC 5626: a phone has one of them at a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Device(NonZeroU64);
+
+impl Device {
+    /// Of the value of `+sip.instance`.
+    pub(crate) fn of(instance: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        instance.to_ascii_lowercase().hash(&mut hasher);
+        Self(NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN))
+    }
 }
 
 /// Numbers of contacts in order. Most keys have one.
@@ -247,6 +264,7 @@ impl ContactTable {
             flow: key.flow,
             impi: key.impi,
             address,
+            device: key.device,
             registrations,
         };
         self.put(id, Box::new(contact));
@@ -264,6 +282,25 @@ impl ContactTable {
         for id in self.ids_of_impi(impi) {
             self.unbind_id(id, impu);
         }
+    }
+
+    /// TS 33.203 7.5: a phone that comes over security associations from another address than before is not at that one
+    /// any more. Says which addresses those were.
+    pub(crate) fn moved(&mut self, key: &ContactKey) -> SmallVec<[IpAddr; 2]> {
+        let here = key.flow.remote.ip();
+        let was_here = |contact: &Contact| {
+            contact.flow.interface == Interface::GmProtected
+                && key.device.is_some()
+                && contact.device == key.device
+                && contact.flow.remote.ip() != here
+        };
+        let left: ContactIds = self
+            .ids_of_impi(&key.impi)
+            .into_iter()
+            .filter(|id| self.contacts.get(id).is_some_and(|contact| was_here(contact)))
+            .collect();
+        let taken = left.into_iter().filter_map(|id| self.take(id));
+        taken.map(|contact| contact.flow.remote.ip()).collect()
     }
 
     fn unbind_id(&mut self, id: ContactId, impu: &Impu) {

@@ -16,7 +16,7 @@ use crate::config::UnregisteredRequests;
 use crate::contacts::{Contact, FlowToken, Registration};
 use crate::node::Pcscf;
 use crate::reject::Reject;
-use crate::trust_boundary::{Direction, keep_to_the_ues_own, own_record_routes};
+use crate::trust_boundary::{Direction, own_record_routes, request_towards_home};
 
 /// For whom a request of a UE is served.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Pcscf {
         let first = origin.service_route.first().ok_or(Reject::NoServiceRoute)?;
         let hop = next_hop_of(first).ok_or(Reject::NoServiceRoute)?;
         let charging_vector = self.charging_vector();
-        let mut edit = keep_to_the_ues_own(request)
+        let mut edit = request_towards_home(request)
             // TS 24.229 5.2.6.3.3: a Route other than the Service-Route is replaced by it.
             .remove(HeaderName::Route)
             .push_front(HeaderName::Route, origin.service_route.join(", "))
@@ -116,7 +116,7 @@ impl Pcscf {
             Some(route) => UriBuf::from(route.uri),
             None => UriBuf::from(request.request_uri().map_err(|_| Reject::NoServiceRoute)?),
         };
-        let mut edit = keep_to_the_ues_own(request);
+        let mut edit = request_towards_home(request);
         for _ in 0..own {
             edit = edit.pop_first_value(HeaderName::Route);
         }

@@ -35,9 +35,9 @@ pub(crate) struct Protection {
 }
 
 /// What a message begins with, as far as a temporary set must know.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Content {
-    Register,
+#[derive(Clone, Copy, Debug)]
+enum Content<'a> {
+    Register(&'a Message),
     Other,
 }
 
@@ -70,13 +70,17 @@ impl Protection {
     }
 
     /// TS 33.203 7.1: the flow of a message is one of a live set, and a temporary set carries REGISTERs alone.
-    fn admit(&mut self, now: Instant, flow: Flow, content: Content) -> Result<Flow, Dropped> {
-        let set = self.sas.set_of_flow(&flow).ok_or(Dropped::NoSet)?;
-        match self.sas.standing(set).ok_or(Dropped::NoSet)? {
-            Standing::Temporary | Standing::Ending if content == Content::Other => {
+    fn admit(&mut self, now: Instant, flow: Flow, content: Content<'_>) -> Result<Flow, Dropped> {
+        let set = match content {
+            Content::Register(register) => self.sas.set_of_register(&flow, register),
+            Content::Other => self.sas.set_of_flow(&flow),
+        };
+        let set = set.ok_or(Dropped::NoSet)?;
+        match (self.sas.standing(set).ok_or(Dropped::NoSet)?, content) {
+            (Standing::Temporary | Standing::Ending, Content::Other) => {
                 return Err(Dropped::NonRegisterOnTemporary);
             }
-            Standing::Temporary | Standing::Ending | Standing::Established => {}
+            (Standing::Temporary | Standing::Ending, Content::Register(_)) | (Standing::Established, _) => {}
         }
         self.sas.received(now, set, flow.connection);
         Ok(self.sas.way_back(set, flow))
@@ -116,7 +120,7 @@ impl Pcscf {
         match message.into_parts() {
             SipMessage::Request(request) => {
                 let content = match request.method() {
-                    Method::Register => Content::Register,
+                    Method::Register => Content::Register(&request),
                     _ => Content::Other,
                 };
                 let flow = self.admit(now, flow, content)?;
@@ -129,7 +133,7 @@ impl Pcscf {
         }
     }
 
-    fn admit(&mut self, now: Instant, flow: Flow, content: Content) -> Option<Flow> {
+    fn admit(&mut self, now: Instant, flow: Flow, content: Content<'_>) -> Option<Flow> {
         if flow.interface != Interface::GmProtected {
             return Some(flow);
         }

@@ -14,7 +14,7 @@ use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId}
 use ims_common::sip::{Contacts, Credentials, HeaderName, NameAddr, Request, Response, StatusCode, UriBuf};
 use tracing::{debug, info};
 
-use crate::contacts::{ContactKey, FlowToken, Registration, UriList};
+use crate::contacts::{ContactKey, Device, FlowToken, Registration, UriList};
 use crate::entry_points::{EntryPointSearch, Verdict};
 use crate::node::Pcscf;
 use crate::reject::Reject;
@@ -81,7 +81,8 @@ impl Pcscf {
         let asked = asked(request)?;
         let arrival = self.arrival(now, request, &flow, &impi)?;
         let flow = self.way_of_contact(&arrival, flow);
-        let key = ContactKey { impi, flow };
+        let device = device(request);
+        let key = ContactKey { impi, flow, device };
         let address = match &asked {
             Asked::Contact(address) => Some(address),
             Asked::Bindings | Asked::RemoveAll => None,
@@ -305,6 +306,11 @@ impl Pcscf {
                     address.clone(),
                     registration,
                 );
+                let left = self.contacts.moved(&procedure.key);
+                for _ in &left {
+                    self.counters.count("ims_pcscf_ue_signals_total", "moved");
+                }
+                self.release_elsewhere(now, procedure, &left);
                 "registered"
             }
             Some(_) | None => {
@@ -345,6 +351,17 @@ fn asked(request: &Request) -> Result<Asked, Reject> {
                 .ok_or(Reject::MalformedContact)
         }
     }
+}
+
+/// The phone, where it says which one it is, and has no more than one flow (RFC 5626 4.2).
+fn device(request: &Request) -> Option<Device> {
+    let Ok(Contacts::List(list)) = request.contacts() else {
+        return None;
+    };
+    let contact = list.iter().find(|contact| contact.param("reg-id").is_none())?;
+    contact
+        .param("+sip.instance")?
+        .map(|instance| Device::of(&instance))
 }
 
 /// TS 24.229 5.2.2.1: the `expires` of our contact in the answer, else the Expires header; `None` when the

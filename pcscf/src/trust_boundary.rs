@@ -138,8 +138,29 @@ pub(crate) fn register_towards_home(request: &Request, marks: &RegisterMarks) ->
         .finish_request()
 }
 
+/// RFC 3329 2.3.1: the agreement is between the UE and its first hop, and each request of the UE repeats it; it ends
+/// here.
+fn without_the_agreement<'a>(mut edit: Edit<'a>, request: &Request) -> Edit<'a> {
+    edit = edit.remove_all(&[HeaderName::SecurityClient, HeaderName::SecurityVerify]);
+    for name in [HeaderName::Require, HeaderName::ProxyRequire] {
+        if request.has_token(name, "sec-agree") {
+            edit = edit.remove(name);
+            let kept = tags_without_sec_agree(request, name);
+            if !kept.is_empty() {
+                edit = edit.append(name, kept.join(", "));
+            }
+        }
+    }
+    edit
+}
+
+/// A request of a UE, other than REGISTER, as it goes on.
+pub(crate) fn request_towards_home(request: &Request) -> Edit<'_> {
+    without_the_agreement(keep_to_the_ues_own(request), request)
+}
+
 /// A request of a UE without what only the network may say (TS 24.229 4.4, 5.2.1).
-pub(crate) fn keep_to_the_ues_own(request: &Request) -> Edit<'_> {
+fn keep_to_the_ues_own(request: &Request) -> Edit<'_> {
     without_the_networks_words(request.edit(), request)
 }
 

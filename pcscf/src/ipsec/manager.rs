@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ims_common::identity::Impi;
 use ims_common::ipsec::{EspKeys, SaSet, SaSetId, SaState, Suite, XfrmFailure, XfrmOutput};
-use ims_common::net::{ConnectionId, NetOutput, SipOutput};
+use ims_common::net::{ConnectionId, NetOutput, SipOutput, Transport};
 use ims_common::node::{Counters, Metrics, NumberHash, TimerTable};
 use rand::rngs::StdRng;
 use smallvec::SmallVec;
@@ -42,6 +42,8 @@ const BEYOND_THE_REGISTRATION: Duration = Duration::from_secs(30);
 const KERNEL_MARGIN: Duration = Duration::from_secs(60);
 /// How long the kernel may take to install a set. A UE repeats its REGISTER for 128 s.
 const INSTALL_WAIT: Duration = Duration::from_secs(8);
+/// After how long a UE that does not answer a challenge is worth a word.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// How often other SPIs are tried when the kernel has one of ours already (EEXIST).
 const OTHER_SPIS: u8 = 2;
 /// Temporary, established, old: TS 33.203 7.4.2a.
@@ -114,6 +116,8 @@ pub(crate) struct Proposal {
     pub(crate) end: UeEnd,
     /// The set that the challenged REGISTER came over; none when it came unprotected.
     pub(crate) carried_by: Option<SaSetId>,
+    /// By which transport.
+    pub(crate) transport: Transport,
 }
 
 /// Why a set cannot be had.
@@ -221,6 +225,11 @@ impl Stage {
         Self::LABELS[self.number()]
     }
 
+    /// Whether everything may be said over it.
+    const fn is_established(self) -> bool {
+        matches!(self, Self::NotYetUsed | Self::InUse | Self::Superseded)
+    }
+
     /// Whether the UE has not yet answered the challenge.
     const fn is_pending(self) -> bool {
         matches!(self, Self::Preparing { .. } | Self::Temporary)
@@ -233,6 +242,8 @@ enum SaTimer {
     End(SaSetId),
     /// The set before it has only 64*T1 left.
     TakeIntoUse(SaSetId),
+    /// A handset answers a challenge at once, or cannot.
+    ChallengeUnanswered(SaSetId),
 }
 
 /// All sets of this P-CSCF, limited in number.
@@ -367,10 +378,11 @@ impl SaManager {
             impi: proposal.impi.clone(),
             ip: proposal.ue,
         };
+        let may_share = proposal.carried_by.is_some() && proposal.transport == Transport::Udp;
         let (mut replaced, mut kept): (Vec<SaSetId>, Vec<SaSetId>) = (Vec::new(), Vec::new());
         for (id, entry) in self.table.of_ue(&key) {
             let carries = proposal.carried_by == Some(id);
-            let collides = entry.collides_with(&proposal.end);
+            let collides = entry.collides_with(&proposal.end, may_share);
             let is_dead = match entry.stage {
                 // A new challenge supersedes the one before, however far that was.
                 Stage::Preparing { .. } | Stage::Temporary | Stage::Ending => !carries,

@@ -87,8 +87,14 @@ impl Pcscf {
             let offered = self.offered(request, impi, in_clear.ue)?;
             let protection = self.protection.as_ref();
             let may_do_without = protection.is_some_and(|protection| protection.policy.allow_unprotected);
+            if offered.is_some() && has_another_address(request, in_clear.ue) {
+                info!(procedure = "register", %impi, "the UE's Contact is not the source of its REGISTER: is there a NAT?");
+                self.counters
+                    .count("ims_pcscf_ue_signals_total", "address_differs");
+            }
             // RFC 3329 2.3.1: "a server that requires sec-agree … 421"
             if offered.is_none() && !may_do_without {
+                info!(procedure = "register", %impi, "REGISTER without Security-Client");
                 return Err(Reject::SecAgreeRequired);
             }
             return Ok(Arrival { offered, ..in_clear });
@@ -171,6 +177,15 @@ impl Pcscf {
             .map_err(reject_of)?;
         Ok(Some(Box::new(Offered { offer, choice })))
     }
+}
+
+/// Associations between these addresses would not survive a translation of one of them.
+fn has_another_address(request: &Request, ue: IpAddr) -> bool {
+    let Ok(Contacts::List(list)) = request.contacts() else {
+        return false;
+    };
+    let mut addresses = list.iter().filter_map(|contact| contact.uri.host().ip());
+    addresses.any(|address| address != ue)
 }
 
 /// A farewell, or a question about what is registered.

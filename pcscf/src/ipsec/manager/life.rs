@@ -11,7 +11,8 @@ use tracing::{info, warn};
 
 use super::table::{Entry, UeKey};
 use super::{
-    BEYOND_THE_REGISTRATION, KERNEL_MARGIN, OTHER_SPIS, SaEvent, SaFailure, SaManager, SaTimer, Stage,
+    ANSWER_WAIT, BEYOND_THE_REGISTRATION, KERNEL_MARGIN, OTHER_SPIS, SaEvent, SaFailure, SaManager, SaTimer,
+    Stage,
 };
 
 impl SaManager {
@@ -37,6 +38,8 @@ impl SaManager {
         }
         self.table.set_stage(id, Stage::Temporary);
         self.ends_at(id, now + self.config.reg_await_auth);
+        self.timers
+            .set(SaTimer::ChallengeUnanswered(id), now + ANSWER_WAIT);
         self.counters.count("ims_pcscf_sa_total", "installed");
         self.events.push_back(SaEvent::Ready(id));
     }
@@ -257,6 +260,15 @@ impl SaManager {
                         self.take_into_use(now, id);
                     }
                 }
+                SaTimer::ChallengeUnanswered(id) => {
+                    let impi = self.impi(id).cloned();
+                    self.counters
+                        .count("ims_pcscf_ue_signals_total", "challenge_unanswered");
+                    info!(
+                        impi = impi.as_ref().map(tracing::field::display),
+                        "no answer to the challenge yet"
+                    );
+                }
                 SaTimer::End(id) => self.on_end(now, id),
             }
         }
@@ -312,6 +324,7 @@ impl SaManager {
         let entry = self.table.take(id)?;
         self.timers.cancel(&SaTimer::End(id));
         self.timers.cancel(&SaTimer::TakeIntoUse(id));
+        self.timers.cancel(&SaTimer::ChallengeUnanswered(id));
         for connection in entry.connections {
             self.connections.remove(&connection);
             self.outputs

@@ -45,9 +45,12 @@ pub(super) struct Entry {
 impl Entry {
     /// Whether this set and one with that end, of the same UE, cannot both be: the UE's server port is the same for
     /// all, our client port tells them apart there (TS 33.203 7.1).
-    pub(super) fn collides_with(&self, end: &UeEnd) -> bool {
+    ///
+    /// *Deviates*: over UDP the UE's client port may be the same too, since some handsets keep it. Nothing is sent
+    /// to it over UDP, and what comes from it comes by an SPI of its own.
+    pub(super) fn collides_with(&self, end: &UeEnd, may_share_client_port: bool) -> bool {
         let own = &self.end;
-        end.port_uc == own.port_uc
+        (end.port_uc == own.port_uc && !may_share_client_port)
             || end.port_uc == own.port_us
             || end.port_us == own.port_uc
             || [own.spi_uc, own.spi_us].contains(&end.spi_uc)
@@ -104,8 +107,8 @@ impl SaTable {
     }
 
     /// The sets with this port of a UE at either end.
-    pub(super) fn at_port(&self, port: &SocketAddr) -> impl Iterator<Item = (SaSetId, &Entry)> {
-        self.all(self.by_port.get(port))
+    pub(super) fn at_port(&self, port: SocketAddr) -> impl Iterator<Item = (SaSetId, &Entry)> {
+        self.all(self.by_port.get(&port))
     }
 
     /// Sets of others at the address of a UE that have one of these ports or SPIs.
@@ -113,7 +116,7 @@ impl SaTable {
         let ports = [end.port_uc, end.port_us]
             .map(|port| SocketAddr::new(key.ip, port))
             .into_iter()
-            .flat_map(|port| self.at_port(&port).collect::<SmallVec<[_; 2]>>());
+            .flat_map(|port| self.at_port(port).collect::<SmallVec<[_; 2]>>());
         let spis = [end.spi_uc, end.spi_us]
             .into_iter()
             .flat_map(|spi| self.all(self.by_ue_spi.get(&(key.ip, spi))));

@@ -205,5 +205,6 @@ fn proposal(nth: u16, carried_by: Option<SaSetId>) -> Proposal {
         }),
         end: end(nth),
         carried_by,
+        transport: Transport::Udp,
     }
 }

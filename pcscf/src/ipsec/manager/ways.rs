@@ -9,9 +9,10 @@ use std::time::Instant;
 use ims_common::identity::Impi;
 use ims_common::ipsec::SaSetId;
 use ims_common::net::{ConnectionId, Flow, Interface, Transport};
+use ims_common::sip::Message;
 
 use super::table::{Entry, UeKey};
-use super::{SaManager, Stage};
+use super::{SaManager, SaTimer, Stage};
 
 /// What a set is good for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,6 +57,23 @@ impl SaManager {
         (!matches!(entry.stage, Stage::Preparing { .. })).then_some(id)
     }
 
+    /// The set that a REGISTER came over: where there are several, the one whose agreement it repeats.
+    pub(crate) fn set_of_register(&self, flow: &Flow, register: &Message) -> Option<SaSetId> {
+        let repeats = |entry: &Entry| {
+            let agreement = entry.agreement.as_ref();
+            agreement.is_some_and(|agreement| agreement.verify(register).is_ok())
+        };
+        let mut sets = self.sets_at(flow);
+        match (sets.next(), sets.next()) {
+            (Some(_), Some(_)) => self
+                .sets_at(flow)
+                .find(|(_, entry)| repeats(entry))
+                .map(|(id, _)| id)
+                .or_else(|| self.set_of_flow(flow)),
+            _ => self.set_of_flow(flow),
+        }
+    }
+
     /// What may be said over a set.
     pub(crate) fn standing(&self, id: SaSetId) -> Option<Standing> {
         match self.table.get(id)?.stage {
@@ -74,6 +92,7 @@ impl SaManager {
         {
             entry.connections.push(connection);
         }
+        self.timers.cancel(&SaTimer::ChallengeUnanswered(id));
         let is_first = |entry: &Entry| entry.stage == Stage::NotYetUsed;
         if self.table.get(id).is_some_and(is_first) {
             self.take_into_use(now, id);
@@ -145,20 +164,26 @@ impl SaManager {
             .map(|(_, id)| id)
     }
 
+    /// The set of a flow. Sets that share a client port of the UE are told apart by the connection, else the newest
+    /// that is established is meant.
     fn at_flow(&self, flow: &Flow) -> Option<(SaSetId, &Entry)> {
-        if flow.interface != Interface::GmProtected {
-            return None;
-        }
-        let server = self.config.server;
-        self.table
-            .at_port(&flow.remote)
-            .find(|(_, entry)| match flow.remote.port() {
+        let known = flow.connection.and_then(|it| self.connections.get(&it).copied());
+        self.sets_at(flow)
+            .max_by_key(|(id, entry)| (known == Some(*id), entry.stage.is_established(), *id))
+    }
+
+    fn sets_at(&self, flow: &Flow) -> impl Iterator<Item = (SaSetId, &Entry)> {
+        let (flow, server) = (*flow, self.config.server);
+        self.table.at_port(flow.remote).filter(move |(_, entry)| {
+            let is_there = match flow.remote.port() {
                 port if port == entry.end.port_uc => flow.local == server,
                 port if port == entry.end.port_us => {
                     flow.local == SocketAddr::new(server.ip(), entry.own.port_pc)
                 }
                 _ => false,
-            })
+            };
+            is_there && flow.interface == Interface::GmProtected
+        })
     }
 }
 

@@ -185,3 +185,15 @@ fn more_sets_than_the_limit_are_a_503_with_a_time() {
     assert_eq!(response.status().as_u16(), 503);
     assert!(response.header(HeaderName::RetryAfter).is_some());
 }
+
+#[test]
+fn an_address_in_the_contact_that_is_not_the_source_is_a_sign_of_nat_and_no_more() {
+    let mut bench = bench();
+    let mut register = first(1, 1);
+    register.contact = Some("<sip:001010000000001@192.0.2.7:5060>".to_owned());
+    bench.challenged(gm_flow(CLEAR), &register);
+    assert_eq!(bench.count("ims_pcscf_ue_signals_total", "address_differs"), 1);
+    // The associations are between the addresses of the packets.
+    let states = bench.kernel.newest().states;
+    assert_eq!(states[0].source.ip(), gm_flow(CLEAR).remote.ip());
+}

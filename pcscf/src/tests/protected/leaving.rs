@@ -112,39 +112,70 @@ fn the_end_of_a_set_closes_the_phones_connection() {
     assert_eq!(bench.kernel.len(), 0);
 }
 
+/// The subscription of the usual phone registers from another address, with further Contact parameters.
+fn registers_elsewhere(bench: &mut Bench, parameters: &str) {
+    let there = |nth| Flow {
+        remote: format!("127.0.1.20:{}", 45_000 + nth).parse().unwrap(),
+        ..uplink(nth)
+    };
+    let clear = "127.0.1.20:5060";
+    let mut register = first(1, 5);
+    register.from = clear;
+    bench.receive(gm_flow(clear), &register.text().replace("c1@ue", "c9@ue"));
+    let request = bench.request();
+    bench.home_answers(&request, 401, &challenge());
+    let challenged = bench.response();
+    let contact = CONTACT.replace("127.0.1.10", "127.0.1.20");
+    let mut register = protected(2, RESPONSE, &confirming(5, &challenged));
+    register.from = "127.0.1.20:44062";
+    register.contact = Some(format!("<{contact}>{parameters}"));
+    bench.receive(there(5), &register.text().replace("c1@ue", "c9@ue"));
+    let request = bench.request();
+    bench.home_answers(&request, 200, &grant(&contact, 3600, "sip:s.home.test;lr"));
+    bench.flush();
+}
+
 #[test]
 fn a_farewell_elsewhere_that_takes_all_contacts_takes_their_sets() {
     let mut bench = bench();
     bench.registers(1, 1, 3600);
     // The same subscription in another phone.
-    let other = "127.0.1.20:5060";
-    let mut register = first(1, 5);
-    register.from = other;
-    let moved = register.text().replace("c1@ue", "c9@ue");
-    bench.receive(gm_flow(other), &moved);
-    let request = bench.request();
-    bench.home_answers(&request, 401, &challenge());
-    let challenged = bench.response();
-    let there = |nth| Flow {
-        remote: format!("127.0.1.20:{}", 45_000 + nth).parse().unwrap(),
-        ..uplink(nth)
-    };
-    let contact = CONTACT.replace("127.0.1.10", "127.0.1.20");
-    let mut register = protected(2, RESPONSE, &confirming(5, &challenged));
-    register.from = "127.0.1.20:44062";
-    register.contact = Some(format!("<{contact}>"));
-    bench.receive(there(5), &register.text().replace("c1@ue", "c9@ue"));
-    let request = bench.request();
-    bench.home_answers(&request, 200, &grant(&contact, 3600, "sip:s.home.test;lr"));
-    bench.flush();
+    registers_elsewhere(&mut bench, "");
     assert_eq!((bench.node.contact_count(), bench.kernel.len()), (2, 2));
     let mut register = protected(3, RESPONSE, "Expires: 0\r\n");
     register.from = "127.0.1.20:44062";
     register.contact = Some("*".to_owned());
-    bench.receive(there(5), &register.text().replace("c1@ue", "c9@ue"));
+    let there = Flow {
+        remote: "127.0.1.20:45005".parse().unwrap(),
+        ..uplink(5)
+    };
+    bench.receive(there, &register.text().replace("c1@ue", "c9@ue"));
     let request = bench.request();
     bench.home_answers(&request, 200, "");
     assert_eq!(bench.node.contact_count(), 0);
     bench.advance(Duration::from_secs(128));
     assert_eq!(bench.kernel.len(), 0);
+}
+
+#[test]
+fn a_phone_that_comes_from_another_address_leaves_nothing_at_the_one_before() {
+    const PHONE: &str = ";+sip.instance=\"<urn:gsma:imei:35622410-483840-0>\"";
+    for (parameters, left) in [
+        (PHONE.to_owned(), 1),
+        (format!("{PHONE};reg-id=1"), 2),
+        (PHONE.replace("483840", "483841"), 2),
+    ] {
+        let mut bench = bench();
+        let (_, challenged) = bench.challenged(gm_flow("127.0.1.10:5060"), &first(1, 1));
+        let mut register = protected(2, RESPONSE, &confirming(1, &challenged));
+        register.contact = Some(format!("<{CONTACT}>{PHONE}"));
+        bench.receive(uplink(1), &register.text());
+        let request = bench.request();
+        bench.home_answers(&request, 200, &grant(CONTACT, 3600, "sip:s.home.test;lr"));
+        assert_eq!(bench.response().status().as_u16(), 200);
+        registers_elsewhere(&mut bench, &parameters);
+        assert_eq!(bench.node.contact_count(), left);
+        bench.advance(Duration::from_secs(128));
+        assert_eq!(bench.kernel.len(), left);
+    }
 }

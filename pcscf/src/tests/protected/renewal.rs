@@ -133,3 +133,34 @@ fn a_register_in_a_stale_set_is_challenged_inside_it() {
     bench.confirms(uplink(7), 101, 7, &challenged, 3600);
     assert_eq!(bench.node.contact_count(), 1);
 }
+
+#[test]
+fn a_phone_that_keeps_its_client_port_renews_over_udp() {
+    let mut bench = bench();
+    let path = bench.registers(1, 1, 3600);
+    let old = SaSet::clone(bench.kernel.newest());
+    let same_port = |further: String| further.replace("port-c=45002", "port-c=45001");
+    let register = protected(3, RESPONSE, &same_port(offering(2)));
+    let (flow, challenged) = bench.challenged(uplink(1), &register);
+    assert_eq!(flow, downlink(&old));
+    let new = SaSet::clone(bench.kernel.newest());
+    assert_eq!(new.states[0].source, old.states[0].source);
+    // What is no answer to the challenge belongs to the old set.
+    bench.receive(uplink(1), &of_the_phone("MESSAGE", "u1", ""));
+    assert_eq!(bench.request().method().as_str(), "MESSAGE");
+    let register = protected(4, RESPONSE, &same_port(confirming(2, &challenged)));
+    bench.receive(uplink(1), &register.text());
+    let request = bench.request();
+    bench.home_answers(
+        &request,
+        200,
+        &grant(CONTACT, 3600, &format!("sip:orig@{SCSCF};lr")),
+    );
+    assert_eq!(bench.response_on().0, downlink(&new));
+    bench.receive(uplink(1), &of_the_phone("MESSAGE", "u2", ""));
+    bench.flush();
+    bench.home_sends("MESSAGE", "m1", &path, "");
+    assert_eq!(bench.request_on().0, downlink(&new));
+    bench.advance(Duration::from_secs(128));
+    assert_eq!(bench.kernel.len(), 1);
+}

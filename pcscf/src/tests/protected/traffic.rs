@@ -206,3 +206,17 @@ fn a_drain_refuses_new_registrations_and_lets_the_sets_be() {
     assert_eq!(bench.response().status().as_u16(), 503);
     assert_eq!(bench.kernel.len(), 1);
 }
+
+#[test]
+fn what_the_phone_repeats_of_the_agreement_in_its_requests_ends_here() {
+    let mut bench = bench();
+    bench.registers(1, 1, 3600);
+    let further = "Require: sec-agree, precondition\r\nProxy-Require: sec-agree\r\nSupported: 100rel, sec-agree\r\n\
+         Security-Verify: ipsec-3gpp;q=0.1;alg=hmac-sha-1-96\r\n";
+    bench.receive(uplink(1), &of_the_phone("MESSAGE", "u1", further));
+    let request = bench.request();
+    assert_eq!(lines(&request, HeaderName::Require), ["precondition"]);
+    assert_eq!(lines(&request, HeaderName::Supported), ["100rel, sec-agree"]);
+    assert!(request.header(HeaderName::ProxyRequire).is_none());
+    assert!(request.header(HeaderName::SecurityVerify).is_none());
+}

@@ -152,6 +152,15 @@ fn a_ue_that_offers_over_its_set_what_that_set_has_is_refused_and_keeps_it() {
         bench.prepare(proposal(1, Some(id))),
         Err(SaRefusal::TakenByItself)
     );
+    let same_client_port = Proposal {
+        end: UeEnd {
+            port_uc: end(1).port_uc,
+            ..end(2)
+        },
+        transport: Transport::Tcp,
+        ..proposal(2, Some(id))
+    };
+    assert_eq!(bench.prepare(same_client_port), Err(SaRefusal::TakenByItself));
     assert_eq!(bench.alive(), [id]);
 }
 
