@@ -5,10 +5,14 @@
 //! for all else a hash decides, of something that stays the same in retransmissions, in the CANCEL and in the ACK of a
 //! request. The hash is keyed, so that nobody outside can choose the shard that he burdens.
 
+mod address;
+
 use std::net::IpAddr;
 
 use siphasher::sip::SipHasher24;
 
+use self::address::AddressHash;
+pub use self::address::FilterStep;
 use crate::identity::{Impi, Impu};
 use crate::net::{Flow, Interface};
 use crate::sip::{HeaderName, Message, NameAddr, Uri};
@@ -76,12 +80,12 @@ pub struct Steering {
     rule: SteeringRule,
     shards: u8,
     secret: (u64, u64),
+    address: AddressHash,
 }
 
 /// So that no two sorts of values have one hash.
 #[derive(Clone, Copy)]
 enum Sort {
-    Address,
     CallId,
     Impi,
     Impu,
@@ -91,7 +95,19 @@ impl Steering {
     /// Between so many shards. Each process has a secret of its own.
     #[must_use]
     pub const fn new(rule: SteeringRule, shards: u8, secret: (u64, u64)) -> Self {
-        Self { rule, shards, secret }
+        Self {
+            rule,
+            shards,
+            secret,
+            address: AddressHash::new(secret, shards),
+        }
+    }
+
+    /// What tells the kernel the owners of datagrams on an interface, where the addresses decide.
+    #[must_use]
+    pub fn kernel_filter(&self, interface: Interface, is_ipv4: bool) -> Option<Vec<FilterStep>> {
+        let by_address = self.rule == SteeringRule::Source && interface != Interface::Mw;
+        by_address.then(|| self.address.filter(is_ipv4))
     }
 
     /// The owner of a message that came along a flow.
@@ -116,10 +132,7 @@ impl Steering {
     /// The owner of connections that an address opens.
     #[must_use]
     pub fn of_address(&self, remote: IpAddr) -> ShardId {
-        match remote {
-            IpAddr::V4(ip) => self.pick(Sort::Address, &ip.octets()),
-            IpAddr::V6(ip) => self.pick(Sort::Address, &ip.octets()),
-        }
+        self.address.shard(remote)
     }
 
     /// The key of an identity.

@@ -128,7 +128,7 @@ fn a_copy_that_another_socket_takes_in_gets_the_same_answer() {
         let home = UdpSocket::bind("127.0.33.99:5999").expect("a socket");
         home.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let request = options("copied", target);
-        // The kernel chooses the socket by both ends: of sixteen ports, some come to another one.
+        // The kernel chooses the socket by both ends: of sixteen ports, some come to one of another shard.
         home.send_to(request.as_bytes(), target).expect("sent");
         let mut tags = BTreeSet::from([tag_of(&home)]);
         for _ in 0..16 {

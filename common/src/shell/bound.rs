@@ -28,7 +28,7 @@ use super::{Context, Event, preflight, seed};
 use crate::config::{LimitsConfig, ShellConfig, SipListener};
 use crate::net::{Interface, NetInput, NetOutput};
 use crate::node::{Metrics, Node, Sharded};
-use crate::steering::ShardPlace;
+use crate::steering::{ShardPlace, Steering};
 use crate::telemetry::log::LeftOut;
 use crate::token::ShardId;
 
@@ -226,6 +226,19 @@ impl Shell {
             Ok((listener.interface, socket))
         });
         sockets.collect()
+    }
+
+    /// Has the kernel give datagrams to their owners where it can, once all shards have bound their sockets. Where it
+    /// does not, those are handed over.
+    pub(super) fn steer_in_kernel(&self, steering: &Steering) {
+        for side in &self.udp {
+            let Some(filter) = steering.kernel_filter(side.interface(), side.local().is_ipv4()) else {
+                continue;
+            };
+            if let Err(error) = side.steer(&filter) {
+                tracing::info!(%error, address = %side.local(), "the kernel does not choose the shard");
+            }
+        }
     }
 
     fn assemble(

@@ -65,6 +65,7 @@ pub(super) async fn serve<C: DaemonConfig>(
         };
         threads.push(shard.start()?);
     }
+    first.steer_in_kernel(&steering);
     first.drive_first(node, Some(crew)).await?;
     for thread in threads {
         // One that has panicked has ended the process.

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::AttachReusePortCbpf;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -12,7 +14,7 @@ use tokio::io::unix::AsyncFd;
 use super::Context;
 use super::scan::{is_keep_alive, scan};
 use crate::net::{Flow, Interface, NetInput, Transport};
-use crate::steering::ShardPlace;
+use crate::steering::{FilterStep, ShardPlace};
 use crate::token::ShardId;
 
 /// Asked of the kernel for what arrives while the node is busy; the kernel may give less.
@@ -77,6 +79,23 @@ impl UdpSide {
             socket,
             buffer: vec![0; DATAGRAM_MAX],
         })
+    }
+
+    /// Has the kernel choose among this socket and those that other shards have bound after it.
+    pub(crate) fn steer(&self, steps: &[FilterStep]) -> io::Result<()> {
+        let step = |step: &FilterStep| libc::sock_filter {
+            code: step.code,
+            jt: 0,
+            jf: 0,
+            k: step.k,
+        };
+        let mut filter: Vec<libc::sock_filter> = steps.iter().map(step).collect();
+        let program = libc::sock_fprog {
+            len: u16::try_from(filter.len()).map_err(io::Error::other)?,
+            filter: filter.as_mut_ptr(),
+        };
+        setsockopt(self.socket.get_ref(), AttachReusePortCbpf, &program)?;
+        Ok(())
     }
 
     /// Where it is bound (the port, when the configuration said 0).
