@@ -112,7 +112,11 @@ impl Four {
 
     /// The commands that add the states, on the side with this reqid.
     pub(crate) fn add(&self, reqid: u32) -> String {
-        let algorithms = self.protection.text(self.seed);
+        self.add_with(reqid, &self.protection.text(self.seed))
+    }
+
+    /// The same with these algorithms and keys.
+    pub(crate) fn add_with(&self, reqid: u32, algorithms: &str) -> String {
         let mut lines = String::new();
         for (spi, (from, to)) in self.spis.iter().zip(self.flows()) {
             lines += &format!(

@@ -6,4 +6,6 @@
 
 mod esp;
 mod kernel;
+mod shell;
 mod space;
+mod wire;

@@ -110,6 +110,11 @@ impl Space {
         })
     }
 
+    /// The name of the namespace.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// That nothing of IPsec is left.
     pub(crate) fn assert_no_xfrm(&self) {
         assert_eq!(self.states(), Vec::new(), "states are left in {}", self.name);
@@ -199,6 +204,15 @@ fn patiently<T>(mut bind: impl FnMut() -> std::io::Result<T>) -> std::io::Result
             }
             result => return result,
         }
+    }
+}
+
+/// Waits until something is so.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "after {PATIENCE:?} not so: {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -31,7 +31,7 @@ const VARIABLES: [&str; 5] = [
 const INIT: &str = include_str!("init.sh");
 
 /// Writes the file system for `command`, an uncompressed cpio archive.
-pub(crate) fn write(target: &Path, kernel: &Kernel, command: &[String]) -> Result<()> {
+pub(crate) fn write(target: &Path, kernel: &Kernel, command: &[String], with: &[String]) -> Result<()> {
     let mut tree = Tree::default();
     let program = command.first().context("no program")?;
     let program = fs::canonicalize(program).with_context(|| format!("no program {program}"))?;
@@ -43,6 +43,10 @@ pub(crate) fn write(target: &Path, kernel: &Kernel, command: &[String]) -> Resul
                 tree.add_built(&companion, target)?;
             }
         }
+    }
+    for other in with {
+        let other = fs::canonicalize(other).with_context(|| format!("no program {other}"))?;
+        tree.add_built(&other, target)?;
     }
     for tool in TOOLS {
         tree.add_program(&found(tool)?)?;

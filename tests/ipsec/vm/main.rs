@@ -27,6 +27,9 @@ struct Arguments {
     /// With the kernel of this machine, or not at all.
     #[arg(long, conflicts_with = "vm")]
     native: bool,
+    /// Another program that was built here and has to be there; inside the machine it has the same path.
+    #[arg(long)]
+    with: Vec<String>,
     /// Seconds after which the program is ended.
     #[arg(long, default_value_t = 600)]
     limit: u64,
@@ -61,7 +64,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
     let kernel = kernel::Kernel::cached()?;
     let work = Work::new()?;
     let initrd = work.directory.join("initrd");
-    image::write(&initrd, &kernel, &arguments.command)
+    image::write(&initrd, &kernel, &arguments.command, &arguments.with)
         .context("cannot make the file system of the machine")?;
     eprintln!(
         "vm: Linux {} with {} MB of programs, made in {:.1} s",
