@@ -82,7 +82,11 @@ impl Protection {
             }
             (Standing::Temporary | Standing::Ending, Content::Register(_)) | (Standing::Established, _) => {}
         }
-        self.sas.received(now, set, flow.connection);
+        let register = match content {
+            Content::Register(register) => register.cseq().ok().map(|cseq| cseq.number),
+            Content::Other => None,
+        };
+        self.sas.received(now, set, flow.connection, register);
         Ok(self.sas.way_back(set, flow))
     }
 }

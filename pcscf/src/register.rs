@@ -83,6 +83,10 @@ impl Pcscf {
         let flow = self.way_of_contact(&arrival, flow);
         let device = device(request);
         let key = ContactKey { impi, flow, device };
+        if credentials.as_ref().is_some_and(|it| it.auts().is_some()) {
+            self.counters
+                .count("ims_pcscf_ue_signals_total", "resynchronises");
+        }
         let address = match &asked {
             Asked::Contact(address) => Some(address),
             Asked::Bindings | Asked::RemoveAll => None,
@@ -258,9 +262,12 @@ impl Pcscf {
             return;
         };
         match until {
-            Some(at) => protection
-                .sas
-                .promote(now, set, at.saturating_duration_since(now)),
+            Some(at) => {
+                let cseq = procedure.forwarded.cseq().map_or(0, |cseq| cseq.number);
+                let left = at.saturating_duration_since(now);
+                protection.sas.promote(now, set, left);
+                protection.sas.granted(now, set, cseq);
+            }
             None => protection.sas.release(now, impi, ue, carrier),
         }
     }

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::table::{Entry, UeKey};
 use super::{
     ANSWER_WAIT, BEYOND_THE_REGISTRATION, KERNEL_MARGIN, OTHER_SPIS, SaEvent, SaFailure, SaManager, SaTimer,
-    Stage,
+    Stage, TOO_SOON,
 };
 
 impl SaManager {
@@ -148,6 +148,7 @@ impl SaManager {
                 }
                 self.establish(id, Stage::InUse, latest.map_or(end, |at| at.max(end)), now);
                 self.counters.count("ims_pcscf_sa_total", "established_initial");
+                self.timers.set(SaTimer::NothingFollows(id), now + ANSWER_WAIT);
             }
             // "the set that carried the challenged REGISTER becomes OLD and is kept; all other older sets are deleted"
             Some((carrier, expires_at)) => {
@@ -164,6 +165,23 @@ impl SaManager {
                     None => self.take_into_use(now, id),
                 }
             }
+        }
+    }
+
+    /// A REGISTER with this CSeq was granted over a set.
+    pub(crate) fn granted(&mut self, now: Instant, id: SaSetId, cseq: u32) {
+        let Some(key) = self.table.get(id).map(|entry| entry.key.clone()) else {
+            return;
+        };
+        let before = self.table.of_ue(&key).filter_map(|(_, entry)| entry.granted);
+        let last = before.map(|(_, at)| at).max();
+        if last.is_some_and(|at| now.saturating_duration_since(at) < TOO_SOON) {
+            self.counters
+                .count("ims_pcscf_ue_signals_total", "registers_again_at_once");
+            info!(impi = %key.impi, "registers again within a minute");
+        }
+        if let Some(entry) = self.table.get_mut(id) {
+            entry.granted = Some((cseq, now));
         }
     }
 
@@ -269,6 +287,15 @@ impl SaManager {
                         "no answer to the challenge yet"
                     );
                 }
+                SaTimer::NothingFollows(id) => {
+                    let impi = self.impi(id).cloned();
+                    self.counters
+                        .count("ims_pcscf_ue_signals_total", "nothing_follows");
+                    info!(
+                        impi = impi.as_ref().map(tracing::field::display),
+                        "registered, and not heard of since"
+                    );
+                }
                 SaTimer::End(id) => self.on_end(now, id),
             }
         }
@@ -325,6 +352,7 @@ impl SaManager {
         self.timers.cancel(&SaTimer::End(id));
         self.timers.cancel(&SaTimer::TakeIntoUse(id));
         self.timers.cancel(&SaTimer::ChallengeUnanswered(id));
+        self.timers.cancel(&SaTimer::NothingFollows(id));
         for connection in entry.connections {
             self.connections.remove(&connection);
             self.outputs

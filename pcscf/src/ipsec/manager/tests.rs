@@ -4,14 +4,16 @@
 
 mod life;
 mod limits;
+mod swarm;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ims_common::ipsec::{Encryption, Integrity, XfrmInput};
+use ims_common::ipsec::{Encryption, EspKeys, Integrity, Suite, XfrmFailure, XfrmInput};
 use ims_common::net::{ConnectionId, Flow, Interface, NetOutput, SipOutput, Transport};
 use ims_common::node::Seed;
 
+use super::super::ports::ClientPorts;
 use super::*;
 
 const SERVER: &str = "192.0.2.1:6101";
@@ -125,7 +127,7 @@ impl Bench {
     }
 
     fn received(&mut self, id: SaSetId) {
-        self.sas.received(self.now, id, None);
+        self.sas.received(self.now, id, None, None);
         self.obey();
     }
 

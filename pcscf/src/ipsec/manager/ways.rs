@@ -85,14 +85,30 @@ impl SaManager {
     }
 
     /// Something came from the UE over a set. TS 24.229 table 5.2.2-1: the first message over a newly established set
-    /// takes it into use.
-    pub(crate) fn received(&mut self, now: Instant, id: SaSetId, connection: Option<ConnectionId>) {
+    /// takes it into use. `register` is the CSeq of a REGISTER.
+    pub(crate) fn received(
+        &mut self,
+        now: Instant,
+        id: SaSetId,
+        connection: Option<ConnectionId>,
+        register: Option<u32>,
+    ) {
         if let (Some(connection), Some(entry)) = (connection, self.table.get_mut(id))
             && self.connections.insert(connection, id) != Some(id)
         {
             entry.connections.push(connection);
         }
         self.timers.cancel(&SaTimer::ChallengeUnanswered(id));
+        match register {
+            None => self.timers.cancel(&SaTimer::NothingFollows(id)),
+            Some(cseq) => {
+                let granted = self.table.get(id).and_then(|entry| entry.granted);
+                if granted.is_some_and(|(granted, _)| granted == cseq) {
+                    self.counters
+                        .count("ims_pcscf_ue_signals_total", "answer_not_heard");
+                }
+            }
+        }
         let is_first = |entry: &Entry| entry.stage == Stage::NotYetUsed;
         if self.table.get(id).is_some_and(is_first) {
             self.take_into_use(now, id);

@@ -249,3 +249,33 @@ fn an_initial_registration_deletes_the_sets_before_it_at_its_200() {
     bench.confirms(uplink(2), 12, 2, &challenged, 3600);
     assert_eq!(bench.kernel.len(), 1);
 }
+
+#[test]
+fn what_a_phone_does_after_its_200_tells_whether_it_is_content() {
+    let signals = |bench: &Bench| {
+        ["answer_not_heard", "nothing_follows", "registers_again_at_once"]
+            .map(|signal| bench.count("ims_pcscf_ue_signals_total", signal))
+    };
+    let mut content = bench();
+    content.registers(1, 1, 3600);
+    content.receive(uplink(1), &of_the_phone("SUBSCRIBE", "s1", "Event: reg\r\n"));
+    content.advance(Duration::from_secs(60));
+    content.flush();
+    content.receive(uplink(1), &protected(3, RESPONSE, &offering(2)).text());
+    let request = content.request();
+    content.home_answers(&request, 200, &grant(CONTACT, 3600, "sip:s.home.test;lr"));
+    assert_eq!(signals(&content), [0, 0, 0]);
+    let mut puzzled = bench();
+    let (_, challenged) = puzzled.challenged(gm_flow(CLEAR), &first(1, 1));
+    puzzled.confirms(uplink(1), 2, 1, &challenged, 3600);
+    let repeated = protected(2, RESPONSE, &confirming(1, &challenged));
+    puzzled.receive(uplink(1), &repeated.text());
+    assert_eq!(signals(&puzzled), [1, 0, 0]);
+    puzzled.advance(Duration::from_secs(10));
+    assert_eq!(signals(&puzzled), [1, 1, 0]);
+    puzzled.flush();
+    puzzled.receive(uplink(1), &protected(3, RESPONSE, &offering(2)).text());
+    let request = puzzled.request();
+    puzzled.home_answers(&request, 200, &grant(CONTACT, 3600, "sip:s.home.test;lr"));
+    assert_eq!(signals(&puzzled), [1, 1, 1]);
+}

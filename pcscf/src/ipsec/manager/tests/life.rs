@@ -230,12 +230,12 @@ fn the_end_of_a_lifetime_deletes_the_set_and_closes_its_connections() {
         ..proposal(1, None)
     });
     bench.promote(other.unwrap(), 3600);
-    bench.sas.received(bench.now, id, Some(ConnectionId(8)));
-    bench.sas.received(bench.now, id, Some(ConnectionId(8)));
-    bench.sas.received(bench.now, id, Some(ConnectionId(9)));
+    bench.sas.received(bench.now, id, Some(ConnectionId(8)), None);
+    bench.sas.received(bench.now, id, Some(ConnectionId(8)), None);
+    bench.sas.received(bench.now, id, Some(ConnectionId(9)), None);
     bench
         .sas
-        .received(bench.now, other.unwrap(), Some(ConnectionId(10)));
+        .received(bench.now, other.unwrap(), Some(ConnectionId(10)), None);
     bench.sas.connection_closed(ConnectionId(9));
     bench.advance(secs(630));
     assert_eq!(bench.closed, [ConnectionId(8)]);
