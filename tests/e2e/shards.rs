@@ -99,12 +99,12 @@ fn live(shards: u8, number: u8) {
 
 #[test]
 fn phones_live_with_two_shards_of_each_daemon() {
-    live(2, 31);
+    live(2, 41);
 }
 
 #[test]
 fn phones_live_with_four_shards_of_each_daemon() {
-    live(4, 32);
+    live(4, 42);
 }
 
 fn options(branch: &str, target: SocketAddr) -> String {
@@ -117,7 +117,7 @@ fn options(branch: &str, target: SocketAddr) -> String {
 
 #[test]
 fn a_copy_that_another_socket_takes_in_gets_the_same_answer() {
-    let network = start(33, 4);
+    let network = start(43, 4);
     let admin = network.site.admin.expect("operators");
     for (admin, target) in [
         (admin[0], network.site.gm),
@@ -162,7 +162,7 @@ fn tag_of(socket: &UdpSocket) -> String {
 #[test]
 fn all_shards_finish_what_they_have_begun_before_the_daemon_ends() {
     use ims_tests::hss::{Fault, Faulty};
-    let mut network = start(34, 4);
+    let mut network = start(44, 4);
     network.hss.act(|_, hss| {
         hss.set_fault(Faulty::Uar, Fault::Delay(Duration::from_millis(1_500)));
     });
