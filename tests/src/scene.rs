@@ -12,6 +12,7 @@ use crate::busy::Busy;
 use crate::hss::{Hss, HssConfig, Personality, Subscriber};
 use crate::site::{self, HOME, Site};
 use crate::ue::identity::{Secret, UeIdentity};
+use crate::ue::security::{Misdeed, UeSecurity};
 use crate::ue::{Granted, Ue, UeCommand, UeConfig, UeEvent};
 use crate::world::{NodeSpec, World};
 use icscf::IcscfConfig;
@@ -109,6 +110,15 @@ impl Scene {
         )
     }
 
+    /// The default site with Gm protected and subscribers 1 and 2, whose S-CSCF challenges REGISTERs that come over
+    /// security associations `reauthenticate`: `always` or `never`.
+    #[must_use]
+    pub fn protected(seed: u64, reauthenticate: &str) -> Self {
+        let mut site = Site::on_network([192, 0, 2]).with_ipsec();
+        site.scscf_more = format!("  registration: {{reauthenticate: {reauthenticate}}}\n");
+        Self::with(seed, site, vec![subscriber(1), subscriber(2)])
+    }
+
     /// A site with these subscribers.
     #[must_use]
     pub fn with(seed: u64, site: Site, subscribers: Vec<Subscriber>) -> Self {
@@ -196,6 +206,36 @@ impl Scene {
         self.world.add(spec, Ue::new(config, &seed));
     }
 
+    /// Adds a phone with IPsec that does this wrong.
+    pub fn misdoer(&mut self, name: &str, number: u8, misdeed: Misdeed) {
+        self.phone_with(name, number, |config| {
+            config.security(UeSecurity {
+                misdeed,
+                ..UeSecurity::default()
+            })
+        });
+        if misdeed == Misdeed::InClear {
+            let ports = self.ue(name, |_, ue| ue.config_mut().protected_ports());
+            let kernel = self.world.kernel_mut(name);
+            ports.into_iter().for_each(|port| kernel.unprotect(port));
+        }
+    }
+
+    /// A datagram from the network, in the words of somebody who knows the phone's Path.
+    pub fn send_to_phone(&mut self, name: &str, method: &str) {
+        let granted = self.granted(name);
+        let path = granted.path.first().cloned().unwrap_or_default();
+        let count = self.world.record().entries().len();
+        let (to, from) = (self.site.pcscf, self.site.scscf());
+        let text = format!(
+            "{method} sip:{name}@phone.test SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKt{count}\r\n\
+             Max-Forwards: 70\r\nRoute: {path}\r\nFrom: <sip:as@{HOME}>;tag=t{count}\r\nTo: <sip:{name}@{HOME}>\r\n\
+             Call-ID: t{count}\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+        );
+        self.world.inject_as(from, to, bytes::Bytes::from(text));
+        self.world.run_until_idle();
+    }
+
     /// Acts on a phone.
     pub fn ue<R>(&mut self, name: &str, act: impl FnOnce(std::time::Instant, &mut Ue) -> R) -> R {
         self.world.with(name, act)
@@ -280,13 +320,42 @@ impl Scene {
             "\n{}",
             self.ladder()
         );
-        self.assert_gauges_are_zero(&["bindings", "contacts", "registration_sets"]);
+        self.assert_gauges_are_zero(&["bindings", "contacts", "registration_sets", "sa_s"]);
+        self.assert_sets_have_contacts();
+    }
+
+    /// Of a contact there is one set, or two while the UE has not used the new one; nothing is pending.
+    fn assert_sets_have_contacts(&self) {
+        let metrics = self.world.metrics("P-CSCF");
+        let contacts = metrics.sum("ims_pcscf_contacts", &[]);
+        let states = self.world.kernel("P-CSCF").states() as u64;
+        let sets = metrics.sum("ims_pcscf_sa_sets", &[]);
+        let pending: u64 = ["preparing", "temporary", "ending"]
+            .iter()
+            .map(|state| metrics.sum("ims_pcscf_sa_sets", &[("state", state)]))
+            .sum();
+        assert_eq!(
+            (states, pending),
+            (sets * 4, 0),
+            "states of sets, and what is pending\n{}",
+            self.ladder()
+        );
+        assert!(
+            sets <= 2 * contacts,
+            "{sets} sets of {contacts} contacts\n{}",
+            self.ladder()
+        );
     }
 
     /// Every gauge but those whose names contain one of `except`, those of open connections, and the bounded list of
     /// changes that nobody reads yet.
     fn assert_gauges_are_zero(&self, except: &[&str]) {
-        for name in self.world.names() {
+        let up = self
+            .world
+            .names()
+            .into_iter()
+            .filter(|name| self.world.is_up(name));
+        for name in up {
             for (gauge, labels, kind, value) in self.world.metrics(&name).iter() {
                 let excepted = ["peers_open", "changes_unread"]
                     .iter()
@@ -306,6 +375,12 @@ impl Scene {
     pub fn assert_empty(&mut self) {
         self.assert_quiet();
         self.assert_gauges_are_zero(&[]);
+        assert_eq!(
+            self.world.states(),
+            Vec::new(),
+            "states are left\n{}",
+            self.ladder()
+        );
     }
 }
 
@@ -314,7 +389,9 @@ impl Scene {
 pub fn phone_config(site: &Site, number: u8, place: u8) -> UeConfig {
     let identity = UeIdentity::from_imsi(&imsi(number), 2);
     let secret = Secret::Aka(subscriber(number).usim());
-    UeConfig::new(identity, secret, site.ue(place), site.gm)
+    let mut config = UeConfig::new(identity, secret, site.ue(place), site.gm);
+    config.security = site.ipsec.then(UeSecurity::default);
+    config
 }
 
 /// The sockets of a phone.

@@ -28,6 +28,8 @@ pub struct Site {
     pub ues: IpAddr,
     /// Gm is protected by IPsec.
     pub ipsec: bool,
+    /// With `ipsec`: phones without it are served too.
+    pub allow_unprotected: bool,
     /// Lines for the P-CSCF's file.
     pub pcscf_more: String,
     /// Lines for the I-CSCF's file.
@@ -60,11 +62,35 @@ impl Site {
             diameter: Vec::new(),
             ues: ip(10),
             ipsec: false,
+            allow_unprotected: false,
             pcscf_more: String::new(),
             icscf_more: String::new(),
             scscf_more: "  registration: {unprotected_response: accept}\n".to_owned(),
             mw_path_mtu: None,
             admin: None,
+        }
+    }
+
+    /// The site on addresses of 2001:db8::/64, with the last numbers of [`Self::on_network`].
+    #[must_use]
+    pub fn on_ipv6_network() -> Self {
+        let v4 = Self::on_network([192, 0, 2]);
+        let ip = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => {
+                let [.., last] = ip.octets();
+                IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)))
+            }
+            ip @ IpAddr::V6(_) => ip,
+        };
+        let at = |address: SocketAddr| SocketAddr::new(ip(address.ip()), address.port());
+        Self {
+            gm: at(v4.gm),
+            pcscf: at(v4.pcscf),
+            icscf: at(v4.icscf),
+            scscfs: v4.scscfs.iter().copied().map(at).collect(),
+            hss: at(v4.hss),
+            ues: ip(v4.ues),
+            ..v4
         }
     }
 
@@ -131,6 +157,11 @@ impl Site {
                 let [a, b, c, d] = ip.octets();
                 SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d + number)), 5060)
             }
+            IpAddr::V6(ip) if !ip.is_loopback() => {
+                let [a, b, c, d, e, f, g, h] = ip.segments();
+                let ip = Ipv6Addr::new(a, b, c, d, e, f, g, h + u16::from(number));
+                SocketAddr::new(IpAddr::V6(ip), 5060)
+            }
             ip @ IpAddr::V6(_) => SocketAddr::new(ip, self.gm.port() + 20 + u16::from(number)),
         }
     }
@@ -148,7 +179,11 @@ impl Site {
             "pcscf:\n  home_realm: {HOME}\n  gm: {{address: \"{}\", security: {}}}\n  {}\n  \
              icscf: \"sip:{}\"\n  visited_network: {HOME}\n",
             self.gm,
-            if self.ipsec { "ipsec" } else { "none" },
+            match (self.ipsec, self.allow_unprotected) {
+                (false, _) => "none",
+                (true, false) => "ipsec",
+                (true, true) => "ipsec, allow_unprotected: true",
+            },
             self.mw(self.pcscf),
             self.icscf
         );

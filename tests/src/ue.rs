@@ -6,6 +6,7 @@
 
 pub mod esp_keys;
 pub mod events;
+pub mod fixtures;
 pub mod identity;
 pub mod register;
 pub mod remote;

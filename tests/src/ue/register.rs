@@ -75,6 +75,7 @@ pub struct Registrant {
     challenge: Option<Challenge>,
     pending: Option<Pending>,
     granted: Option<u32>,
+    service_route: Vec<String>,
     /// Its security associations, when it can have some.
     pub(super) sas: Option<Sas>,
 }
@@ -90,6 +91,7 @@ impl Registrant {
             challenge: None,
             pending: None,
             granted: None,
+            service_route: Vec::new(),
         }
     }
 
@@ -118,10 +120,11 @@ impl Registrant {
 
     /// A request that is no REGISTER, from its text with places.
     pub(super) fn other_request(&mut self, template: &str, config: &UeConfig) -> String {
-        let said = match &mut self.sas {
+        let mut said = match &mut self.sas {
             Some(sas) => sas.said_in_use(config),
             None => Said::default(),
         };
+        said.service_route = self.service_route.join(",");
         let (call_id, from_tag) = (self.word(), self.word());
         let authorization = Authorization::default();
         let fill = Fill {
@@ -230,6 +233,7 @@ impl Registrant {
         match command {
             UeCommand::Register | UeCommand::Refresh => {
                 self.granted = Some(granted.expires);
+                self.service_route.clone_from(&granted.service_route);
                 UeEvent::Registered(granted)
             }
             UeCommand::Deregister | UeCommand::DeregisterAll => {

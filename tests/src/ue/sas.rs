@@ -83,6 +83,8 @@ pub struct Said {
     pub sec_agree: String,
     /// Where the phone is reached, when that is a protected port.
     pub address: Option<SocketAddr>,
+    /// Route of its requests
+    pub service_route: String,
 }
 
 /// See the module.
@@ -176,6 +178,7 @@ impl Sas {
             verify,
             sec_agree: "sec-agree".to_owned(),
             address,
+            ..Said::default()
         }
     }
 

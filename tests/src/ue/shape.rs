@@ -214,7 +214,11 @@ impl Fill<'_> {
     /// Another request from its text with places, in which lines end as in Rust.
     pub(super) fn other(&self, template: &str) -> String {
         let shape = self.config.shape;
-        self.text(&template.replace('\n', "\r\n"), &shape)
+        let lines = template.replace('\n', "\r\n");
+        let (head, body) = lines.split_once("\r\n\r\n").unwrap_or((&lines, ""));
+        let body = self.text(body, &shape);
+        let head = head.replace("{length}", &body.len().to_string());
+        format!("{}\r\n\r\n{body}", self.text(&head, &shape))
     }
 
     /// `template` with every `{place}` filled.
@@ -236,6 +240,7 @@ impl Fill<'_> {
             "impu" => identity.impu.clone(),
             "impi" => identity.impi.clone(),
             "user" => identity.user().to_owned(),
+            "service_route" => self.said.service_route.clone(),
             "home" => identity.home.clone(),
             "uri" => format!("sip:{}", identity.home),
             "tag" => self.from_tag.to_owned(),

@@ -126,6 +126,25 @@ impl World {
         self.inject_packet(from, to, bytes, Some(envelope));
     }
 
+    /// A datagram that a node of the network is made to send.
+    ///
+    /// # Panics
+    /// When nobody listens at one of the addresses.
+    pub fn inject_as(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        let (Some(sender), Some(receiver)) = (self.wires.listener(from), self.wires.listener(to)) else {
+            panic!("nobody listens at {from} or {to}")
+        };
+        let flow = Flow {
+            interface: receiver.interface,
+            transport: Transport::Udp,
+            local: to,
+            remote: from,
+            connection: None,
+        };
+        self.write_down((sender.node, receiver.node), flow, &bytes, false, false);
+        self.inject(from, to, bytes);
+    }
+
     fn inject_packet(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes, envelope: Option<Envelope>) {
         let Some(listener) = self.wires.listener(to) else {
             return;

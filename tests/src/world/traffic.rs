@@ -170,7 +170,7 @@ impl World {
         received(flow, &bytes, message)
     }
 
-    fn write_down(
+    pub(super) fn write_down(
         &mut self,
         (from, to): (NodeId, NodeId),
         mut flow: Flow,

@@ -1,0 +1,45 @@
+//! Testkit: a P-CSCF that was killed and comes back (GM-45).
+
+use std::time::Duration;
+
+use ims_tests::kernel::Dropped;
+use ims_tests::scene::Scene;
+use ims_tests::ue::{UeCommand, UeEvent};
+
+use super::{is_registered, register, sets};
+
+#[test]
+fn states_that_a_killed_p_cscf_left_are_gone_when_it_serves_again_and_phones_come_back() {
+    let mut scene = Scene::protected(2_701, "never");
+    for (name, number) in [("UE", 1), ("UE2", 2)] {
+        scene.phone(name, number);
+        let events = scene.tell(name, UeCommand::Register);
+        assert!(is_registered(&events), "{events:?}");
+    }
+    scene.world.crash("P-CSCF");
+    assert_eq!(sets(&scene), 2, "kill -9 takes nothing with it");
+    scene.restart("P-CSCF");
+    assert_eq!(sets(&scene), 0);
+    // The phone still speaks inside its set, and hears nothing; then it begins anew.
+    let events = scene.tell("UE", UeCommand::Refresh);
+    assert!(events.contains(&UeEvent::NoAnswer), "{events:?}");
+    assert!(scene.world.kernel("P-CSCF").dropped(Dropped::NoState) > 0);
+    register(&mut scene, UeCommand::Register);
+    assert_eq!(sets(&scene), 1);
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_crash_between_challenge_and_answer_costs_the_phone_one_try() {
+    let mut scene = Scene::protected(2_702, "never");
+    scene.phone("UE", 1);
+    scene.ue("UE", |now, ue| ue.command(now, UeCommand::Register));
+    let has_states = |world: &mut ims_tests::world::World| world.kernel("UE").states() > 0;
+    assert!(scene.world.run_until(Duration::from_secs(5), has_states));
+    scene.world.crash("P-CSCF");
+    scene.restart("P-CSCF");
+    scene.world.advance(Duration::from_secs(200));
+    register(&mut scene, UeCommand::Register);
+    assert_eq!(sets(&scene), 1);
+    scene.assert_quiet();
+}
