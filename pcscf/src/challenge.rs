@@ -18,6 +18,7 @@ use crate::node::Pcscf;
 use crate::register::AwaitRegisterAnswer;
 use crate::register::arrival::Offered;
 use crate::reject::Reject;
+use crate::signals::Challenged;
 use crate::trust_boundary::response_towards_ue;
 
 /// A 401 that leaves when its set is there.
@@ -40,6 +41,8 @@ impl Pcscf {
             Ok(None) => {
                 let towards_ue = response_towards_ue(response);
                 self.core.respond(now, procedure.transaction, towards_ue);
+                self.signals
+                    .challenged(now, &procedure.key.impi, Challenged::InClear);
             }
             Ok(Some((set, offered))) => {
                 let challenge = AwaitSaInstalled {
@@ -121,6 +124,9 @@ impl Pcscf {
                 let response = challenge.response.edit();
                 let response = response.set(HeaderName::SecurityServer, agreement.security_server());
                 let response = response.finish_response();
+                if let Some(impi) = protection.sas.impi(set) {
+                    self.signals.challenged(now, impi, Challenged::WithAssociations);
+                }
                 protection.sas.agree(set, agreement);
                 self.core.respond(now, challenge.transaction, response);
             }

@@ -7,6 +7,7 @@
 //! * `protection`: the gate of what is protected; `challenge`: a 401 that makes security associations
 //! * `contacts`: who is registered behind which flow; `entry_points`: the I-CSCFs to try
 //! * [`ipsec`]: the security agreement with UEs
+//! * `signals`: what challenges and their answers tell the operator
 //! * `reject`: refusals and their status codes
 
 mod challenge;
@@ -20,6 +21,7 @@ mod passage;
 mod protection;
 mod register;
 mod reject;
+mod signals;
 mod terminating;
 mod trust_boundary;
 mod ue_challenge;

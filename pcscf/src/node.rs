@@ -17,6 +17,7 @@ use crate::passage::Passages;
 use crate::protection::Protection;
 use crate::register::AwaitRegisterAnswer;
 use crate::reject::Reject;
+use crate::signals::Signals;
 
 /// Seconds after which a UE may ask again when a table is full (RFC 3261 21.5.4).
 const RETRY_AFTER_SECS: u32 = 30;
@@ -85,6 +86,8 @@ pub struct Pcscf {
     pub(crate) passages: Passages,
     /// Where security associations are made with UEs.
     pub(crate) protection: Option<Protection>,
+    /// What challenges and their answers tell the operator.
+    pub(crate) signals: Signals,
     pub(crate) counters: Counters,
     phase: Phase,
     /// When the last input came.
@@ -106,6 +109,7 @@ impl Pcscf {
             contacts,
             registers: BTreeMap::new(),
             passages: Passages::default(),
+            signals: Signals::default(),
             counters: Counters::default(),
             phase: Phase::Serving,
             protection,
@@ -272,6 +276,7 @@ impl Node for Pcscf {
             }
         }
         self.passages.expire(now);
+        self.signals.handle_timeout(now);
         self.core.handle_timeout(now);
         self.drain_events(now);
     }
@@ -300,12 +305,14 @@ impl Node for Pcscf {
     fn poll_timeout(&self) -> Option<Instant> {
         let tables = earliest(self.contacts.poll_timeout(), self.passages.poll_timeout());
         let sets = self.protection.as_ref().and_then(|p| p.sas.poll_timeout());
+        let tables = earliest(tables, self.signals.poll_timeout());
         earliest(earliest(self.core.poll_timeout(), sets), tables)
     }
 
     fn metrics(&self, out: &mut Metrics) {
         self.core.export_metrics(out);
         self.counters.export(out);
+        self.signals.export_metrics(out);
         if let Some(protection) = &self.protection {
             protection.sas.export_metrics(out);
             let waiting = protection.challenges.len() as u64;

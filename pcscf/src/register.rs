@@ -18,6 +18,7 @@ use crate::contacts::{ContactKey, Device, FlowToken, Registration, UriList};
 use crate::entry_points::{EntryPointSearch, Verdict};
 use crate::node::Pcscf;
 use crate::reject::Reject;
+use crate::signals::Answer;
 use crate::trust_boundary::{IntegrityProtected, RegisterMarks, register_towards_home, response_towards_ue};
 use smallvec::SmallVec;
 
@@ -83,10 +84,8 @@ impl Pcscf {
         let flow = self.way_of_contact(&arrival, flow);
         let device = device(request);
         let key = ContactKey { impi, flow, device };
-        if credentials.as_ref().is_some_and(|it| it.auts().is_some()) {
-            self.counters
-                .count("ims_pcscf_ue_signals_total", "resynchronises");
-        }
+        self.signals
+            .register_came(now, &key.impi, Answer::of(credentials.as_ref()));
         let address = match &asked {
             Asked::Contact(address) => Some(address),
             Asked::Bindings | Asked::RemoveAll => None,
@@ -225,12 +224,14 @@ impl Pcscf {
         let status = response.status();
         let outcome = if status.is_success() {
             let outcome = self.on_ok(now, &procedure, response);
+            self.signals.granted(&procedure.key.impi);
             self.settle_sets(now, &procedure);
             outcome
         } else if status == StatusCode::UNAUTHORIZED {
             CHALLENGED
         } else {
             self.fail_set(now, procedure.arrival.carrier);
+            self.signals.refused(&procedure.key.impi);
             "refused-by-home"
         };
         let code = status.as_u16();

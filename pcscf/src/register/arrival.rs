@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use ims_common::identity::Impi;
-use ims_common::ipsec::SaSetId;
+use ims_common::ipsec::{SaSetId, Suite};
 use ims_common::net::{Flow, Interface};
 use ims_common::sip::{Contacts, Credentials, Request};
 use tracing::{info, warn};
@@ -168,7 +168,8 @@ impl Pcscf {
                 .count("ims_pcscf_mechanisms_skipped_total", skip.label());
         }
         let Some(choice) = offer.select(&protection.policy.algorithms) else {
-            info!(procedure = "register", %impi, offered = ?offer.suites(), "no common algorithm");
+            let (offered, accepted) = (listed(&offer.suites()), listed(&protection.policy.algorithms));
+            info!(procedure = "register", %impi, %offered, %accepted, "no common algorithm");
             return Err(Reject::NoCommonMechanism);
         };
         protection
@@ -177,6 +178,12 @@ impl Pcscf {
             .map_err(reject_of)?;
         Ok(Some(Box::new(Offered { offer, choice })))
     }
+}
+
+/// Pairs of algorithms for the log.
+fn listed(suites: &[Suite]) -> String {
+    let suites: Vec<String> = suites.iter().map(ToString::to_string).collect();
+    suites.join(" ")
 }
 
 /// Associations between these addresses would not survive a translation of one of them.

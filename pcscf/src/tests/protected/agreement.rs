@@ -91,6 +91,31 @@ fn an_answer_that_does_not_repeat_what_was_said_is_refused_and_its_set_goes() {
 }
 
 #[test]
+fn a_resynchronisation_that_does_not_help_and_a_refused_answer_are_told() {
+    let mut bench = bench();
+    let mut register = first(1, 1);
+    let told = |bench: &Bench| {
+        ["resynchronises", "resynchronises_again", "answer_refused"]
+            .map(|signal| bench.count("ims_pcscf_ue_signals_total", signal))
+    };
+    for nth in 1..=2 {
+        register.cseq = nth;
+        register.further = offering(u16::try_from(nth).unwrap());
+        register.authorization = Some(credentials("", ",auts=\"AAAAAAAAAAAAAAAAAAAA\""));
+        bench.challenged(gm_flow(CLEAR), &register);
+    }
+    assert_eq!(told(&bench), [2, 1, 0]);
+    let (_, challenged) = bench.challenged(gm_flow(CLEAR), &first(3, 3));
+    bench.receive(
+        uplink(3),
+        &protected(4, RESPONSE, &confirming(3, &challenged)).text(),
+    );
+    let request = bench.request();
+    bench.home_answers(&request, 403, "");
+    assert_eq!(told(&bench), [2, 1, 1]);
+}
+
+#[test]
 fn order_and_case_of_what_is_repeated_do_not_matter() {
     let (mut bench, challenged) = challenged();
     let server = header(&challenged, HeaderName::SecurityServer).unwrap();
