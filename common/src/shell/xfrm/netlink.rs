@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// For notices that come while we are busy. The kernel gives less when `net.core.rmem_max` says so.
 const NOTICES_BUFFER: usize = 8 << 20;
 
+/// That notices were lost is an error of the socket, which may have nothing to read besides.
+const NOTICED: Interest = Interest::READABLE.add(Interest::ERROR);
+
 /// What became of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Ack {
@@ -167,7 +170,7 @@ impl Notices {
             deprecated,
             reason = "its successor is unsafe, and asks for what holds here: the socket keeps its descriptor"
         )]
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        let socket = AsyncFd::with_interest(socket, NOTICED)?;
         Ok(Self {
             socket,
             buffer: vec![0; BUFFER],
@@ -177,7 +180,7 @@ impl Notices {
     /// Until there are some.
     pub(super) async fn hear(&mut self) -> io::Result<Heard> {
         loop {
-            let mut ready = self.socket.readable().await?;
+            let mut ready = self.socket.ready(NOTICED).await?;
             let buffer = &mut self.buffer;
             let read = ready.try_io(|socket| (&*SockRef::from(socket.get_ref())).read(buffer));
             match read {

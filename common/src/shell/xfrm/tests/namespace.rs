@@ -272,6 +272,103 @@ fn more_sets_than_may_wait_are_refused_at_once_and_removals_never() {
     });
 }
 
+/// Makes so many states, as an IKE daemon does before it knows their keys, and with a number for each.
+fn larval_states(reqid: u32, spis: std::ops::Range<u32>) {
+    let line = |spi| {
+        format!(
+            "xfrm state allocspi src 192.0.2.1 dst 192.0.2.2 proto esp mode transport reqid {reqid} min {spi} max {spi}\n"
+        )
+    };
+    batch(&spis.map(line).collect::<String>());
+}
+
+fn delete_states(spis: std::ops::Range<u32>) {
+    let line = |spi| format!("xfrm state delete src 192.0.2.1 dst 192.0.2.2 proto esp spi {spi}\n");
+    batch(&spis.map(line).collect::<String>());
+}
+
+fn batch(lines: &str) {
+    use std::io::Write as _;
+    let mut child = Command::new("ip")
+        .args(["-batch", "-"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(lines.as_bytes()).unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success(), "{lines}");
+}
+
+#[test]
+fn states_of_an_earlier_life_go_and_those_of_an_ike_daemon_stay() {
+    if again(
+        "states_of_an_earlier_life_go_and_those_of_an_ike_daemon_stay",
+        "-rn",
+    ) {
+        return;
+    }
+    larval_states(REQID, 4_000..4_040);
+    larval_states(1, 5_000..5_040);
+    run(async {
+        let xfrm = Xfrm::start(&ports(&["192.0.2.2:6101"])).unwrap();
+        let during = ip("xfrm state");
+        assert_eq!(during.matches("reqid 33203 ").count(), 0, "{during}");
+        assert_eq!(during.matches("reqid 1 ").count(), 40, "{during}");
+        larval_states(REQID, 4_000..4_001);
+        xfrm.remove_states().await;
+        xfrm.remove_policies().await;
+        let after = ip("xfrm state");
+        assert_eq!(after.matches("reqid ").count(), 40, "{after}");
+        assert_eq!(after.matches("reqid 1 ").count(), 40, "{after}");
+    });
+}
+
+#[test]
+fn deletions_by_others_are_heard_and_our_own_are_not() {
+    if again("deletions_by_others_are_heard_and_our_own_are_not", "-rn") {
+        return;
+    }
+    larval_states(1, 4_000..4_003);
+    run(async {
+        let mut netlink = netlink::Netlink::open().unwrap();
+        let socket = netlink::notices(netlink.port(), None).unwrap();
+        let mut notices = netlink::Notices::watch(socket).unwrap();
+        let key = |spi| message::StateKey {
+            destination: "192.0.2.2".parse().unwrap(),
+            spi,
+        };
+        assert_eq!(
+            netlink.ask(message::delete_state(&key(4_000))),
+            netlink::Ack::Done
+        );
+        let again = netlink.ask(message::delete_state(&key(4_000)));
+        assert_eq!(again, netlink::Ack::Refused(libc::ESRCH));
+        delete_states(4_001..4_002);
+        let heard = timeout(END_PATIENCE, notices.hear()).await.unwrap().unwrap();
+        let netlink::Heard::Notices(heard) = heard else {
+            panic!("two notices are not too many");
+        };
+        assert_eq!(heard, [message::Notice::Deleted(key(4_001))]);
+    });
+}
+
+#[test]
+fn notices_beyond_the_buffer_are_told_as_lost() {
+    if again("notices_beyond_the_buffer_are_told_as_lost", "-rn") {
+        return;
+    }
+    run(async {
+        let socket = netlink::notices(1, Some(1)).unwrap();
+        let mut notices = netlink::Notices::watch(socket).unwrap();
+        larval_states(1, 4_000..4_100);
+        delete_states(4_000..4_100);
+        let heard = timeout(END_PATIENCE, notices.hear()).await.unwrap().unwrap();
+        assert!(matches!(heard, netlink::Heard::Lost));
+    });
+}
+
 async fn hears(xfrm: &mut Xfrm) -> (XfrmInput, Vec<Ends>) {
     let heard = std::future::poll_fn(|task| match xfrm.poll(task) {
         true => Poll::Ready(()),
