@@ -7,5 +7,6 @@
 mod esp;
 mod kernel;
 mod shell;
+mod sets;
 mod space;
 mod wire;
