@@ -6,7 +6,7 @@
 
 mod esp;
 mod kernel;
-mod shell;
 mod sets;
+mod shell;
 mod space;
 mod wire;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ims_common::config::{ListenAddress, ShellConfig, SipListener};
 use ims_common::ipsec::{
-    Encryption, EspKeys, GoneCause, Integrity, ProtectedPorts, SaSet, SaSetId, SaState, Suite, XfrmFailure,
-    XfrmInput, XfrmOutput,
+    Encryption, EspKeys, GoneCause, Integrity, ProtectedPorts, SaSet, SaSetId, SaState, Suite, XfrmInput,
+    XfrmOutput,
 };
 use ims_common::net::{
     Command, Destination, Flow, Interface, NetInput, NetOutput, SendTag, SipInput, SipOutput, Transmit,
