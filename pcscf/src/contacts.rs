@@ -284,15 +284,14 @@ impl ContactTable {
         }
     }
 
-    /// TS 33.203 7.5: a phone that comes over security associations from another address than before is not at that one
-    /// any more. Says which addresses those were.
+    /// TS 33.203 7.5: a phone that comes over security associations from another address or port than before is not at
+    /// that one any more. Says which addresses those were.
     pub(crate) fn moved(&mut self, key: &ContactKey) -> SmallVec<[IpAddr; 2]> {
-        let here = key.flow.remote.ip();
         let was_here = |contact: &Contact| {
             contact.flow.interface == Interface::GmProtected
                 && key.device.is_some()
                 && contact.device == key.device
-                && contact.flow.remote.ip() != here
+                && contact.flow.remote != key.flow.remote
         };
         let left: ContactIds = self
             .ids_of_impi(&key.impi)

@@ -121,6 +121,20 @@ impl SaManager {
         out.gauge("ims_pcscf_sa_spis", &[], self.table.spis.len() as u64);
     }
 
+    /// Whether a UE that has no set can have one.
+    pub(crate) fn has_room_for(&self, impi: &Impi, ue: IpAddr) -> bool {
+        let key = UeKey {
+            impi: impi.clone(),
+            ip: ue,
+        };
+        self.table.len() < self.room_for_newcomers() || self.table.of_ue(&key).next().is_some()
+    }
+
+    /// The rest is for those who renew what they have.
+    fn room_for_newcomers(&self) -> usize {
+        self.config.sets_max - self.config.sets_max / 8
+    }
+
     /// What stands against a set with this end of a UE, of what can be said before the challenge: a REGISTER that
     /// proposes ports of another user's live set is answered with an error (TS 33.203 7.1).
     pub(crate) fn check(&self, impi: &Impi, ue: IpAddr, end: &UeEnd) -> Result<(), SaRefusal> {
@@ -225,7 +239,13 @@ impl SaManager {
             };
             replaced.push(kept.remove(at));
         }
-        if self.table.len() - replaced.len() >= self.config.sets_max {
+        let is_newcomer = kept.is_empty() && replaced.is_empty();
+        let room = if is_newcomer {
+            self.room_for_newcomers()
+        } else {
+            self.config.sets_max
+        };
+        if self.table.len() - replaced.len() >= room {
             return Err(SaRefusal::Full);
         }
         let port_of = |id: &SaSetId| self.table.get(*id).map(|entry| entry.own.port_pc);

@@ -176,6 +176,10 @@ impl Pcscf {
             .sas
             .check(impi, ue, &choice.into())
             .map_err(reject_of)?;
+        // A challenge that would come to nothing is not asked for.
+        if !protection.sas.has_room_for(impi, ue) {
+            return Err(Reject::SetsFull);
+        }
         Ok(Some(Box::new(Offered { offer, choice })))
     }
 }

@@ -203,10 +203,7 @@ fn more_sets_than_the_limit_are_a_503_with_a_time() {
     let mut register = first(1, 2);
     register.from = "127.0.1.11:5060";
     register.authorization = Some(credentials("", "").replace(IMPI, &other));
-    bench.receive(gm_flow("127.0.1.11:5060"), &register.text());
-    let request = bench.request();
-    bench.home_answers(&request, 401, &challenge());
-    let response = bench.response();
+    let response = refused(&mut bench, gm_flow("127.0.1.11:5060"), &register);
     assert_eq!(response.status().as_u16(), 503);
     assert!(response.header(HeaderName::RetryAfter).is_some());
 }

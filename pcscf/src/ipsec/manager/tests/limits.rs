@@ -250,3 +250,28 @@ fn no_set_is_made_for_an_address_that_no_packet_comes_from() {
     }
     assert!(bench.alive().is_empty());
 }
+
+#[test]
+fn the_last_places_are_for_those_who_renew() {
+    let mut bench = Bench::with(8);
+    let of = |nth: u8| Proposal {
+        impi: impi(nth.into()),
+        ue: [192, 0, 2, nth].into(),
+        ..proposal(1, None)
+    };
+    for nth in 1..=7 {
+        let id = bench.prepare(of(nth)).unwrap();
+        bench.promote(id, 3600);
+    }
+    assert!(!bench.sas.has_room_for(&impi(8), [192, 0, 2, 8].into()));
+    assert_eq!(bench.prepare(of(8)), Err(SaRefusal::Full));
+    let first = bench.alive()[0];
+    let renewal = Proposal {
+        end: end(2),
+        carried_by: Some(first),
+        ..of(1)
+    };
+    assert!(bench.sas.has_room_for(&impi(1), [192, 0, 2, 1].into()));
+    bench.prepare(renewal).unwrap();
+    assert_eq!(bench.alive().len(), 8);
+}
