@@ -15,6 +15,7 @@ mod message;
 mod netlink;
 mod sets;
 mod start;
+mod watch;
 mod worker;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -107,8 +107,7 @@ impl Figures {
         out.gauge("ims_xfrm_requests_waiting", &[], gauge(&self.waiting));
         out.gauge("ims_xfrm_states", &[], 4 * gauge(&self.sets));
         out.gauge("ims_xfrm_policies", &[], gauge(&self.policies));
-        let kernel = std::fs::read_to_string(XFRM_STAT).unwrap_or_default();
-        for (name, value) in kernel_counters(&kernel) {
+        for (name, value) in kernel_counters(&kernel_figures()) {
             out.counter("ims_xfrm_kernel_total", &[("counter", name)], value);
         }
     }
@@ -121,8 +120,13 @@ fn one_of<T: PartialEq>(all: &[T], counters: &[Counter], one: T) {
     }
 }
 
+/// The kernel's counters; empty where it has none.
+pub(super) fn kernel_figures() -> String {
+    std::fs::read_to_string(XFRM_STAT).unwrap_or_default()
+}
+
 /// Names and values of `/proc/net/xfrm_stat`.
-fn kernel_counters(text: &str) -> impl Iterator<Item = (&str, u64)> {
+pub(super) fn kernel_counters(text: &str) -> impl Iterator<Item = (&str, u64)> {
     text.lines().filter_map(|line| {
         let (name, value) = line.split_once(char::is_whitespace)?;
         Some((name, value.trim().parse().ok()?))

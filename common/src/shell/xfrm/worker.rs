@@ -14,6 +14,7 @@ use super::message::{
 };
 use super::netlink::{Ack, Heard, Netlink, Notices};
 use super::sets::Sets;
+use super::watch::Watch;
 use crate::ipsec::{GoneCause, ProtectedPorts, SaSet, SaSetId, SaState, XfrmFailure, XfrmInput, XfrmOutput};
 
 /// Requests that are served before notices get their turn.
@@ -22,6 +23,9 @@ const BATCH: usize = 32;
 const LISTED_MAX: usize = 1_000;
 /// Rest before states are listed again, when listing failed.
 const RESYNC_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the kernel's counters are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What the thread is asked.
 pub(super) enum Task {
@@ -46,9 +50,13 @@ impl Worker {
     /// Until the policies are removed. A driver that is gone without a word has its states and policies removed too.
     pub(super) async fn run(mut self, mut tasks: mpsc::UnboundedReceiver<Task>, mut notices: Notices) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut watch = Watch::new();
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
+                _ = looks.tick() => watch.look(),
                 heard = notices.hear() => self.on_heard(heard).await,
                 count = tasks.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
