@@ -83,6 +83,21 @@ pub struct Steering {
     address: AddressHash,
 }
 
+/// Of how many hashes [`first_part`] speaks.
+const HASHES: u64 = 1_024;
+/// The client of the HSS takes one part in so many of the processor time of all else; it lives in the first shard.
+const CLIENT_PART: u64 = 4;
+
+/// Of all hashes, how many are the first shard's, so that all shards have as much to do.
+fn first_part(rule: SteeringRule, others: u64) -> u64 {
+    match rule {
+        SteeringRule::Source => HASHES / (others + 1),
+        SteeringRule::CallId | SteeringRule::Identity => {
+            HASHES * CLIENT_PART.saturating_sub(others) / (CLIENT_PART * (others + 1))
+        }
+    }
+}
+
 /// So that no two sorts of values have one hash.
 #[derive(Clone, Copy)]
 enum Sort {
@@ -198,8 +213,12 @@ impl Steering {
     }
 
     fn number(&self, hash: u64) -> ShardId {
-        let number = hash % u64::from(self.shards.max(1));
-        ShardId(u8::try_from(number).unwrap_or(0))
+        let others = u64::from(self.shards.saturating_sub(1));
+        let (for_first, rest) = (hash >> 32, hash & u64::from(u32::MAX));
+        if others == 0 || for_first % HASHES < first_part(self.rule, others) {
+            return ShardId(0);
+        }
+        ShardId(u8::try_from(1 + rest % others).unwrap_or(0))
     }
 
     fn hash(&self, sort: Sort, parts: &[&[u8]]) -> u64 {

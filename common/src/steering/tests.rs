@@ -157,17 +157,27 @@ fn a_request_with_its_ack_its_cancel_and_its_copies_is_of_one_shard() {
 }
 
 #[test]
-fn calls_are_spread_over_all_shards() {
-    let mut counts = [0; SHARDS as usize];
-    for call in 0..1_000 {
-        let line = format!("Call-ID: {call}@phone.test");
-        let register = message("REGISTER sip:h.test SIP/2.0", &[&line]);
-        counts[usize::from(owner(SteeringRule::CallId, Interface::Mw, &register).0)] += 1;
+fn all_shards_have_as_much_to_do() {
+    let counts = |rule| {
+        let mut counts = [0; SHARDS as usize];
+        for call in 0..1_000 {
+            let line = format!("Call-ID: {call}@phone.test");
+            let options = message("OPTIONS urn:none SIP/2.0", &[&line]);
+            counts[usize::from(owner(rule, Interface::Mw, &options).0)] += 1;
+        }
+        counts
+    };
+    let even = counts(SteeringRule::Source);
+    assert!(even.iter().all(|count| (180..320).contains(count)), "{even:?}");
+    // The first shard has the HSS client too.
+    for rule in [SteeringRule::CallId, SteeringRule::Identity] {
+        let [first, others @ ..] = counts(rule);
+        assert!((35..95).contains(&first), "{first}");
+        assert!(
+            others.iter().all(|count| (250..380).contains(count)),
+            "{others:?}"
+        );
     }
-    assert!(
-        counts.iter().all(|count| (180..320).contains(count)),
-        "{counts:?}"
-    );
 }
 
 /// A REGISTER of `impi` for `impu`, in a call of its own.
