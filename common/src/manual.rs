@@ -3,5 +3,8 @@
 #[doc = include_str!("manual/architecture.md")]
 pub mod architecture {}
 
+#[doc = include_str!("manual/ipsec.md")]
+pub mod ipsec {}
+
 #[doc = include_str!("manual/registration.md")]
 pub mod registration {}
