@@ -13,8 +13,8 @@ const CAPACITY_PER_SECOND: usize = 25;
 const PHONES: u8 = 200;
 
 /// Phones that all begin within `storm`, evenly, and come again soon when they are refused.
-fn storm(seed: u64, storm: Duration) -> Scene {
-    let mut site = Site::on_network([192, 0, 2]);
+fn storm(seed: u64, site: Site, storm: Duration) -> Scene {
+    let mut site = site;
     site.pcscf_more = "  limits: {retry_after_min: 1s, retry_after_max: 4s}\n".to_owned();
     site.icscf_more.clone_from(&site.pcscf_more);
     let mut scene = Scene::busy(seed, site, (1..=PHONES).map(subscriber).collect(), SERVICE);
@@ -45,7 +45,7 @@ fn registered(scene: &mut Scene) -> usize {
 /// At ten times of what they can do, the CSCFs do all that they can.
 #[test]
 fn goodput_of_ten_times_the_capacity_is_the_capacity() {
-    let mut scene = storm(1_201, Duration::from_millis(800));
+    let mut scene = storm(1_201, Site::on_network([192, 0, 2]), Duration::from_millis(800));
     scene.world.advance(Duration::from_millis(4_200));
     let count = registered(&mut scene);
     // 5 s, the last registrations still under way.
@@ -63,7 +63,7 @@ fn goodput_of_ten_times_the_capacity_is_the_capacity() {
 
 #[test]
 fn what_is_in_progress_does_not_suffer_from_a_storm_and_refusals_are_spread() {
-    let mut scene = storm(1_202, Duration::from_millis(800));
+    let mut scene = storm(1_202, Site::on_network([192, 0, 2]), Duration::from_millis(800));
     scene.world.advance(Duration::from_secs(60));
     let mut waits = BTreeSet::new();
     let mut refusals = 0;
@@ -104,4 +104,18 @@ fn what_is_in_progress_does_not_suffer_from_a_storm_and_refusals_are_spread() {
         at("I-CSCF"),
         at("S-CSCF")
     );
+}
+
+/// Each challenge makes four states, and each phone that was refused after it comes with another offer.
+#[test]
+fn a_storm_on_protected_gm_leaves_one_set_for_each_phone() {
+    let site = Site::on_network([192, 0, 2]).with_ipsec();
+    let mut scene = storm(1_203, site, Duration::from_millis(800));
+    scene.world.advance(Duration::from_secs(60));
+    assert_eq!(registered(&mut scene), usize::from(PHONES));
+    assert_eq!(scene.world.kernel("P-CSCF").states(), 4 * usize::from(PHONES));
+    let refused = scene.world.metrics("P-CSCF").sum("ims_sip_refusals_total", &[]);
+    assert!(refused > 100, "it was no storm: {refused}");
+    scene.assert_quiet();
+    assert_eq!(scene.world.kernel("P-CSCF").states(), 4 * usize::from(PHONES));
 }

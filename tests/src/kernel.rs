@@ -137,6 +137,12 @@ impl Kernel {
         self.sets.len() * 4
     }
 
+    /// Sets that were ever there.
+    #[must_use]
+    pub const fn installs(&self) -> u64 {
+        self.installs
+    }
+
     /// The sets that are there, the oldest first.
     pub fn sets(&self) -> impl Iterator<Item = &Arc<SaSet>> {
         let mut all: Vec<_> = self.sets.values().collect();
@@ -175,6 +181,13 @@ impl Kernel {
     /// Each request takes so long.
     pub const fn set_answer_after(&mut self, delay: Duration) {
         self.answer_after = Some(delay);
+    }
+
+    /// It fails no more, and has room and time.
+    pub fn heal(&mut self) {
+        self.faults.clear();
+        self.states_max = None;
+        self.answer_after = None;
     }
 
     /// The host starts again, or the shell removes its leftovers: no state stays.

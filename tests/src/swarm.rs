@@ -26,6 +26,7 @@ use self::plan::{PHONE_LIFETIME_MAX, Plan};
 use crate::hss::Hss;
 use crate::ladder;
 use crate::scene::{self, Scene};
+use crate::ue::security::Misdeed;
 use crate::ue::{Behaviour, Ue, UeCommand, UeEvent};
 use crate::world::NodeId;
 use crate::world::links::Link;
@@ -49,6 +50,8 @@ pub struct Tally {
     pub steps: u64,
     /// Seconds of virtual time.
     pub seconds: u64,
+    /// Sets of security associations that the P-CSCF installed.
+    pub sets: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -57,6 +60,7 @@ impl std::ops::AddAssign for Tally {
         self.messages += other.messages;
         self.steps += other.steps;
         self.seconds += other.seconds;
+        self.sets += other.sets;
     }
 }
 
@@ -197,6 +201,7 @@ impl Swarm {
         self.recover();
         self.switch_off();
         self.tally.seconds = self.scene.world.elapsed().as_secs();
+        self.tally.sets = self.scene.world.kernel("P-CSCF").installs();
         self.tally.messages = self.scene.world.record().entries().len() as u64;
     }
 
@@ -228,11 +233,17 @@ impl Swarm {
             self.scene.world.undeafen(&name);
         }
         self.scene.hss(|_, hss| hss.clear_faults());
+        for name in self.scene.world.names() {
+            self.scene.world.kernel_mut(&name).heal();
+        }
         self.checks.remember_bound();
         for index in 0..self.phones.len() {
             let name = self.phones[index].name.clone();
             self.scene.ue(&name, |_, ue| {
                 ue.config_mut().behaviour = Behaviour::Honest;
+                if let Some(security) = &mut ue.config_mut().security {
+                    security.misdeed = Misdeed::None;
+                }
                 ue.config_mut().refreshes = false;
             });
             self.right_key(index);
@@ -324,6 +335,8 @@ impl Swarm {
                 self.assert_nothing_is_left(&name);
             }
         }
+        let states = self.scene.world.states();
+        assert!(states.is_empty(), "states are left: {states:?}");
     }
 
     fn assert_nothing_is_left(&self, name: &str) {

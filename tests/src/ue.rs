@@ -509,8 +509,11 @@ impl Node for Ue {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.core.handle_timeout(now);
-        if let Some(sas) = &mut self.registrant.sas {
-            sas.on_timeout(now);
+        if let Some(sas) = &mut self.registrant.sas
+            && sas.on_timeout(now, &mut self.events) == Answer::GiveUp
+        {
+            self.held = None;
+            self.registrant.on_no_answer();
         }
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.refresh_at = None;

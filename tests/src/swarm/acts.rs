@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use hss_client::cx::{CxResult, ReasonCode};
+use ims_common::ipsec::XfrmFailure;
 use ims_common::net::Command;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
 use super::plan::{Trouble, any};
 use super::{Swarm, junk};
-use crate::hss::{Fault, Faulty, TEST_K, TEST_OPC};
+use crate::hss::{Fault as HssFault, Faulty, TEST_K, TEST_OPC};
+use crate::kernel::Fault;
 use crate::milenage::Sqn;
 use crate::scene;
 use crate::ue::identity::Secret;
+use crate::ue::security::Misdeed;
 use crate::ue::{Behaviour, UeCommand};
 use crate::usim::Usim;
 
@@ -47,6 +50,8 @@ impl Swarm {
             Trouble::Misbehaviour => self.misbehave(),
             Trouble::WrongKey => self.change_key(),
             Trouble::Resync => self.run_ahead(),
+            Trouble::Kernel => self.fail_kernel(),
+            Trouble::Misdeed => self.do_wrong(),
         }
     }
 
@@ -226,6 +231,67 @@ impl Swarm {
             .ue(&name, |_, ue| ue.config_mut().behaviour = behaviour);
     }
 
+    /// The kernel of the P-CSCF or of a phone.
+    fn fail_kernel(&mut self) {
+        let name = match self.rng.random_range(0..3) {
+            0 => self.phones[self.rng.random_range(0..self.phones.len())]
+                .name
+                .clone(),
+            _ => "P-CSCF".to_owned(),
+        };
+        if !self.scene.world.is_up(&name) {
+            return;
+        }
+        let set = self.scene.world.kernel(&name).sets().next().map(|set| set.id);
+        if let (Some(set), true) = (set, self.rng.random_bool(0.3)) {
+            return self.scene.world.delete_states(&name, set);
+        }
+        let fault = any(
+            &mut self.rng,
+            &[
+                Fault::ThirdOfFour,
+                Fault::Silence,
+                Fault::Refuse(XfrmFailure::Exists),
+                Fault::Refuse(XfrmFailure::Busy),
+                Fault::Refuse(XfrmFailure::NotPermitted),
+            ],
+        );
+        let slow = Duration::from_millis(any(&mut self.rng, &[1, 1, 200, 5_000]));
+        let room = any(&mut self.rng, &[None, None, Some(4), Some(9)]);
+        self.scene
+            .world
+            .note(&format!("the kernel of {name}: {fault:?}, {slow:?}, {room:?}"));
+        let kernel = self.scene.world.kernel_mut(&name);
+        kernel.fail_next([fault]);
+        kernel.set_answer_after(slow);
+        kernel.set_states_max(room);
+    }
+
+    fn do_wrong(&mut self) {
+        let misdeed = any(
+            &mut self.rng,
+            &[
+                Misdeed::None,
+                Misdeed::WrongVerify,
+                Misdeed::NoVerify,
+                Misdeed::ChangedClient,
+                Misdeed::NoClient,
+                Misdeed::OtherImpi,
+                Misdeed::WrongKey,
+                Misdeed::MessageOnTemporarySet,
+                Misdeed::AnswerUnprotected,
+                Misdeed::NeverAnswers,
+            ],
+        );
+        let index = self.rng.random_range(0..self.phones.len());
+        let name = self.phones[index].name.clone();
+        self.scene.ue(&name, |_, ue| {
+            if let Some(security) = &mut ue.config_mut().security {
+                security.misdeed = misdeed;
+            }
+        });
+    }
+
     fn change_key(&mut self) {
         let index = self.rng.random_range(0..self.phones.len());
         if self.undoes() {
@@ -261,14 +327,14 @@ impl Swarm {
     }
 }
 
-fn fault(rng: &mut StdRng) -> Fault {
+fn fault(rng: &mut StdRng) -> HssFault {
     match rng.random_range(0..6) {
-        0 => Fault::Silent,
-        1 => Fault::LoseAnswer,
-        2 => Fault::Garbage(bytes::Bytes::from_static(&[
+        0 => HssFault::Silent,
+        1 => HssFault::LoseAnswer,
+        2 => HssFault::Garbage(bytes::Bytes::from_static(&[
             0, 0, 1, 0xff, 0x40, 0, 0, 9, 7, 0, 0, 0,
         ])),
-        3 => Fault::Answer(any(
+        3 => HssFault::Answer(any(
             rng,
             &[
                 CxResult::UNABLE_TO_COMPLY,
@@ -281,6 +347,6 @@ fn fault(rng: &mut StdRng) -> Fault {
                 CxResult::SUCCESS,
             ],
         )),
-        _ => Fault::Delay(Duration::from_millis(rng.random_range(1..9_000))),
+        _ => HssFault::Delay(Duration::from_millis(rng.random_range(1..9_000))),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! * No table is larger than its configured limit.
 //! * Nobody is bound at an S-CSCF whom the HSS did not grant to it since it started.
-//! * No identity is in the log.
+//! * No identity and no key is in the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +66,7 @@ impl Checks {
     /// A sentence when something is wrong.
     pub(super) fn after_step(&mut self, world: &mut World, node: NodeId) -> Option<String> {
         self.read_record(world);
-        let said = log_watch::take_said().map(|line| format!("an identity in the log: {line}"));
+        let said = log_watch::take_said().map(|line| format!("an identity or a key in the log: {line}"));
         let name = world.name(node).to_owned();
         said.or_else(|| self.over_limit(&name, &world.gauges(node)))
             .or_else(|| self.not_granted(world, &name))
@@ -78,7 +78,7 @@ impl Checks {
         self.granted.retain(|(scscf, _)| scscf != name);
         self.asked.retain(|(scscf, _), _| scscf != name);
         self.bound.remove(name);
-        log_watch::take_said().map(|line| format!("an identity in the log: {line}"))
+        log_watch::take_said().map(|line| format!("an identity or a key in the log: {line}"))
     }
 
     fn over_limit(&self, name: &str, gauges: &Metrics) -> Option<String> {

@@ -71,7 +71,12 @@ pub(super) fn send_request(world: &mut World, site: &Site, phones: u8, rng: &mut
 
 fn socket(site: &Site, rng: &mut StdRng) -> SocketAddr {
     let scscf = site.scscfs[rng.random_range(0..site.scscfs.len())];
-    any(rng, &[site.gm, site.gm, site.pcscf, site.icscf, scscf])
+    // Where Gm is not protected nobody listens there.
+    let protected = SocketAddr::new(site.gm.ip(), 6_101);
+    match site.ipsec && rng.random_bool(0.2) {
+        true => protected,
+        false => any(rng, &[site.gm, site.gm, site.pcscf, site.icscf, scscf]),
+    }
 }
 
 /// A request of the last ones that were sent: a distorted answer could tell a phone anything.

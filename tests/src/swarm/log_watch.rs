@@ -1,4 +1,4 @@
-//! Testkit: no identity stands in the log at the default level (architecture, `Redacted`).
+//! Testkit: no identity and no key stands in the log at the default level (architecture, `Redacted`).
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
@@ -14,6 +14,9 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 /// What every identity of a simulated subscriber has in it: the IMSI, and the number.
 const IDENTITIES: [&str; 2] = ["0010100000", "15550"];
 
+/// A key of AKA or ESP has at least so many octets.
+const KEY_OCTETS: usize = 16;
+
 thread_local! {
     static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
     static LINE: RefCell<String> = const { RefCell::new(String::new()) };
@@ -26,7 +29,7 @@ pub fn watch_logs() -> DefaultGuard {
     tracing::subscriber::set_default(watch)
 }
 
-/// The first line with an identity in it since the last call.
+/// The first line with an identity or a key in it since the last call.
 pub(super) fn take_said() -> Option<String> {
     SAID.take()
 }
@@ -51,10 +54,20 @@ fn listen(record: impl FnOnce(&mut Line<'_>)) {
     LINE.with_borrow_mut(|text| {
         text.clear();
         record(&mut Line(text));
-        if IDENTITIES.iter().any(|identity| text.contains(identity)) {
+        if IDENTITIES.iter().any(|identity| text.contains(identity)) || shows_key(text) {
             SAID.set(Some(text.clone()));
         }
     });
+}
+
+/// Whether there is as much hexadecimal text, or a list of as many numbers, as a key has.
+fn shows_key(text: &str) -> bool {
+    let hex = |word: &str| word.len() >= 2 * KEY_OCTETS && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let octets = |list: &str| {
+        let numbers = list.split(", ").map(str::parse::<u8>);
+        numbers.filter(Result::is_ok).count() >= KEY_OCTETS
+    };
+    text.split(|c: char| !c.is_ascii_alphanumeric()).any(hex) || text.split(['[', ']']).any(octets)
 }
 
 struct Line<'a>(&'a mut String);
@@ -68,6 +81,18 @@ impl Visit for Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_in_a_line_is_found_however_it_is_printed() {
+        let _guard = watch_logs();
+        let key = [0xb4_u8; 16];
+        tracing::info!(spi = 0x8474_6b8e_u32, ports = ?[1, 2, 3], "associations installed");
+        assert_eq!(take_said(), None);
+        for text in [format!("{key:?}"), "b40ba9a3c58b2a05bbf0d987b21bf8cb".to_owned()] {
+            tracing::info!(key = text, "associations installed");
+            assert!(take_said().is_some(), "{text}");
+        }
+    }
 
     #[test]
     fn an_identity_in_a_line_is_found_and_other_lines_are_not() {

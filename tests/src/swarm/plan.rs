@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 
 use crate::hss::Personality;
 use crate::site::Site;
+use crate::ue::security::{UeSecurity, Verify};
 use crate::ue::{UeConfig, shape};
 use crate::world::links::Link;
 
@@ -51,6 +52,10 @@ pub(super) enum Trouble {
     WrongKey,
     /// Cards whose sequence numbers ran ahead.
     Resync,
+    /// Kernels refuse, are full or slow, or lose sets; only where Gm is protected.
+    Kernel,
+    /// Phones do wrong with their security associations; only where Gm is protected.
+    Misdeed,
 }
 
 const TROUBLES: [Trouble; 15] = [
@@ -83,6 +88,8 @@ pub(super) struct Plan {
     pub(super) troubles: BTreeSet<Trouble>,
     pub(super) hss_forgets: bool,
     pub(super) limits: Limits,
+    /// Gm is protected.
+    pub(super) ipsec: bool,
     phones_refresh: bool,
     lines: Lines,
 }
@@ -109,13 +116,14 @@ pub(super) struct Wishes {
     transport: Transport,
     expires: u32,
     refreshes: bool,
+    security: Option<UeSecurity>,
 }
 
 impl Plan {
     pub(super) fn draw(rng: &mut StdRng) -> Self {
         let phones = rng.random_range(1..=5);
         let likelihood = any(rng, &[0.0, 0.1, 0.3, 0.3, 0.5, 1.0]);
-        let troubles = TROUBLES
+        let mut troubles: BTreeSet<Trouble> = TROUBLES
             .into_iter()
             .filter(|_| rng.random_bool(likelihood))
             .collect();
@@ -128,14 +136,15 @@ impl Plan {
             contacts: if tight { places + 1 } else { 1_000 },
             outstanding: if tight { 2 } else { 1_000 },
         };
-        Self {
+        let mut plan = Self {
             phones,
             acts: rng.random_range(5..=40),
             pause_max_ms: any(rng, &[50, 1_000, 5_000, 20_000]),
             personality,
             second_scscf: rng.random_bool(0.3),
             link: link(rng),
-            troubles,
+            troubles: BTreeSet::new(),
+            ipsec: false,
             hss_forgets: rng.random_bool(0.3),
             phones_refresh: rng.random_bool(0.3),
             lines: Lines {
@@ -143,13 +152,25 @@ impl Plan {
                 cx: cx(limits, personality, rng),
             },
             limits,
+        };
+        // Drawn last: the days of old without protection stay as they are.
+        plan.ipsec = rng.random_bool(0.4);
+        if plan.ipsec {
+            let more = [Trouble::Kernel, Trouble::Misdeed];
+            troubles.extend(more.into_iter().filter(|_| rng.random_bool(likelihood)));
+            plan.lines.registration = plan.lines.registration.replace("accept", "refuse");
         }
+        plan.troubles = troubles;
+        plan
     }
 
     pub(super) fn site(&self) -> Site {
         let mut site = Site::on_network([192, 0, 2]);
         if self.second_scscf {
             site = site.with_second_scscf();
+        }
+        if self.ipsec {
+            site = site.with_ipsec();
         }
         site.pcscf_more = format!("  contacts: {}\n", self.limits.contacts);
         site.icscf_more.clone_from(&self.lines.cx);
@@ -163,6 +184,11 @@ impl Plan {
             transport: any(rng, &[Transport::Udp, Transport::Udp, Transport::Tcp]),
             expires: any(rng, &[30, 60, 90, 200, 600_000]),
             refreshes: self.phones_refresh,
+            security: self.ipsec.then(|| UeSecurity {
+                verify: any(rng, &[Verify::AsSent, Verify::AsSent, Verify::Reordered]),
+                initial_inside: rng.random_bool(0.2),
+                ..UeSecurity::default()
+            }),
         }
     }
 }
@@ -171,6 +197,7 @@ impl Wishes {
     pub(super) fn of(&self, config: UeConfig) -> UeConfig {
         UeConfig {
             refreshes: self.refreshes,
+            security: self.security,
             ..config
                 .shape(self.shape)
                 .transport(self.transport)

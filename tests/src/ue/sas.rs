@@ -24,6 +24,9 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// 64*T1 on Gm: then the transactions that use an old set have ended.
 const TRANSACTIONS_END: Duration = Duration::from_secs(128);
 
+/// How long a kernel may take to install a set.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(8);
+
 /// What is to be seen of a set; keys are not.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SaView {
@@ -50,6 +53,8 @@ enum Stage {
 struct Sa {
     set: Arc<SaSet>,
     stage: Stage,
+    /// Of the kernel.
+    asked: Instant,
     expires: Instant,
     /// Security-Server as it came.
     server: String,
@@ -253,6 +258,7 @@ impl Sas {
             } else {
                 Stage::Installing
             },
+            asked: now,
             expires: now + AWAIT_AUTH,
             server: server.to_owned(),
         });
@@ -377,8 +383,18 @@ impl Sas {
         }
     }
 
-    pub(super) fn on_timeout(&mut self, now: Instant) {
+    /// What is over goes; a kernel that says nothing has said no.
+    pub(super) fn on_timeout(&mut self, now: Instant, events: &mut Vec<UeEvent>) -> Answer {
+        let is_silent = |sa: &Sa| sa.stage == Stage::Installing && sa.ends() <= now;
+        let silent = self.sets.iter().any(is_silent);
         self.remove_where(|sa| sa.ends() <= now);
+        match silent {
+            true => {
+                events.push(UeEvent::SaFailed("kernel_silent"));
+                Answer::GiveUp
+            }
+            false => Answer::Nothing,
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -487,6 +503,7 @@ pub(super) enum Answer {
 impl Sa {
     fn ends(&self) -> Instant {
         match self.stage {
+            Stage::Installing => self.asked + KERNEL_PATIENCE,
             Stage::Old { until: Some(until) } => until.min(self.expires),
             _ => self.expires,
         }
