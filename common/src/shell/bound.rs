@@ -161,19 +161,6 @@ impl Shell {
         for (order, listener) in clear {
             udp.insert(order, bind_sip(listener, place, &context)?.0);
         }
-        // After the others: whoever runs twice by mistake ends there, and does not take the policies from the first.
-        // Before the protected ones: clear text must not reach them.
-        let xfrm = match &config.protected {
-            Some(ports) => Some(Xfrm::start(ports).map_err(ShellError::Preflight)?),
-            None => None,
-        };
-        let mut protected_accepts = Vec::new();
-        for (order, listener) in protected {
-            let (side, accept) = bind_sip(listener, place, &context)?;
-            udp.insert(order, side);
-            protected_accepts.extend(accept);
-        }
-        let udp = udp.into_values().collect();
         let diameter_address = match config.diameter_listen {
             Some(address) => Some(bind_diameter(config.name, address, &context)?),
             None => None,
@@ -188,7 +175,28 @@ impl Shell {
             }
             None => None,
         };
-        let shell = Self::assemble(config, context, post, udp)?;
+        // After the others: whoever runs twice by mistake ends there, and does not take the policies from the first.
+        // Before the protected ones: clear text must not reach them.
+        let xfrm = match &config.protected {
+            Some(ports) => Some(Xfrm::start(ports).map_err(ShellError::Preflight)?),
+            None => None,
+        };
+        let bound = protected.into_iter().map(|(order, listener)| {
+            let (side, accept) = bind_sip(listener, place, &context)?;
+            udp.insert(order, side);
+            Ok(accept)
+        });
+        let protected_accepts = match bound.collect::<Result<Vec<_>, _>>() {
+            Ok(accepts) => accepts.into_iter().flatten().collect(),
+            Err(error) => {
+                // Whoever has the port must not meet our policies.
+                if let Some(xfrm) = xfrm {
+                    xfrm.remove_policies().await;
+                }
+                return Err(error);
+            }
+        };
+        let shell = Self::assemble(config, context, post, udp.into_values().collect())?;
         Ok(Self {
             xfrm,
             protected_accepts,

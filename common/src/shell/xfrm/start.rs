@@ -82,8 +82,7 @@ fn not_permitted() -> String {
 
 fn prepare(worker: &mut Worker) -> Result<(), String> {
     may_ask(&mut worker.netlink)?;
-    worker.remove_states();
-    worker.remove_policies();
+    let leftovers = worker.remove_states() + worker.remove_policies();
     for is_ipv4 in [true, false] {
         if worker.ports.local.iter().any(|local| local.is_ipv4() == is_ipv4) {
             for suite in worker.ports.suites.clone() {
@@ -95,6 +94,12 @@ fn prepare(worker: &mut Worker) -> Result<(), String> {
         worker.remove_policies();
         return Err(reason);
     }
+    tracing::info!(
+        ports = ?worker.ports.local,
+        reqid = worker.ports.reqid,
+        leftovers,
+        "protected ports are guarded (TS 33.203 7.1)"
+    );
     Ok(())
 }
 

@@ -263,8 +263,8 @@ impl Worker {
         sets
     }
 
-    /// Of this life, and what is left of earlier ones.
-    pub(super) fn remove_states(&mut self) {
+    /// Of this life, and what is left of earlier ones. Says how many there were.
+    pub(super) fn remove_states(&mut self) -> usize {
         let mut seen = Vec::new();
         let reqid = self.ports.reqid;
         let listed = self.netlink.dump(dump_states(), |body| {
@@ -280,11 +280,13 @@ impl Worker {
         }
         self.sets = Sets::default();
         self.figures.sets(0);
+        let count = seen.len();
         self.delete(seen);
+        count
     }
 
-    /// Of this life, and what is left of earlier ones.
-    pub(super) fn remove_policies(&mut self) {
+    /// Of this life, and what is left of earlier ones. Says how many there were.
+    pub(super) fn remove_policies(&mut self) -> usize {
         let mut requests: Vec<Request> = self.policies().iter().map(delete_policy).collect();
         for ack in self.netlink.exchange(&mut requests) {
             if !matches!(ack, Ack::Done | Ack::Refused(libc::ENOENT | libc::ESRCH)) {
@@ -292,6 +294,7 @@ impl Worker {
             }
         }
         self.figures.policies(0);
+        requests.len()
     }
 
     /// Our policies in the kernel.

@@ -173,6 +173,30 @@ fn port_that_another_program_guards_refuses_to_start_and_leaves_nothing() {
 }
 
 #[test]
+fn protected_port_in_use_refuses_to_start_and_leaves_its_user_in_peace() {
+    if again(
+        "protected_port_in_use_refuses_to_start_and_leaves_its_user_in_peace",
+        "-rn",
+    ) {
+        return;
+    }
+    ip("link set lo up");
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let listener = crate::config::SipListener {
+        interface: crate::net::Interface::GmProtected,
+        address,
+        key: "pcscf.ipsec.port_ps",
+        accepts_streams: true,
+    };
+    let mut config = crate::config::ShellConfig::new("probe", vec![listener]);
+    config.protected = Some(ports(&[&address.to_string()]));
+    let refusal = run(crate::shell::Shell::bind(&config)).err().unwrap().to_string();
+    assert!(refusal.starts_with("pcscf.ipsec.port_ps 127.0.0.1:"), "{refusal}");
+    assert_eq!(policies(), [""; 0]);
+}
+
+#[test]
 fn without_cap_net_admin_the_refusal_says_how_to_grant_it() {
     // A user of its own has no rights over the network that it shares.
     if again("without_cap_net_admin_the_refusal_says_how_to_grant_it", "-r") {
