@@ -11,6 +11,7 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use rtnetlink::Handle;
 
 use crate::config::{Cidr, ShellConfig, SipListener};
+use crate::net::Interface;
 
 /// What this machine is, as far as preflight asks.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +84,9 @@ async fn check_with(handle: &Handle, config: &ShellConfig) -> Result<(), String>
         Ok(machine) => {
             for listener in &config.sip {
                 present(listener, &machine)?;
+                guarded(listener, &machine, |setting| {
+                    std::fs::read_to_string(format!("/proc/sys/{setting}")).unwrap_or_default()
+                })?;
             }
         }
         Err(error) => tracing::warn!(%error, "preflight of addresses left out; binding will tell"),
@@ -121,6 +125,31 @@ fn present(listener: &SipListener, machine: &Machine) -> Result<(), String> {
         section(listener.key),
         listener.key
     ))
+}
+
+/// That the kernel applies policies to the packets of a protected port. Loopback never does, and is left to tests.
+fn guarded(listener: &SipListener, machine: &Machine, read: impl Fn(&str) -> String) -> Result<(), String> {
+    let ip = listener.address.ip();
+    let device = machine.addresses.get(&ip).map_or("lo", String::as_str);
+    if listener.interface != Interface::GmProtected || device == "lo" {
+        return Ok(());
+    }
+    let switches: &[&str] = match ip {
+        IpAddr::V4(_) => &["disable_policy", "disable_xfrm"],
+        IpAddr::V6(_) => &["disable_policy"],
+    };
+    let family = if ip.is_ipv4() { "ipv4" } else { "ipv6" };
+    for place in ["all", device] {
+        for switch in switches {
+            if read(&format!("net/{family}/conf/{place}/{switch}")).trim() == "1" {
+                return Err(format!(
+                    "net.{family}.conf.{place}.{switch} is 1, with which the kernel lets clear text to and from the \
+                     protected ports of {ip} pass; set it to 0 (sysctl -w net.{family}.conf.{place}.{switch}=0)"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn no_route(name: &str, pool: Cidr) -> String {

@@ -87,3 +87,40 @@ fn connections_fit_into_the_descriptors_of_the_process() {
     assert_eq!(within(20_000, 65_536), 20_000);
     assert_eq!(within(20_000, 64), 32);
 }
+
+#[test]
+fn protected_port_where_the_kernel_applies_no_policies_refuses_to_start() {
+    let mut machine = Machine::default();
+    let protected = |address: &str| SipListener {
+        interface: Interface::GmProtected,
+        ..listener(address)
+    };
+    for address in ["192.0.2.5", "2001:db8::5", "192.0.2.6"] {
+        machine
+            .addresses
+            .insert(address.parse().unwrap(), "eth0".to_owned());
+    }
+    machine
+        .addresses
+        .insert("192.0.2.6".parse().unwrap(), "lo".to_owned());
+    let off =
+        |name: &'static str| move |setting: &str| if setting == name { "1\n" } else { "0\n" }.to_owned();
+    let in_clear = off("net/ipv4/conf/eth0/disable_xfrm");
+    let refusal = guarded(&protected("192.0.2.5"), &machine, in_clear).unwrap_err();
+    assert!(
+        refusal.ends_with("set it to 0 (sysctl -w net.ipv4.conf.eth0.disable_xfrm=0)"),
+        "{refusal}"
+    );
+    let everywhere = off("net/ipv6/conf/all/disable_policy");
+    assert!(guarded(&protected("[2001:db8::5]"), &machine, everywhere).is_err());
+    assert!(guarded(&protected("192.0.2.5"), &machine, everywhere).is_ok());
+    let everywhere = off("net/ipv4/conf/all/disable_policy");
+    assert!(
+        guarded(&listener("192.0.2.5"), &machine, everywhere).is_ok(),
+        "not protected"
+    );
+    assert!(
+        guarded(&protected("192.0.2.6"), &machine, everywhere).is_ok(),
+        "loopback"
+    );
+}

@@ -266,16 +266,26 @@ impl Direction {
 
 /// Adds the policy of one protected port: only ESP with a state of ours passes.
 pub(super) fn policy(ports: &ProtectedPorts, local: SocketAddr, direction: Direction) -> Request {
+    guard(ports, wildcard(local, direction), local.ip(), direction)
+}
+
+/// Adds the policy of one state, as other P-CSCFs have it: for figures.
+#[cfg(test)]
+pub(super) fn policy_of(ports: &ProtectedPorts, state: &SaState, direction: Direction) -> Request {
+    guard(ports, exact(state), state.source.ip(), direction)
+}
+
+fn guard(ports: &ProtectedPorts, selector: Selector, local: IpAddr, direction: Direction) -> Request {
     let message = PolicyMessage {
         user_policy_info: UserPolicyInfo {
-            selector: wildcard(local, direction),
+            selector,
             lifetime_cfg: LifetimeConfig::default(),
             priority: ports.priority,
             direction: direction.number(),
             action: XFRM_POLICY_ALLOW,
             ..UserPolicyInfo::default()
         },
-        nlas: vec![XfrmAttrs::Template(vec![template(ports.reqid, local.ip())])],
+        nlas: vec![XfrmAttrs::Template(vec![template(ports.reqid, local)])],
     };
     Request::new(
         XfrmMessage::AddPolicy(message),

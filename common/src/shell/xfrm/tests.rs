@@ -1,6 +1,7 @@
 //! Shell: tests of what lives as long as a set.
 
 mod namespace;
+mod rate;
 
 use super::*;
 use crate::ipsec::{EspKeys, SaSet};
