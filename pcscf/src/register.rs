@@ -17,6 +17,7 @@ use tracing::{debug, info};
 use crate::contacts::{ContactKey, Device, FlowToken, Registration, UriList};
 use crate::entry_points::{EntryPointSearch, Verdict};
 use crate::node::Pcscf;
+use crate::protection::Protection;
 use crate::reject::Reject;
 use crate::signals::Answer;
 use crate::trust_boundary::{IntegrityProtected, RegisterMarks, register_towards_home, response_towards_ue};
@@ -222,6 +223,11 @@ impl Pcscf {
 
     fn on_register_answer(&mut self, now: Instant, procedure: AwaitRegisterAnswer, response: &Response) {
         let status = response.status();
+        if status.is_success() && self.must_be_protected(&procedure) {
+            self.forget_offer(&procedure);
+            let reject = Reject::NotChallenged;
+            return self.refuse(now, procedure.transaction, &procedure.forwarded, reject);
+        }
         let outcome = if status.is_success() {
             let outcome = self.on_ok(now, &procedure, response);
             self.signals.granted(&procedure.key.impi);
@@ -248,6 +254,12 @@ impl Pcscf {
         self.forget_offer(&procedure);
         self.core
             .respond(now, procedure.transaction, response_towards_ue(response));
+    }
+
+    /// TS 33.203 6.1, 7: where no registration in clear is allowed, one that nobody challenged is none.
+    fn must_be_protected(&self, procedure: &AwaitRegisterAnswer) -> bool {
+        let wants_protection = |it: &Protection| !it.policy.allow_unprotected;
+        procedure.arrival.carrier.is_none() && self.protection.as_ref().is_some_and(wants_protection)
     }
 
     /// TS 24.229 table 5.2.2-1: what a 200 (OK) means to the sets of the UE. They live as long as what is registered

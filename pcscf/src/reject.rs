@@ -40,6 +40,8 @@ pub(crate) enum Reject {
     PortsTaken,
     /// A challenge without keys, of which no security association can be made. TS 24.229 5.2.2.2.
     KeysMissing,
+    /// The home network grants a registration in clear without a challenge, where none is allowed. TS 33.203 6.1.
+    NotChallenged,
     /// The security associations cannot be had. RFC 3261 21.5.1.
     NoAssociations,
     /// Another REGISTER of this UE came meanwhile, with another offer. TS 24.229 5.2.2.2.
@@ -60,7 +62,9 @@ impl Reject {
             | Self::PortsTaken => StatusCode::BAD_REQUEST,
             Self::SecAgreeRequired => StatusCode::EXTENSION_REQUIRED,
             Self::NoCommonMechanism | Self::SecurityMismatch => StatusCode::SECURITY_AGREEMENT_REQUIRED,
-            Self::KeysMissing | Self::NoAssociations | Self::Overtaken => StatusCode::SERVER_INTERNAL_ERROR,
+            Self::KeysMissing | Self::NotChallenged | Self::NoAssociations | Self::Overtaken => {
+                StatusCode::SERVER_INTERNAL_ERROR
+            }
             Self::ContactsFull | Self::SetsFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoEntryPoint | Self::HomeUnreachable => StatusCode::SERVER_TIMEOUT,
             Self::Silence => StatusCode::REQUEST_TIMEOUT,
@@ -89,6 +93,7 @@ impl Reject {
             Self::ForeignIdentity => "foreign-identity",
             Self::PortsTaken => "ports-taken",
             Self::KeysMissing => "keys-missing",
+            Self::NotChallenged => "not-challenged",
             Self::NoAssociations => "no-associations",
             Self::Overtaken => "overtaken",
             Self::SetsFull => "sets-full",

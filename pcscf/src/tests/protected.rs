@@ -4,6 +4,7 @@ mod agreement;
 mod leaving;
 mod registration;
 mod renewal;
+mod swarm;
 mod traffic;
 
 use ims_common::ipsec::SaSet;

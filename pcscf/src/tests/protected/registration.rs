@@ -279,3 +279,13 @@ fn what_a_phone_does_after_its_200_tells_whether_it_is_content() {
     puzzled.home_answers(&request, 200, &grant(CONTACT, 3600, "sip:s.home.test;lr"));
     assert_eq!(signals(&puzzled), [1, 1, 1]);
 }
+
+#[test]
+fn a_grant_in_clear_without_a_challenge_makes_nobody_reachable_in_clear() {
+    let mut bench = bench();
+    bench.receive(gm_flow(CLEAR), &first(1, 1).text());
+    let request = bench.request();
+    bench.home_answers(&request, 200, &grant(CONTACT, 3600, "sip:s.home.test;lr"));
+    assert_eq!(bench.response().status().as_u16(), 500);
+    assert_eq!(bench.node.contact_count(), 0);
+}
