@@ -10,7 +10,7 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 LAB_PACKAGES := gcc libc6-dev
 # For kernels without ESP: a virtual machine with Debian's.
-VM_PACKAGES := qemu-system-x86 busybox-static kmod lz4 xz-utils binutils dash iproute2 tcpdump
+VM_PACKAGES := qemu-system-x86 busybox-static kmod lz4 xz-utils binutils dash iproute2 procps tcpdump
 TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd freediameter-extensions libfreediameter-dev $(VM_PACKAGES)
 
 .PHONY: lab test setup-lab setup-test toolchain

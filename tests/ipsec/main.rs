@@ -4,8 +4,12 @@
 //! program `vm` runs the same binary with them, in a virtual machine where need be.
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
+mod attacks;
+mod chain;
 mod esp;
 mod kernel;
+mod lives;
+mod network;
 mod sets;
 mod shell;
 mod space;

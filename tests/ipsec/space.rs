@@ -1,5 +1,6 @@
 //! Testkit: two network namespaces, of a P-CSCF and of UEs, with a cable between them.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -68,13 +69,18 @@ impl Space {
 
     /// A counter of /proc/net/xfrm_stat.
     pub(crate) fn xfrm_stat(&self, name: &str) -> u64 {
+        self.drops().get(name).copied().unwrap_or(0)
+    }
+
+    /// Counters of what was dropped for a reason of IPsec, those above zero.
+    pub(crate) fn drops(&self) -> BTreeMap<String, u64> {
         let text = self.inside(|| std::fs::read_to_string("/proc/thread-self/net/xfrm_stat"));
         let text = text.expect("the statistics of XFRM");
-        let line = text
-            .lines()
-            .find(|line| line.split_whitespace().next() == Some(name));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
-            .unwrap_or_else(|| panic!("no counter {name} in\n{text}"))
+        let counters = text.lines().filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+        });
+        counters.filter(|(_, value)| *value > 0).collect()
     }
 
     /// A UDP socket inside.
@@ -212,7 +218,7 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < end, "after {PATIENCE:?} not so: {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

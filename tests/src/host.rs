@@ -1,7 +1,7 @@
 //! Shell: a node of the testkit on real sockets, in a thread of its own.
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,8 +17,24 @@ use crate::hss::Hss;
 use crate::ue::remote::{Handle, Remote, Seen};
 use crate::ue::{Ue, UeCommand, UeConfig, UeEvent};
 
-/// Marks the states and policies of phones in the kernel.
-const PHONE_REQID: u32 = 4_803_924;
+/// Marks the states and policies of phones in the kernel, each with the end of its address added: at its start a phone
+/// removes what bears its own mark.
+const PHONE_REQID: u32 = 0x0049_0000;
+
+/// The mark of the phone at this address.
+fn reqid(address: IpAddr) -> u32 {
+    let end = match address {
+        IpAddr::V4(ip) => {
+            let [.., c, d] = ip.octets();
+            u16::from_be_bytes([c, d])
+        }
+        IpAddr::V6(ip) => {
+            let [.., end] = ip.segments();
+            end
+        }
+    };
+    PHONE_REQID + u32::from(end)
+}
 
 /// Sockets for one phone, and for one with IPsec its protected ports.
 #[must_use]
@@ -36,7 +52,7 @@ pub fn phone_sockets(config: &UeConfig) -> ShellConfig {
     let mut shell = ShellConfig::new("ue", std::iter::once(clear).chain(protected).collect());
     shell.protected = (!ports.is_empty()).then(|| ProtectedPorts {
         local: ports,
-        reqid: PHONE_REQID,
+        reqid: reqid(config.local.ip()),
         priority: 2_080,
         replay_window: 64,
         requests_max: 64,
@@ -166,6 +182,17 @@ impl Phone {
             "{} has not done {command:?} after {patience:?}",
             self.name
         ))
+    }
+
+    /// Acts on it.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn with<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(Instant, &mut Ue) -> T + Send + 'static,
+    ) -> Result<T> {
+        self.handle.ask(act).context("the phone is gone")
     }
 
     /// What it saw since it was last asked.

@@ -14,11 +14,11 @@ use crate::{found, output};
 /// Built programs that come along when they lie beside ours.
 const COMPANIONS: [&str; 3] = ["pcscf", "icscf", "scscf"];
 /// Tools of the system; the shell is dash, for busybox's own prefers its applets to the programs of the same name.
-const TOOLS: [&str; 5] = ["dash", "ip", "tc", "kmod", "tcpdump"];
+const TOOLS: [&str; 6] = ["dash", "ip", "tc", "kmod", "tcpdump", "kill"];
 /// What busybox is used for.
-const APPLETS: [&str; 16] = [
-    "cat", "date", "grep", "id", "kill", "ls", "mkdir", "mount", "ps", "reboot", "rm", "sleep", "sysctl",
-    "top", "true", "umount",
+const APPLETS: [&str; 15] = [
+    "cat", "date", "grep", "id", "ls", "mkdir", "mount", "ps", "reboot", "rm", "sleep", "sysctl", "top",
+    "true", "umount",
 ];
 /// Variables that the program sees inside as outside.
 const VARIABLES: [&str; 5] = [

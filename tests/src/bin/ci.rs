@@ -204,7 +204,7 @@ fn ipsec(job: &str) -> Result<(), String> {
         "ipsec",
         "--",
     ];
-    argv.extend(["--include-ignored", "--test-threads", "4"]);
+    argv.extend(["--include-ignored", "--test-threads", "2"]);
     let chosen: Vec<String> = match job {
         "ipsec" => std::env::args().skip(2).collect(),
         _ => Vec::new(),

@@ -1,6 +1,6 @@
 //! Testkit: a node that a driver runs and a program steers and watches.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use ims_common::net::{Command, NetInput, NetOutput};
@@ -8,6 +8,8 @@ use ims_common::node::{Metrics, Node, earliest};
 
 /// How often the node looks for something to do.
 const PERIOD: Duration = Duration::from_millis(10);
+/// Longer than any program of ours runs.
+const FOR_GOOD: Duration = Duration::from_secs(1_000_000);
 
 type Act<N> = Box<dyn FnOnce(Instant, &mut N) + Send>;
 
@@ -83,8 +85,16 @@ impl<N> Remote<N> {
 impl<N: Node<Input = NetInput, Output = NetOutput>> Remote<N> {
     fn look(&mut self, now: Instant) {
         self.next = now + PERIOD;
-        while let Ok(act) = self.acts.try_recv() {
-            act(now, &mut self.node);
+        loop {
+            match self.acts.try_recv() {
+                Ok(act) => act(now, &mut self.node),
+                Err(TryRecvError::Empty) => return,
+                // Nobody holds the other end any more.
+                Err(TryRecvError::Disconnected) => {
+                    self.next = now + FOR_GOOD;
+                    return;
+                }
+            }
         }
     }
 }
