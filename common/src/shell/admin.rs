@@ -22,7 +22,7 @@ use crate::telemetry::metrics::{CONTENT_TYPE, prometheus_text};
 pub(crate) enum AdminRequest {
     Health(oneshot::Sender<Health>),
     Metrics(oneshot::Sender<Metrics>),
-    /// Security associations, at most some of them.
+    /// The latest security associations, and what they have carried.
     Sas(oneshot::Sender<Vec<SetFigures>>),
     Drain(oneshot::Sender<Health>),
 }

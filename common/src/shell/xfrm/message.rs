@@ -230,7 +230,16 @@ fn large_window(window: u32) -> ReplayEsn {
 
 /// Deletes one state.
 pub(super) fn delete_state(key: &StateKey) -> Request {
-    let message = StateId {
+    Request::new(XfrmMessage::DeleteSa(named(key)), NLM_F_ACK)
+}
+
+/// Asks for one state.
+pub(super) fn get_state(key: &StateKey) -> Request {
+    Request::new(XfrmMessage::GetSa(named(key)), 0)
+}
+
+fn named(key: &StateKey) -> StateId {
+    StateId {
         user_sa_id: UserSaId {
             daddr: Address::from_ip(&key.destination),
             spi: key.spi,
@@ -238,8 +247,7 @@ pub(super) fn delete_state(key: &StateKey) -> Request {
             proto: IPPROTO_ESP,
         },
         nlas: Vec::new(),
-    };
-    Request::new(XfrmMessage::DeleteSa(message), NLM_F_ACK)
+    }
 }
 
 /// Lists the states of ESP, whosever they are.

@@ -69,12 +69,19 @@ impl Netlink {
     pub(super) fn exchange(&mut self, requests: &mut [Request]) -> Vec<Ack> {
         let mut acks = Vec::with_capacity(requests.len());
         for some in requests.chunks_mut(PIPELINED) {
-            acks.extend(self.exchange_some(some));
+            acks.extend(self.exchange_some(some, |_| {}));
         }
         acks
     }
 
-    fn exchange_some(&mut self, requests: &mut [Request]) -> Vec<Ack> {
+    /// Many questions at once: what is answered with a message, message by message.
+    pub(super) fn ask_all(&mut self, questions: &mut [Request], mut each: impl FnMut(&[u8])) {
+        for some in questions.chunks_mut(PIPELINED) {
+            self.exchange_some(some, &mut each);
+        }
+    }
+
+    fn exchange_some(&mut self, requests: &mut [Request], mut each: impl FnMut(&[u8])) -> Vec<Ack> {
         let first = self.sequence.wrapping_add(1);
         let mut datagram = Zeroizing::new(Vec::with_capacity(requests.len() * 512));
         for request in requests.iter_mut() {
@@ -87,20 +94,24 @@ impl Netlink {
         }
         while acks.contains(&Ack::Unknown) {
             let Ok(length) = self.read() else { break };
-            for segment in segments(self.buffer.get(..length).unwrap_or_default()) {
-                let Segment::Answer { sequence, errno } = segment else {
-                    continue;
+            let datagram = self.buffer.get_mut(..length).unwrap_or_default();
+            for segment in segments(datagram) {
+                let (sequence, ack) = match segment {
+                    Segment::Answer { sequence, errno: 0 } => (sequence, Ack::Done),
+                    Segment::Answer { sequence, errno } => (sequence, Ack::Refused(errno)),
+                    Segment::Message { sequence, body, .. } => {
+                        each(body);
+                        (sequence, Ack::Done)
+                    }
+                    Segment::Done { .. } => continue,
                 };
                 // Answers that came too late for an earlier exchange have other numbers.
                 let index = usize::try_from(sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
-                if let Some(ack) = acks.get_mut(index) {
-                    *ack = if errno == 0 {
-                        Ack::Done
-                    } else {
-                        Ack::Refused(errno)
-                    };
+                if let Some(place) = acks.get_mut(index) {
+                    *place = ack;
                 }
             }
+            datagram.zeroize();
         }
         acks
     }

@@ -57,9 +57,9 @@ impl Sets {
         self.by_state.get(key).copied()
     }
 
-    /// All sets, in the order of their numbers.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SaSetId, &[SaState; 4])> {
-        self.installed.iter().map(|(id, set)| (*id, &set.states))
+    /// All sets, the last numbers first.
+    pub(super) fn latest(&self) -> impl Iterator<Item = (SaSetId, &[SaState; 4])> {
+        self.installed.iter().rev().map(|(id, set)| (*id, &set.states))
     }
 
     /// Compares with all states of the kernel that bear our mark.

@@ -1,6 +1,6 @@
 //! Shell: the one thread that asks the kernel: installs, extends and removes sets, and tells what vanished.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::figures::{Figures, Outcome, SetFigures, StateFigures};
 use super::message::{
     self, Notice, Request, SeenPolicy, SeenState, StateKey, Verb, delete_policy, delete_state, dump_policies,
-    dump_states,
+    dump_states, get_state,
 };
 use super::netlink::{Ack, Heard, Netlink, Notices};
 use super::sets::Sets;
@@ -20,7 +20,7 @@ use crate::ipsec::{GoneCause, ProtectedPorts, SaSet, SaSetId, SaState, XfrmFailu
 /// Requests that are served before notices get their turn.
 const BATCH: usize = 32;
 /// Sets that one answer to an operator lists.
-const LISTED_MAX: usize = 1_000;
+const LISTED_MAX: usize = 250;
 /// Rest before states are listed again, when listing failed.
 const RESYNC_PAUSE: Duration = Duration::from_secs(1);
 
@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// What the thread is asked.
 pub(super) enum Task {
     Xfrm(XfrmOutput),
-    /// The sets and what they have carried.
+    /// The latest sets and what they have carried.
     List(oneshot::Sender<Vec<SetFigures>>),
     /// All states of ours.
     RemoveStates(oneshot::Sender<()>),
@@ -237,30 +237,23 @@ impl Worker {
         }
     }
 
+    /// The latest sets, one by one: a list of all states would stop the others for long.
     fn list(&mut self) -> Vec<SetFigures> {
-        let mut sets: Vec<SetFigures> = Vec::new();
-        let mut seen = std::collections::BTreeMap::new();
-        let reqid = self.ports.reqid;
-        let listed = self.netlink.dump(dump_states(), |body| {
-            seen.extend(
-                SeenState::parse(body)
-                    .filter(|s| s.reqid == reqid)
-                    .map(|s| (s.key, s)),
-            );
+        let listed = || self.sets.latest().take(LISTED_MAX);
+        let mut questions: Vec<Request> = listed()
+            .flat_map(|(_, states)| states.iter().map(|state| get_state(&state.into())))
+            .collect();
+        let mut seen = BTreeMap::new();
+        self.netlink.ask_all(&mut questions, |body| {
+            seen.extend(SeenState::parse(body).map(|state| (state.key, state)));
         });
-        if let Err(error) = listed {
-            tracing::warn!(%error, "states cannot be listed");
-        }
-        for (id, states) in self.sets.iter().take(LISTED_MAX) {
-            let states = states
-                .iter()
-                .map(|state| StateFigures::new(state, seen.get(&state.into())));
-            sets.push(SetFigures {
+        let figures = |state: &SaState| StateFigures::new(state, seen.get(&state.into()));
+        listed()
+            .map(|(id, states)| SetFigures {
                 id: id.0,
-                states: states.collect(),
-            });
-        }
-        sets
+                states: states.iter().map(figures).collect(),
+            })
+            .collect()
     }
 
     /// Of this life, and what is left of earlier ones. Says how many there were.
@@ -274,7 +267,7 @@ impl Worker {
             tracing::warn!(%error, "states cannot be listed");
             seen = self
                 .sets
-                .iter()
+                .latest()
                 .flat_map(|(_, states)| states.iter().map(StateKey::from))
                 .collect();
         }
