@@ -100,8 +100,9 @@ where
         });
     });
     is_bound
-        .recv_timeout(Duration::from_secs(10))
-        .context("the sockets are not there after 10 s")?
+        // Where a kernel first loads its algorithms, in an emulated machine that others use too, this takes long.
+        .recv_timeout(Duration::from_secs(60))
+        .context("the sockets are not there after 60 s")?
         .map_err(|error| anyhow!(error))?;
     Ok((handle, thread))
 }
