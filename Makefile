@@ -2,22 +2,24 @@
 #
 #   make lab          three real daemons, an embedded HSS and two simulated phones, with the ladder on screen
 #   make lab ONCE=1   the same without a terminal: one round, exit status 0 only if every step held
+#   make lab CLEAR=1  the same on loopback addresses with Gm in clear: needs neither privileges nor ESP
 #   make test         every check and every test
 #
 # Both work as root and with sudo. What cannot be had is said, by name, before anything runs.
 
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-LAB_PACKAGES := gcc libc6-dev
 # For kernels without ESP: a virtual machine with Debian's.
 VM_PACKAGES := qemu-system-x86 busybox-static kmod lz4 xz-utils binutils dash iproute2 procps tcpdump
-TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd freediameter-extensions libfreediameter-dev $(VM_PACKAGES)
+LAB_PACKAGES := gcc libc6-dev $(if $(CLEAR),,$(VM_PACKAGES))
+TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd freediameter-extensions libfreediameter-dev
 
 .PHONY: lab test setup-lab setup-test toolchain
 
 lab: setup-lab
 	$(CARGO) build --quiet --locked --package pcscf --package icscf --package scscf --package ims-tests --bins
-	$(CARGO) run --quiet --locked --package ims-tests --bin lab -- $(if $(ONCE),--once,)
+	$(CARGO) run --quiet --locked --package ims-tests --bin $(if $(CLEAR),lab --,vm -- $(if $(ONCE),,--real-time --limit 1000000000) lab --ipsec) \
+	  $(if $(ONCE),--once,)
 
 test: setup-test
 	$(CARGO) ci all

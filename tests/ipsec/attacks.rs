@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 
 use ims_tests::ue::UeCommand;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::chain::{four, installed};
 use crate::network::Network;
 use crate::space::{SILENCE, ue_address};
+use crate::wire::Capture;
 
 const REGISTER: &[u8] = b"REGISTER sip:ims.mnc001.mcc001.3gppnetwork.org SIP/2.0\r\n\
     Via: SIP/2.0/UDP 192.0.2.120:5060;branch=z9hG4bKforged\r\nMax-Forwards: 70\r\n\
@@ -92,5 +94,41 @@ fn a_subscriber_who_sends_in_the_name_of_another_is_dropped() {
         before,
         "the P-CSCF has seen a forged message"
     );
+    network.stop();
+}
+
+#[test]
+#[ignore = "cargo ci ipsec"]
+fn a_packet_that_comes_a_second_time_is_dropped_by_its_number() {
+    let network = Network::start(true, "");
+    let capture = Capture::start(&network.net.ue);
+    let phone = network.phone(1, |config| config);
+    let view = installed(&network.must(&phone, UeCommand::Register));
+    let spi = view.states[0].spi.to_be_bytes();
+    // Behind the headers of Ethernet and IPv4: the one packet that the UE has sent over the new association.
+    let is_ours = |packet: &Vec<u8>| packet.get(23) == Some(&50) && packet.get(34..38) == Some(&spi[..]);
+    let packets = capture.stop();
+    let Some(packet) = packets.iter().find(|packet| is_ours(packet)) else {
+        panic!("no packet of the UE among {}", packets.len());
+    };
+    let before = looked_at(&network);
+    let (from, to) = (view.states[0].source.ip(), view.states[0].destination.ip());
+    network.net.ue.inside(|| {
+        let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(50))).expect("a raw socket");
+        raw.bind(&SocketAddr::new(from, 0).into())
+            .expect("the UE's address");
+        raw.send_to(&packet[34..], &SocketAddr::new(to, 0).into())
+            .expect("sent");
+    });
+    std::thread::sleep(SILENCE);
+    assert_eq!(
+        network.net.pcscf.drops(),
+        [("XfrmInStateSeqError".to_owned(), 1)].into(),
+        "{}",
+        network.about()
+    );
+    assert_eq!(looked_at(&network), before, "the P-CSCF has seen a packet twice");
+    network.must(&phone, UeCommand::Deregister);
+    network.wait_for_sets(0);
     network.stop();
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 use std::io::{IsTerminal as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,11 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use ims_common::net::Transport;
 
-use crate::daemons::{Daemons, binaries};
+use crate::cable::Cable;
+use crate::daemons::{Daemons, binaries, http_get};
 use crate::host::{self, Phone};
 use crate::scene::{hss, imsi, phone_config, subscriber};
 use crate::site::Site;
 use crate::ue::remote::Seen;
+use crate::ue::security::UeSecurity;
 use crate::ue::{UeCommand, UeConfig, UeEvent, shape};
 use crate::watch::Watcher;
 
@@ -22,13 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the phones ask for when they stay: the shortest that the S-CSCF grants.
 const SHORT_EXPIRES: u32 = 60;
 
-/// Runs the lab on the addresses of `network` (its first three numbers): one round, or until Ctrl-C.
+/// Where the lab is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// In clear, on loopback addresses with these first three numbers.
+    Loopback([u8; 3]),
+    /// With Gm protected by IPsec: the network in one namespace, the phones in another.
+    Namespaces,
+}
+
+/// Runs the lab: one round, or until Ctrl-C.
 ///
 /// # Errors
 /// With one sentence about the first step that did not hold, and the ends of the daemons' logs.
-pub fn run(network: [u8; 3], once: bool) -> Result<()> {
+pub fn run(place: Place, once: bool) -> Result<()> {
     let printer = Printer::start();
-    let result = Lab::start(&printer, network, once).and_then(|mut lab| {
+    let result = Lab::start(&printer, place, once).and_then(|mut lab| {
         let held = lab.round(once);
         let stopped = lab.daemons.stop();
         held.and(stopped).map_err(|error| {
@@ -51,23 +63,48 @@ struct Lab {
     daemons: Daemons,
     phones: Vec<Phone>,
     lines: Sender<String>,
+    /// With IPsec.
+    cable: Option<Cable>,
+}
+
+/// Where the P-CSCF answers an operator, in its namespace.
+const ADMIN: [SocketAddr; 3] = [admin(2), admin(3), admin(4)];
+
+const fn admin(last: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 9_091)
+}
+
+/// The core on loopback addresses, Gm where the cable is.
+fn protected_site() -> Site {
+    Site {
+        gm: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5_060),
+        ues: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
+        admin: Some(ADMIN),
+        ..Site::on_network([127, 0, 0]).with_ipsec()
+    }
 }
 
 impl Lab {
-    fn start(printer: &Printer, network: [u8; 3], once: bool) -> Result<Self> {
-        let site = Site::on_network(network);
+    fn start(printer: &Printer, place: Place, once: bool) -> Result<Self> {
+        let (site, cable) = match place {
+            Place::Loopback(network) => (Site::on_network(network), None),
+            Place::Namespaces => {
+                let site = protected_site();
+                let cable = Cable::lay(site.gm.ip(), &[1, 2].map(|number| site.ue(number).ip()))?;
+                (site, Some(cable))
+            }
+        };
         let began = printer.began;
         printer.say(&format!(
             "HSS at {}: alice, bob, and {} for a phone of yours",
             site.hss,
             imsi(3)
         ));
-        let subscribers = vec![subscriber(1), subscriber(2), subscriber(3)];
-        let hss = hss(subscribers, ims_common::shell::seed()?);
-        let (hss, _) = host::host(hss, host::hss_sockets(site.hss), printer.watcher("HSS", "?"))
-            .context("the embedded HSS cannot listen")?;
-        let daemons = Daemons::start(&site, &binaries()?)?;
-        host::wait_for_peers(&hss, 1 + site.scscfs.len())?;
+        let network = || network(&site, printer);
+        let daemons = match &cable {
+            Some(cable) => cable.network.inside(network)?,
+            None => network()?,
+        };
         for (name, address) in [
             ("P-CSCF", site.gm),
             ("I-CSCF", site.icscf),
@@ -83,13 +120,18 @@ impl Lab {
             let mut config: UeConfig = phone_config(&site, number, number)
                 .shape(shape)
                 .transport(transport);
+            config.security = cable.is_some().then(UeSecurity::default);
             if !once {
                 config.refreshes = true;
                 config.expires = SHORT_EXPIRES;
             }
-            let phone = Phone::start(name, config, printer.watcher(name, "P-CSCF"))
-                .with_context(|| format!("the phone of {name} cannot be switched on"))?;
-            phones.push(phone);
+            let watcher = printer.watcher(name, "P-CSCF");
+            let start = || Phone::start(name, config, watcher);
+            let phone = match &cable {
+                Some(cable) => cable.phones.inside(start),
+                None => start(),
+            };
+            phones.push(phone.with_context(|| format!("the phone of {name} cannot be switched on"))?);
         }
         printer.say(&format!(
             "two phones are on after {} ms",
@@ -99,13 +141,28 @@ impl Lab {
             daemons,
             phones,
             lines: printer.lines.clone(),
+            cable,
         })
+    }
+
+    /// Shows the security associations of the P-CSCF's kernel, and what they have carried.
+    fn show_associations(&self) -> Result<()> {
+        let Some(cable) = &self.cable else {
+            return Ok(());
+        };
+        let (_, text) = cable.network.inside(|| http_get(ADMIN[0], "/sas"))?;
+        for line in associations(&text).context("the P-CSCF says nothing of its associations")? {
+            self.say(&line);
+        }
+        Ok(())
     }
 
     fn round(&mut self, once: bool) -> Result<()> {
         self.step("registers", UeCommand::Register)?;
+        self.show_associations()?;
         if once {
             self.step("registers again", UeCommand::Refresh)?;
+            self.show_associations()?;
         } else {
             self.say("the phones refresh by themselves; Ctrl-C ends");
             wait_for_interrupt()?;
@@ -133,6 +190,39 @@ impl Lab {
     fn say(&self, text: &str) {
         let _ = self.lines.send(format!("-- {text}"));
     }
+}
+
+/// The HSS and the daemons.
+fn network(site: &Site, printer: &Printer) -> Result<Daemons> {
+    let subscribers = vec![subscriber(1), subscriber(2), subscriber(3)];
+    let hss = hss(subscribers, ims_common::shell::seed()?);
+    let (hss, _) = host::host(hss, host::hss_sockets(site.hss), printer.watcher("HSS", "?"))
+        .context("the embedded HSS cannot listen")?;
+    let daemons = Daemons::start(site, &binaries()?)?;
+    host::wait_for_peers(&hss, 1 + site.scscfs.len())?;
+    Ok(daemons)
+}
+
+/// A line for each state of what the P-CSCF lists; nothing where it is no list.
+fn associations(text: &str) -> Option<Vec<String>> {
+    let sets: serde_json::Value = serde_json::from_str(text).ok()?;
+    let mut lines = Vec::new();
+    for set in sets.as_array()? {
+        lines.push(format!("security associations, set {}", set.get("id")?));
+        for state in set.get("states")?.as_array()? {
+            let text = |name: &str| state.get(name)?.as_str();
+            let number = |name: &str| state.get(name)?.as_u64();
+            lines.push(format!(
+                "  SPI {} {:>17} > {:<17} {:>3} packets {:>6} octets",
+                text("spi")?,
+                text("source")?,
+                text("destination")?,
+                number("packets")?,
+                number("bytes")?
+            ));
+        }
+    }
+    Some(lines)
 }
 
 /// Whether a phone got what it wanted.
@@ -256,6 +346,19 @@ mod tests {
             &[UeEvent::Registered(Granted::default())]
         ));
         assert!(!holds(UeCommand::Deregister, &[]));
+    }
+
+    #[test]
+    fn what_the_kernel_has_carried_is_a_line_for_each_state() {
+        let listed = r#"[{"id":3,"states":[{"spi":"0x00001001","source":"192.0.2.11:6102","destination":"192.0.2.1:6101",
+            "installed":true,"bytes":1200,"packets":2,"replayed":0,"integrity_failed":0}]}]"#;
+        let lines = associations(listed).expect("a list");
+        assert_eq!(lines.len(), 2);
+        assert!(
+            lines[1].contains("0x00001001") && lines[1].ends_with("  2 packets   1200 octets"),
+            "{lines:?}"
+        );
+        assert_eq!(associations("not found"), None);
     }
 
     #[test]

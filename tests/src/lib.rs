@@ -1,6 +1,7 @@
 //! The testkit (simulated UE, embedded HSS, virtual world), the lab, and all suites
 
 pub mod busy;
+pub mod cable;
 pub mod daemons;
 pub mod host;
 pub mod hss;

@@ -38,6 +38,24 @@ const FIXED: [&str; 14] = [
 /// The last lines of the kernel that are shown when the machine has died.
 const CONSOLE_LINES: usize = 40;
 
+/// Which time the machine has.
+enum Time {
+    /// That of its instructions.
+    Counted,
+    /// Ours, with this accelerator.
+    Real(String),
+}
+
+impl Time {
+    fn chosen(real_time: bool) -> Self {
+        match std::env::var(ACCELERATOR) {
+            Ok(accelerator) => Self::Real(accelerator),
+            Err(_) if real_time => Self::Real("tcg,thread=multi".to_owned()),
+            Err(_) => Self::Counted,
+        }
+    }
+}
+
 /// A machine that runs.
 struct Machine {
     child: Child,
@@ -51,7 +69,14 @@ impl Drop for Machine {
 }
 
 /// Boots, copies what the program prints, and gives its exit status.
-pub(crate) fn run(work: &Path, kernel: &Kernel, initrd: &Path, limit: Duration) -> Result<u8> {
+pub(crate) fn run(
+    work: &Path,
+    kernel: &Kernel,
+    initrd: &Path,
+    limit: Duration,
+    real_time: bool,
+) -> Result<u8> {
+    let time = Time::chosen(real_time);
     let end = Instant::now() + limit;
     let console = work.join("console");
     let names = ["output", "errors", "status"];
@@ -65,9 +90,9 @@ pub(crate) fn run(work: &Path, kernel: &Kernel, initrd: &Path, limit: Duration) 
         .collect::<Result<Vec<_>>>()?;
     let mut command = Command::new(QEMU);
     command.args(FIXED);
-    match std::env::var(ACCELERATOR) {
-        Ok(accelerator) => command.args(["-accel", &accelerator]),
-        Err(_) => command.args(EMULATED),
+    match &time {
+        Time::Counted => command.args(EMULATED),
+        Time::Real(accelerator) => command.args(["-accel", accelerator]),
     };
     command.args(["-m", &format!("{}M", memory(initrd)?)]);
     command
@@ -75,7 +100,7 @@ pub(crate) fn run(work: &Path, kernel: &Kernel, initrd: &Path, limit: Duration) 
         .arg(&kernel.image)
         .arg("-initrd")
         .arg(initrd);
-    command.args(["-append", &command_line()]);
+    command.args(["-append", &command_line(&time)]);
     command.args(["-serial", &format!("file:{}", console.display())]);
     command.args(["-device", "virtio-serial-device"]);
     for name in names {
@@ -119,14 +144,14 @@ pub(crate) fn run(work: &Path, kernel: &Kernel, initrd: &Path, limit: Duration) 
 
 /// Without a timer to compare with, the frequency of the time stamp counter has to be said: a busy host else makes the
 /// machine hang while it measures.
-fn command_line() -> String {
+fn command_line(time: &Time) -> String {
     let mut line = "console=ttyS0 quiet panic=-1 reboot=t rdinit=/init mitigations=off nokaslr tsc=reliable no_timer_check \
                     random.trust_cpu=on cryptomgr.notests"
         .to_owned();
-    let khz = match std::env::var(ACCELERATOR) {
+    let khz = match time {
         // Nanoseconds of the machine's own time.
-        Err(_) => Some(1_000_000),
-        Ok(_) => tsc_khz(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+        Time::Counted => Some(1_000_000),
+        Time::Real(_) => tsc_khz(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
     };
     if let Some(khz) = khz {
         line += &format!(" tsc_early_khz={khz}");

@@ -33,13 +33,27 @@ struct Arguments {
     /// Seconds after which the program is ended.
     #[arg(long, default_value_t = 600)]
     limit: u64,
-    /// The program and its arguments.
+    /// The machine's time is that of the clock on the wall, for those who look at it.
+    #[arg(long)]
+    real_time: bool,
+    /// The program and its arguments; a name without a path is that of a program beside this one.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
 }
 
+impl Arguments {
+    fn beside(mut self) -> Result<Self> {
+        let own = std::env::current_exe()?;
+        if let Some(program) = self.command.first_mut().filter(|program| !program.contains('/')) {
+            let path = own.with_file_name(&*program);
+            *program = path.to_str().context("a path that is no UTF-8")?.to_owned();
+        }
+        Ok(self)
+    }
+}
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    match Arguments::parse().beside().and_then(|arguments| run(&arguments)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("vm: {error:#}");
@@ -72,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
         std::fs::metadata(&initrd)?.len() / 1_000_000,
         began.elapsed().as_secs_f32()
     );
-    machine::run(&work.directory, &kernel, &initrd, limit)
+    machine::run(&work.directory, &kernel, &initrd, limit, arguments.real_time)
 }
 
 /// A directory that goes away.

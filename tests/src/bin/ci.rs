@@ -74,8 +74,10 @@ const LAB: Step<'static> = step(
         "-p",
         "ims-tests",
         "--bin",
-        "lab",
+        "vm",
         "--",
+        "lab",
+        "--ipsec",
         "--once",
     ],
 );

@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 use clap::Parser;
-use ims_tests::lab;
+use ims_tests::lab::{self, Place};
 
 /// Starts the P-CSCF, the I-CSCF and the S-CSCF with an embedded HSS on loopback, and lets two phones register,
 /// refresh and leave. Without `--once` the phones stay and refresh until Ctrl-C.
@@ -15,6 +15,10 @@ struct Arguments {
     /// First three numbers of the loopback addresses, for a second lab on one machine.
     #[arg(long, default_value = "127.0.1", value_parser = network)]
     network: [u8; 3],
+    /// With Gm protected by IPsec, in two network namespaces; wants privileges and a kernel with ESP, as the program
+    /// `vm` brings them.
+    #[arg(long)]
+    ipsec: bool,
 }
 
 fn network(text: &str) -> Result<[u8; 3], String> {
@@ -28,7 +32,11 @@ fn network(text: &str) -> Result<[u8; 3], String> {
 fn main() {
     let arguments = Arguments::parse();
     let once = arguments.once || std::env::var("ONCE").is_ok_and(|value| !value.is_empty() && value != "0");
-    if let Err(error) = lab::run(arguments.network, once) {
+    let place = match arguments.ipsec {
+        true => Place::Namespaces,
+        false => Place::Loopback(arguments.network),
+    };
+    if let Err(error) = lab::run(place, once) {
         eprintln!("lab: {error:#}");
         std::process::exit(1);
     }
