@@ -305,11 +305,20 @@ fn the_manual_lists_every_handset_as_it_is() {
 }
 
 #[test]
-fn the_fixtures_are_all_there_and_some_have_ipv6() {
+fn the_fixtures_are_all_there_and_in_the_manual_and_some_have_ipv6() {
     let mut names: Vec<_> = ALL.iter().map(|fixture| fixture.name).collect();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), 24);
+    let manual = include_str!("../../common/src/manual/handsets.md");
+    for fixture in &ALL {
+        let row = manual
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", fixture.name)));
+        let row = row.unwrap_or_else(|| panic!("{} is not in the manual", fixture.name));
+        let about = fixture.about.split_at(1).1;
+        assert!(row.contains(about), "{row}");
+    }
     let addresses = ALL
         .iter()
         .filter(|fixture| fixture.ipv6)

@@ -1,5 +1,6 @@
 //! Testkit: Gm protected by IPsec (TS 33.203 7, TS 24.229 5.1.1, 5.2.2.2), with the kernels of the virtual world.
 
+mod bad_offers;
 mod kernel_faults;
 mod leaving;
 mod misdeeds;
@@ -7,6 +8,7 @@ mod registration;
 mod reregistration;
 mod restart;
 mod several;
+mod size;
 mod strangers;
 
 use ims_common::net::{Flow, Interface};

@@ -47,7 +47,8 @@ pub fn phone_sockets(config: &UeConfig) -> ShellConfig {
     };
     let ports = config.protected_ports();
     let protected = ports.iter().enumerate();
-    let protected = protected.map(|(index, port)| listener(Interface::GmProtected, *port, index == 0));
+    let streams = |index| index == 0 && config.accepts_streams();
+    let protected = protected.map(|(index, port)| listener(Interface::GmProtected, *port, streams(index)));
     let clear = listener(Interface::Gm, config.local, true);
     let mut shell = ShellConfig::new("ue", std::iter::once(clear).chain(protected).collect());
     shell.protected = (!ports.is_empty()).then(|| ProtectedPorts {

@@ -223,6 +223,11 @@ impl Scene {
 
     /// A datagram from the network, in the words of somebody who knows the phone's Path.
     pub fn send_to_phone(&mut self, name: &str, method: &str) {
+        self.send_octets_to_phone(name, method, 0);
+    }
+
+    /// The same with a body of so many octets.
+    pub fn send_octets_to_phone(&mut self, name: &str, method: &str, octets: usize) {
         let granted = self.granted(name);
         let path = granted.path.first().cloned().unwrap_or_default();
         let count = self.world.record().entries().len();
@@ -230,7 +235,8 @@ impl Scene {
         let text = format!(
             "{method} sip:{name}@phone.test SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKt{count}\r\n\
              Max-Forwards: 70\r\nRoute: {path}\r\nFrom: <sip:as@{HOME}>;tag=t{count}\r\nTo: <sip:{name}@{HOME}>\r\n\
-             Call-ID: t{count}\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+             Call-ID: t{count}\r\nCSeq: 1 {method}\r\nContent-Length: {octets}\r\n\r\n{}",
+            "x".repeat(octets)
         );
         self.world.inject_as(from, to, bytes::Bytes::from(text));
         self.world.run_until_idle();
@@ -399,7 +405,7 @@ pub fn phone_config(site: &Site, number: u8, place: u8) -> UeConfig {
 pub fn phone_spec(name: &str, config: &UeConfig) -> NodeSpec {
     let ports = config.protected_ports().into_iter().enumerate();
     ports.fold(NodeSpec::ue(name, config.local), |spec, (index, address)| {
-        spec.protected(address, index == 0)
+        spec.protected(address, index == 0 && config.accepts_streams())
     })
 }
 

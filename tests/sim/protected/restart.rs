@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ims_tests::kernel::Dropped;
-use ims_tests::scene::Scene;
+use ims_tests::scene::{Scene, subscriber};
+use ims_tests::site::Site;
 use ims_tests::ue::{UeCommand, UeEvent};
 
 use super::{is_registered, register, sets};
@@ -41,5 +42,33 @@ fn a_crash_between_challenge_and_answer_costs_the_phone_one_try() {
     scene.world.advance(Duration::from_secs(200));
     register(&mut scene, UeCommand::Register);
     assert_eq!(sets(&scene), 1);
+    scene.assert_quiet();
+}
+
+/// Each phone speaks inside its set at first, hears nothing until its timer F, and begins anew.
+#[test]
+fn two_hundred_phones_come_back_to_a_p_cscf_that_was_killed() {
+    const PHONES: u8 = 200;
+    let name = |number: u8| format!("UE{number}");
+    let site = Site::on_network([192, 0, 2]).with_ipsec();
+    let mut scene = Scene::with(2_703, site, (1..=PHONES).map(subscriber).collect());
+    for number in 1..=PHONES {
+        scene.phone(&name(number), number);
+        scene.ue(&name(number), |now, ue| ue.command(now, UeCommand::Register));
+    }
+    scene.world.advance(Duration::from_secs(10));
+    assert_eq!(sets(&scene), usize::from(PHONES));
+    scene.world.crash("P-CSCF");
+    scene.restart("P-CSCF");
+    assert_eq!(scene.world.kernel("P-CSCF").states(), 0);
+    for number in 1..=PHONES {
+        scene.ue(&name(number), |now, ue| {
+            ue.command(now, UeCommand::Refresh);
+            ue.command(now, UeCommand::Register);
+        });
+    }
+    scene.world.advance(Duration::from_secs(140));
+    assert_eq!(sets(&scene), usize::from(PHONES));
+    assert_eq!(scene.bindings("S-CSCF"), u64::from(PHONES));
     scene.assert_quiet();
 }

@@ -48,6 +48,8 @@ pub struct UeSecurity {
     pub initial_inside: bool,
     /// Added to all its protected ports.
     pub port_offset: u16,
+    /// Nobody accepts connections at its protected server port.
+    pub no_tcp: bool,
 }
 
 /// How Security-Server comes back in Security-Verify.
@@ -127,6 +129,12 @@ impl UeConfig {
         let ports = std::iter::once(dialect.port_us).chain(dialect.ports_uc.iter().copied());
         let at = |port| SocketAddr::new(self.local.ip(), port + security.port_offset);
         ports.map(at).collect()
+    }
+
+    /// Whether connections are accepted at the protected server port.
+    #[must_use]
+    pub fn accepts_streams(&self) -> bool {
+        self.security.is_some_and(|security| !security.no_tcp)
     }
 
     /// The protected server port of a phone with IPsec.

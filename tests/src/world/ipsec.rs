@@ -1,5 +1,6 @@
 //! Testkit: the kernels of the virtual world and their nodes.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ims_common::ipsec::{SaSetId, XfrmInput, XfrmOutput};
@@ -29,6 +30,17 @@ impl World {
             .iter()
             .map(|slot| (slot.name.clone(), slot.kernel.states()));
         states.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// The ends of the connections that a node holds from its protected ports: its own and the other.
+    #[must_use]
+    pub fn protected_connections(&self, name: &str) -> Vec<(SocketAddr, SocketAddr)> {
+        let id = self.id(name);
+        let ends = self.wires.ends_of(id).into_iter();
+        let paths = ends.filter_map(|end| self.wires.path_to(end));
+        let ends = paths.map(|path| (path.destination, path.source));
+        let kernel = &self.slots[id.0].kernel;
+        ends.filter(|(own, _)| kernel.is_protected(*own)).collect()
     }
 
     /// Another program deletes the states of a set.
