@@ -6,6 +6,8 @@
 
 mod bench;
 mod hss;
+mod kernel;
+mod rules;
 mod script;
 
 use ims_common::config::{DaemonConfig, parse};
@@ -26,6 +28,21 @@ static PCSCF: Target = Target {
             build::<pcscf::PcscfConfig>,
             PCSCF_FILE,
             PCSCF_LIMITS,
+        )
+    },
+    generate: script::generate,
+    iterations: 800,
+};
+
+static PROTECTED_PCSCF: Target = Target {
+    name: "node_pcscf_ipsec",
+    check: |script| {
+        play(
+            script,
+            &[Interface::Gm, Interface::GmProtected, Interface::Mw],
+            build::<pcscf::PcscfConfig>,
+            PROTECTED_PCSCF_FILE,
+            PROTECTED_PCSCF_LIMITS,
         )
     },
     generate: script::generate,
@@ -68,6 +85,11 @@ fn no_order_of_inputs_breaks_a_pcscf() {
 }
 
 #[test]
+fn no_order_of_inputs_breaks_a_pcscf_with_ipsec() {
+    fuzz!(PROTECTED_PCSCF);
+}
+
+#[test]
 fn no_order_of_inputs_breaks_an_icscf() {
     fuzz!(ICSCF);
 }
@@ -78,6 +100,10 @@ fn no_order_of_inputs_breaks_an_scscf() {
 }
 
 const PCSCF_FILE: &str = "pcscf: {home_realm: ims.mnc001.mcc001.3gppnetwork.org, gm: {address: 192.0.2.1}, mw: {address: 192.0.2.2}, \
+     icscf: [\"sip:192.0.2.3\", \"sip:icscf.h.example\"], contacts: 4, limits: {transactions: 24, message_bytes: 16000}}";
+
+const PROTECTED_PCSCF_FILE: &str = "pcscf: {home_realm: ims.mnc001.mcc001.3gppnetwork.org, gm: {address: 192.0.2.1, security: ipsec}, \
+     mw: {address: 192.0.2.2}, ipsec: {sets_max: 6}, \
      icscf: [\"sip:192.0.2.3\", \"sip:icscf.h.example\"], contacts: 4, limits: {transactions: 24, message_bytes: 16000}}";
 
 const ICSCF_FILE: &str = "icscf: {home_realm: ims.mnc001.mcc001.3gppnetwork.org, mw: {address: 192.0.2.3}, \
@@ -101,6 +127,14 @@ const PCSCF_LIMITS: &[Limit] = &[
     TRANSACTIONS[1],
     Limit::new("ims_pcscf_contacts", 4),
     Limit::new("ims_pcscf_registers_pending", 24),
+];
+const PROTECTED_PCSCF_LIMITS: &[Limit] = &[
+    TRANSACTIONS[0],
+    TRANSACTIONS[1],
+    Limit::new("ims_pcscf_contacts", 4),
+    Limit::new("ims_pcscf_registers_pending", 24),
+    Limit::new("ims_pcscf_challenges_waiting", 6),
+    Limit::new("ims_pcscf_sa_sets", 6),
 ];
 const ICSCF_LIMITS: &[Limit] = &[
     TRANSACTIONS[0],
@@ -154,6 +188,15 @@ fn the_scripts_of_the_corpus_register_phones_and_fill_the_tables() {
     let gm_and_mw = &[Interface::Gm, Interface::Mw];
     let pcscf = || Bench::new(build::<pcscf::PcscfConfig>(PCSCF_FILE), gm_and_mw, PCSCF_LIMITS);
     assert!(peak(&PCSCF, pcscf, "ims_pcscf_contacts") >= 2);
+    let protected = || {
+        Bench::new(
+            build::<pcscf::PcscfConfig>(PROTECTED_PCSCF_FILE),
+            &[Interface::Gm, Interface::GmProtected, Interface::Mw],
+            PROTECTED_PCSCF_LIMITS,
+        )
+    };
+    assert!(peak(&PROTECTED_PCSCF, protected, "ims_pcscf_contacts") >= 2);
+    assert!(peak(&PROTECTED_PCSCF, protected, "ims_pcscf_sa_sets") >= 3);
     let icscf = || {
         Bench::new(
             build::<icscf::IcscfConfig>(ICSCF_FILE),

@@ -6,8 +6,9 @@ use std::collections::HashSet;
 
 use rand::Rng;
 
-/// Values 0 to 255 are reserved (RFC 4303 2.1).
-const FIRST: u32 = 256;
+/// An SPI is written with ten digits (RFC 3329 2.2), and some readers take a leading zero for octal. Values 0 to 255 are
+/// reserved anyway (RFC 4303 2.1).
+const FIRST: u32 = 1_000_000_000;
 /// Draws for one number. With a million in use a draw fails once in four thousand times.
 const DRAWS: usize = 16;
 

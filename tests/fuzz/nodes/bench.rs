@@ -16,6 +16,8 @@ use ims_common::sip::{HeaderName, Message, Method, SipMessage, refuse};
 
 use super::HOME;
 use super::hss::{FakeHss, vector};
+use super::kernel::FakeKernel;
+use super::rules::{not_for_a_ue, not_of_a_ue};
 use super::script::Step;
 use crate::engine::now;
 use crate::sip::datagram::{WIDE, same_again};
@@ -75,10 +77,16 @@ pub(super) struct Bench {
     interfaces: &'static [Interface],
     limits: &'static [Limit],
     hss: FakeHss,
+    kernel: FakeKernel,
     /// Requests of the node, the oldest first.
     asked: VecDeque<(Flow, Message)>,
     tags: VecDeque<SendTag>,
     nonce: String,
+    /// The last Security-Server to a UE, and the last Path to the home network.
+    security_server: Vec<u8>,
+    path: Vec<u8>,
+    /// Something came over security associations.
+    protected: bool,
     delivered: BTreeMap<Key, usize>,
     finals: BTreeMap<Key, BTreeSet<Vec<u8>>>,
     peaks: BTreeMap<&'static str, u64>,
@@ -98,9 +106,13 @@ impl Bench {
             interfaces,
             limits,
             hss: FakeHss::new(),
+            kernel: FakeKernel::default(),
             asked: VecDeque::new(),
             tags: VecDeque::new(),
             nonce: String::new(),
+            security_server: Vec::new(),
+            path: Vec::new(),
+            protected: false,
             delivered: BTreeMap::new(),
             finals: BTreeMap::new(),
             peaks: BTreeMap::new(),
@@ -133,6 +145,7 @@ impl Bench {
             "close" => self.tell(NetInput::Sip(SipInput::ConnectionClosed(ConnectionId(
                 step.number(1) as u64 % 8,
             )))),
+            "kernel" => self.kernel.step(step),
             "drain" => self.tell(NetInput::Command(Command::Drain)),
             _ => self.hss.step(step),
         }
@@ -142,9 +155,9 @@ impl Bench {
 
     /// All waits end, and the node leaves when it is asked to.
     pub(super) fn end(&mut self) {
-        for word in ["up", "go"] {
+        for words in [["hss", "up"], ["hss", "go"], ["kernel", "good"]] {
             self.step(&Step {
-                words: vec!["hss".to_owned(), word.to_owned()],
+                words: words.map(str::to_owned).to_vec(),
                 body: Vec::new(),
             });
         }
@@ -155,8 +168,16 @@ impl Bench {
             "ims_sip_forwards",
             "ims_sip_response_contexts",
             "ims_cx_requests_pending",
+            "ims_pcscf_challenges_waiting",
         ] {
             assert_eq!(metrics.sum(gauge, &[]), 0, "{gauge} after all is over");
+        }
+        if let Some(installed) = self.kernel.known() {
+            assert_eq!(
+                metrics.sum("ims_pcscf_sa_sets", &[]),
+                installed,
+                "sets after all is over"
+            );
         }
         for (gauge, _, _, value) in metrics.iter().filter(|(gauge, ..)| gauge.ends_with("_pending")) {
             assert_eq!(value, 0, "{gauge} after all is over");
@@ -170,6 +191,7 @@ impl Bench {
     fn interface(&self, word: &str) -> Interface {
         match word {
             "gm" if self.interfaces.contains(&Interface::Gm) => Interface::Gm,
+            "ps" | "pc" if self.interfaces.contains(&Interface::GmProtected) => Interface::GmProtected,
             _ => Interface::Mw,
         }
     }
@@ -191,18 +213,45 @@ impl Bench {
         }
     }
 
+    /// From the client or the server port of the UE whose set was installed last; a number other than 0 is a stranger.
+    fn protected_flow(&self, port: &str, transport: Transport, stranger: usize) -> Flow {
+        let flow = self.flow(Interface::Gm, transport, stranger);
+        let state = self.kernel.last().map(|set| match port {
+            "pc" => set.states[3],
+            _ => set.states[0],
+        });
+        let (local, remote) = match state.filter(|_| stranger == 0) {
+            Some(state) => (state.destination, state.source),
+            None => (
+                SocketAddr::new(flow.local.ip(), 6_101),
+                SocketAddr::new(flow.remote.ip(), 45_001),
+            ),
+        };
+        Flow {
+            interface: Interface::GmProtected,
+            local,
+            remote,
+            ..flow
+        }
+    }
+
     fn on_sip(&mut self, step: &Step) {
         let transport = if step.word(2) == "tcp" {
             Transport::Tcp
         } else {
             Transport::Udp
         };
-        let flow = self.flow(self.interface(step.word(1)), transport, step.number(3));
+        let interface = self.interface(step.word(1));
+        let flow = match interface {
+            Interface::GmProtected => self.protected_flow(step.word(1), transport, step.number(3)),
+            Interface::Gm | Interface::Mw => self.flow(interface, transport, step.number(3)),
+        };
         let bytes = self.filled(&step.body);
         self.receive(flow, bytes);
     }
 
     fn receive(&mut self, flow: Flow, bytes: Bytes) {
+        self.protected |= flow.interface == Interface::GmProtected;
         let limits = SipLimits {
             message_bytes_max: 16_000,
             ..SipLimits::default()
@@ -234,10 +283,13 @@ impl Bench {
         }
     }
 
-    /// `{aka}` is the right answer to the last challenge of the node.
+    /// `{aka}` is the right answer to the last challenge of the node, `{verify}` its last Security-Server, `{path}` its
+    /// last Path.
     fn filled(&self, body: &[u8]) -> Bytes {
+        let body = replaced(body, b"{verify}", &self.security_server);
+        let body = replaced(&body, b"{path}", &self.path);
         let Some(at) = body.windows(5).position(|window| window == b"{aka}") else {
-            return Bytes::copy_from_slice(body);
+            return body.into();
         };
         let (impi, uri) = (format!("001010000000001@{HOME}"), format!("sip:{HOME}"));
         let ha1 = AkaVersion::V1Md5.ha1(impi.as_bytes(), HOME.as_bytes(), &vector().keys());
@@ -297,12 +349,16 @@ impl Bench {
     /// The neighbours of Diameter have their say, to the end.
     fn settle(&mut self) {
         for _ in 0..OUTPUTS_MAX {
-            let Some(input) = self.hss.inputs.pop_front() else {
+            if let Some(input) = self.hss.inputs.pop_front() {
+                self.tell(NetInput::Diameter(input));
+            } else if let Some(input) = self.kernel.inputs.pop_front() {
+                self.tell(NetInput::Xfrm(input));
+            } else {
                 break;
-            };
-            self.tell(NetInput::Diameter(input));
+            }
         }
         assert!(self.hss.inputs.is_empty(), "node and HSS talk without end");
+        assert!(self.kernel.inputs.is_empty(), "node and kernel talk without end");
     }
 
     fn check_limits(&mut self) {
@@ -363,7 +419,11 @@ impl Bench {
                 }
                 NetOutput::Sip(SipOutput::Close(_)) => {}
                 NetOutput::Diameter(output) => self.hss.on_output(output),
-                NetOutput::Xfrm(request) => panic!("nobody has asked for IPsec: {request:?}"),
+                NetOutput::Xfrm(request) => {
+                    let wanted = self.interfaces.contains(&Interface::GmProtected);
+                    assert!(wanted, "nobody has asked for IPsec: {request:?}");
+                    self.kernel.on_output(request);
+                }
                 NetOutput::Drained => self.drained += 1,
             }
         }
@@ -401,20 +461,34 @@ impl Bench {
             } => (interface, transport, remote, None),
         };
         assert!(self.interfaces.contains(&interface));
-        if interface == Interface::Gm {
-            not_for_a_ue(&message);
-        } else if self.interfaces.contains(&Interface::Gm) {
-            not_of_a_ue(&message);
+        self.check_way(transmit, &message);
+        match interface {
+            Interface::Gm | Interface::GmProtected => {
+                not_for_a_ue(&message);
+                if let Some(value) = message.header(HeaderName::SecurityServer) {
+                    self.security_server = value.to_vec();
+                }
+            }
+            Interface::Mw if self.interfaces.contains(&Interface::Gm) => {
+                not_of_a_ue(&message, self.protected);
+                if let Some(value) = message.header(HeaderName::Path) {
+                    self.path = value.to_vec();
+                }
+            }
+            Interface::Mw => {}
         }
         self.tags.push_front(transmit.tag);
         self.tags.truncate(ASKED_MAX);
         match message.clone().into_parts() {
             SipMessage::Request(request) => {
                 if request.method() != Method::Ack {
-                    let flow = Flow {
-                        remote,
-                        connection,
-                        ..self.flow(interface, transport, 0)
+                    let flow = match interface {
+                        Interface::GmProtected => self.protected_flow("ps", transport, 0),
+                        Interface::Gm | Interface::Mw => Flow {
+                            remote,
+                            connection,
+                            ..self.flow(interface, transport, 0)
+                        },
                     };
                     self.understood = true;
                     self.asked.push_back((flow, message));
@@ -431,6 +505,24 @@ impl Bench {
                     self.on_final(response.status().as_u16(), &message);
                 }
             }
+        }
+    }
+
+    /// TS 33.203 7.1: where IPsec is wanted, requests reach UEs over security associations only, by their own ports.
+    fn check_way(&self, transmit: &Transmit, message: &Message) {
+        if !self.interfaces.contains(&Interface::GmProtected) {
+            return;
+        }
+        match transmit.destination {
+            Destination::Flow(flow) if flow.interface == Interface::GmProtected => {
+                let is_client = (6_100..=6_104).contains(&flow.local.port()) && flow.local.port() != 6_101;
+                assert!(flow.transport == Transport::Tcp || is_client, "{flow:?}");
+            }
+            Destination::Flow(flow) if flow.interface == Interface::Gm => {
+                assert!(!message.is_request(), "a request to a UE in clear: {flow:?}");
+            }
+            Destination::Flow(_) => {}
+            Destination::Address { interface, .. } => assert_ne!(interface, Interface::GmProtected),
         }
     }
 
@@ -454,59 +546,11 @@ impl Bench {
     }
 }
 
-/// Keys and charging data stay in the network (TS 24.229 4.4, 5.2.2.2).
-fn not_for_a_ue(message: &Message) {
-    for name in [
-        HeaderName::PChargingVector,
-        HeaderName::PChargingFunctionAddresses,
-    ] {
-        assert_eq!(message.header(name), None, "charging data on Gm");
-    }
-    for name in [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate] {
-        for value in message.headers(name) {
-            let plain: Vec<u8> = value
-                .iter()
-                .filter(|b| !b" \t\"\\".contains(b))
-                .map(u8::to_ascii_lowercase)
-                .collect();
-            let leaks = plain.windows(6).any(|w| w == b"ck=0ba" || w == b"ik=0ba");
-            assert!(!leaks, "a key on Gm: {}", String::from_utf8_lossy(value));
-        }
-    }
-}
-
-/// What a UE may not say, as the corpus and the generator say it (TS 24.229 4.4, 5.2.2.2).
-fn not_of_a_ue(message: &Message) {
-    let says = |name, word: &[u8]| {
-        let mut lines = message.headers(name);
-        lines.any(|value| {
-            value
-                .windows(word.len())
-                .any(|window| window.eq_ignore_ascii_case(word))
-        })
-    };
-    let shown = || String::from_utf8_lossy(message.bytes()).into_owned();
-    assert!(
-        !says(HeaderName::PAssertedIdentity, b"evil@example.com"),
-        "{}",
-        shown()
-    );
-    assert!(!says(HeaderName::PChargingVector, b"icid-value=x"), "{}", shown());
-    assert!(
-        !says(HeaderName::PAccessNetworkInfo, b"network-provided"),
-        "{}",
-        shown()
-    );
-    let is_register = message.bytes().starts_with(b"REGISTER ");
-    if let (true, Ok(Some(credentials))) = (is_register, message.authorization()) {
-        assert_eq!(
-            message.headers(HeaderName::Authorization).count(),
-            1,
-            "{}",
-            shown()
-        );
-        let mark = credentials.integrity_protected();
-        assert_ne!(mark.as_deref(), Some(&b"yes"[..]), "{}", shown());
+/// The text with the first `{word}` filled in.
+fn replaced(body: &[u8], word: &[u8], value: &[u8]) -> Vec<u8> {
+    match body.windows(word.len()).position(|window| window == word) {
+        Some(at) => [&body[..at], value, &body[at + word.len()..]].concat(),
+        None => body.to_vec(),
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! @sip gm udp 1         this message comes from the peer with this number
+//! @sip ps udp 0         this one over the last set of security associations; ps, pc: to which port; 1: a stranger
 //! @answer 0 401         what the node asked is answered; further header lines follow
 //! @fail 0               the last transmission but so many could not be made
 //! @wait 500             milliseconds
@@ -15,6 +16,7 @@
 //! @profile              User-Data of what is answered from now on
 //! @garble 40 255        this octet of the next answer is wrong
 //! @push 304             RTR, PPR, or another request of the HSS
+//! @kernel full          good, exists, full, busy, silent: what becomes of sets; gone, expired: the oldest vanishes
 //! @drain
 //! ```
 
@@ -74,7 +76,7 @@ fn split(bytes: &[u8]) -> Vec<Vec<u8>> {
     texts
 }
 
-const STEPS: [&str; 36] = [
+const STEPS: [&str; 42] = [
     "@wait 1",
     "@wait 500",
     "@wait 4000",
@@ -111,6 +113,12 @@ const STEPS: [&str; 36] = [
     "@answer 0 408",
     "@answer 0 100",
     "@drain",
+    "@kernel good",
+    "@kernel exists",
+    "@kernel full",
+    "@kernel silent",
+    "@kernel gone",
+    "@wait 130000",
 ];
 
 /// A script of the corpus with steps lost, doubled, moved, borrowed and changed inside.
