@@ -275,36 +275,6 @@ fn a_nonce_is_used_five_times_with_one_cnonce_and_new_spis_each_time() {
 }
 
 #[test]
-fn the_manual_lists_every_handset_as_it_is() {
-    let manual = include_str!("../../common/src/manual/ipsec.md");
-    let listed: Vec<&str> = manual
-        .split_once("## Handsets")
-        .unwrap()
-        .1
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .collect();
-    let row = |fixture: &Fixture| {
-        let transport = match fixture.transport {
-            Transport::Udp => "UDP",
-            Transport::Tcp => "TCP",
-        };
-        let family = if fixture.ipv6 { "IPv6" } else { "IPv4" };
-        let chosen = match fixture.agrees {
-            true => fixture.chosen.to_string(),
-            false => "nothing".to_owned(),
-        };
-        // What would be markup.
-        let about = fixture.about.replace('*', "\\*").replace(" >", " `>`");
-        format!(
-            "| `{}` | {about} | {transport}, {family} | {chosen} |",
-            fixture.name
-        )
-    };
-    assert_eq!(listed, ALL.iter().map(row).collect::<Vec<_>>());
-}
-
-#[test]
 fn the_fixtures_are_all_there_and_in_the_manual_and_some_have_ipv6() {
     let mut names: Vec<_> = ALL.iter().map(|fixture| fixture.name).collect();
     names.sort_unstable();
