@@ -143,3 +143,26 @@ fn in_clear_a_flow_is_used_as_it_is_however_long_the_request() {
         .forward(bench.now, received, NextHop::Flow(flow), Interface::Gm);
     assert_eq!(bench.sent_one().transmit.destination, Destination::Flow(flow));
 }
+
+#[test]
+fn a_response_of_another_ue_is_discarded() {
+    let mut bench = bench();
+    forwarded(&mut bench, Transport::Udp, 10);
+    let sent = bench.sent_one();
+    let response = sent.request().reply(StatusCode::OK).to_tag("b1").finish();
+    let mine = to_the_ue(Transport::Udp);
+    let of_another = Flow {
+        remote: address("192.0.2.11:45062"),
+        ..mine
+    };
+    let in_clear = Flow {
+        interface: Interface::Gm,
+        ..mine
+    };
+    for flow in [of_another, in_clear] {
+        bench.receive_bytes(flow, response.bytes().clone());
+        assert!(bench.events().is_empty());
+    }
+    bench.receive_bytes(mine, response.bytes().clone());
+    assert!(matches!(bench.events().as_slice(), [CoreEvent::Response { .. }]));
+}

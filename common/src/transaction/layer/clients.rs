@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::net::{ConnectionId, Destination, Flow, SendTag, Transmit};
+use crate::net::{ConnectionId, Destination, Flow, Interface, SendTag, Transmit};
 use crate::node::give_back;
 use crate::sip::{Method, Response};
 use crate::transaction::invite_client::InviteClient;
@@ -90,11 +90,15 @@ impl TransactionLayer {
                 .count("ims_sip_retransmissions_total", "response_received");
             return true;
         };
-        let interface = match client.destination {
-            Destination::Flow(flow) => flow.interface,
-            Destination::Address { interface, .. } => interface,
+        let is_from_there = match client.destination {
+            // TS 33.203 7.1 rule 7: what is protected comes from the UE that was asked, or is discarded.
+            Destination::Flow(asked) if asked.interface == Interface::GmProtected => {
+                flow.interface == asked.interface && flow.remote.ip() == asked.remote.ip()
+            }
+            Destination::Flow(asked) => flow.interface == asked.interface,
+            Destination::Address { interface, .. } => flow.interface == interface,
         };
-        if interface != flow.interface {
+        if !is_from_there {
             return false;
         }
         let class = Class::of(response.status().as_u16());
