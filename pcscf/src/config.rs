@@ -102,9 +102,9 @@ pub struct GmConfig {
 #[serde(rename_all = "lowercase")]
 pub enum GmSecurity {
     /// None is made.
-    #[default]
     None,
     /// ipsec-3gpp: four security associations for each registered contact.
+    #[default]
     Ipsec,
 }
 

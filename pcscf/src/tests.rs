@@ -53,8 +53,13 @@ impl Bench {
 
     /// With further keys of `gm` and of the whole section, each as `, key: value`.
     pub(crate) fn with(gm: &str, further: &str) -> Self {
+        let security = if gm.contains("security") {
+            ""
+        } else {
+            ", security: none"
+        };
         let text = format!(
-            "pcscf: {{home_realm: {REALM}, gm: {{address: 127.0.1.1{gm}}}, mw: {{address: 127.0.1.2}}, \
+            "pcscf: {{home_realm: {REALM}, gm: {{address: 127.0.1.1{security}{gm}}}, mw: {{address: 127.0.1.2}}, \
              icscf: [\"sip:{ICSCF}\", \"sip:{OTHER_ICSCF}\"]{further}}}"
         );
         let config: PcscfConfig = parse("pcscf", &text).unwrap();

@@ -99,7 +99,7 @@ fn no_order_of_inputs_breaks_an_scscf() {
     fuzz!(SCSCF);
 }
 
-const PCSCF_FILE: &str = "pcscf: {home_realm: ims.mnc001.mcc001.3gppnetwork.org, gm: {address: 192.0.2.1}, mw: {address: 192.0.2.2}, \
+const PCSCF_FILE: &str = "pcscf: {home_realm: ims.mnc001.mcc001.3gppnetwork.org, gm: {address: 192.0.2.1, security: none}, mw: {address: 192.0.2.2}, \
      icscf: [\"sip:192.0.2.3\", \"sip:icscf.h.example\"], contacts: 4, limits: {transactions: 24, message_bytes: 16000}}";
 
 const PROTECTED_PCSCF_FILE: &str = "pcscf: {home_realm: ims.mnc001.mcc001.3gppnetwork.org, gm: {address: 192.0.2.1, security: ipsec}, \
