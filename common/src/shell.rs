@@ -42,6 +42,7 @@ use tokio::sync::mpsc;
 use self::admin::AdminRequest;
 pub use self::bound::{Shell, ShellError};
 use self::counters::Counters;
+pub use self::xfrm::KernelSets;
 use crate::config::LimitsConfig;
 pub use crate::config::{DaemonConfig, ShellConfig, SipListener};
 use crate::net::{ConnectionId, Interface, NetInput, SendTag};

@@ -1,4 +1,4 @@
-//! Shell: very many phones in one thread, at a rate that no answer slows down (open loop).
+//! Shell: very many phones in one thread, at a rate that no answer slows down (open loop), or so many at a time.
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 mod answer;
@@ -8,6 +8,8 @@ pub mod figures;
 mod kamailio;
 mod maximum;
 mod phone;
+pub mod protected;
+mod protection;
 mod report;
 pub mod responder;
 mod run;
@@ -91,6 +93,12 @@ pub struct Plan {
     /// Shards of each daemon of ours.
     #[arg(long, default_value_t = 1)]
     pub shards: u8,
+    /// So many operations at a time, each begun when one has ended, but no faster than the rate (a closed loop).
+    #[arg(long)]
+    pub window: Option<usize>,
+    /// With security associations in the kernel of this network namespace, which has the policies already.
+    #[arg(long)]
+    pub ipsec: bool,
     /// What the phones do.
     #[arg(long, value_enum, default_value = "register")]
     pub scenario: Scenario,

@@ -10,6 +10,7 @@
 //! * What is not ours (by reqid, and for policies by priority too) is never touched; nothing is ever flushed.
 //! * Keys: requests and lists are wiped after use, and no library logs them, for none but the codec sees them.
 
+mod alone;
 mod figures;
 mod message;
 mod netlink;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+pub use self::alone::KernelSets;
 pub(crate) use self::figures::SetFigures;
 use self::figures::{Figures, Outcome};
 use self::worker::Task;

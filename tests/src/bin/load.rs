@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use ims_tests::load::{self, Plan, System, bench, figures, responder, scaling};
+use ims_tests::load::{self, Plan, System, bench, figures, protected, responder, scaling};
 use serde::Serialize;
 
 /// Registers many phones over UDP at a rate, whatever the answers, and prints what it saw as JSON (a summary goes to
@@ -41,6 +41,8 @@ enum Action {
     Figures(figures::Order),
     /// Looks for the highest rate with `--shards` shards on the cores that it may use, some times.
     Shards(scaling::ScalingOrder),
+    /// Measures what IPsec costs, in a network of its own: registrations, memory, latency (see `vm`).
+    Ipsec(protected::Order),
     /// Measures how much this program can do against a responder that knows no SIP.
     SelfTest(Plan),
 }
@@ -61,6 +63,7 @@ fn main() -> Result<()> {
         Action::Restart { system, plan } => show(&bench::restart(system, &plan)?),
         Action::Figures(order) => show(&figures::measure(&order)?),
         Action::Shards(order) => show(&scaling::scaling(&order)?),
+        Action::Ipsec(order) => show(&protected::measure(&order)?),
         Action::SelfTest(plan) => {
             let reports = responder::ceiling(&plan)?;
             eprintln!(

@@ -11,6 +11,8 @@ pub(super) struct Answer<'a> {
     pub(super) ticket: Ticket,
     /// The value of WWW-Authenticate.
     pub(super) challenge: Option<&'a str>,
+    /// The value of Security-Server.
+    pub(super) security: Option<&'a str>,
     /// The seconds of Retry-After.
     pub(super) retry_after: Option<u64>,
 }
@@ -56,7 +58,7 @@ impl<'a> Answer<'a> {
     pub(super) fn read(datagram: &'a [u8]) -> Option<Self> {
         let mut lines = str::from_utf8(datagram).ok()?.split("\r\n");
         let status = lines.next()?.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()?;
-        let (mut ticket, mut challenge, mut retry_after) = (None, None, None);
+        let (mut ticket, mut challenge, mut security, mut retry_after) = (None, None, None, None);
         for line in lines.take_while(|line| !line.is_empty()) {
             let Some((name, value)) = line.split_once(':') else {
                 continue;
@@ -69,6 +71,7 @@ impl<'a> Answer<'a> {
                 11 if name.eq_ignore_ascii_case("Retry-After") => {
                     retry_after = value.trim().split([';', ' ']).next()?.parse().ok();
                 }
+                15 if name.eq_ignore_ascii_case("Security-Server") => security = Some(value.trim()),
                 16 if name.eq_ignore_ascii_case("WWW-Authenticate") => challenge = Some(value.trim()),
                 _ => {}
             }
@@ -77,6 +80,7 @@ impl<'a> Answer<'a> {
             status,
             ticket: ticket?,
             challenge,
+            security,
             retry_after,
         })
     }

@@ -2,16 +2,19 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ims_common::ipsec::SaSet;
 use md5::{Digest as _, Md5};
 
 use super::answer::{Answer, Ticket};
+use super::protection::Protection;
 use crate::site::HOME;
 use crate::text::param_of;
-use crate::usim::Usim;
+use crate::usim::{Res, Usim};
 
 /// Timer E of non-INVITE requests on Gm starts with T1 and stays at T2 (TS 24.229 7.7).
 const T1: Duration = Duration::from_secs(2);
@@ -30,12 +33,14 @@ pub(super) enum Operation {
 }
 
 /// What an answer leads to.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) enum Step {
     /// It was provisional, late or doubled.
     Nothing,
     /// The next request stands ready.
     Send,
+    /// The next request waits until the kernel has this.
+    Install(Arc<SaSet>),
     /// Refused for now: to be begun again after this (RFC 3261 21.5.4).
     Wait(Duration),
     /// The operation succeeded.
@@ -76,6 +81,8 @@ pub(super) struct Phone {
     expires: u32,
     challenge: Option<Challenge>,
     request: Vec<u8>,
+    /// What protects it, when something is to.
+    pub(super) protection: Option<Protection>,
     pub(super) pending: Option<Pending>,
     pub(super) is_registered: bool,
 }
@@ -103,6 +110,7 @@ impl Phone {
             expires,
             challenge: None,
             request: Vec::new(),
+            protection: None,
             pending: None,
             is_registered: false,
         }
@@ -123,6 +131,7 @@ impl Phone {
         if operation == Operation::Register {
             self.ticket.call += 1;
             self.challenge = None;
+            self.protection.iter_mut().for_each(Protection::begin);
         }
         self.pending = Some(Pending {
             operation,
@@ -164,10 +173,7 @@ impl Phone {
             pending.challenges += 1;
             pending.wait = T1;
             return match self.judge(answer.challenge.unwrap_or_default()) {
-                Ok(()) => {
-                    self.write_request(operation);
-                    Step::Send
-                }
+                Ok(res) => self.next_request(&res, answer, operation),
                 Err(kind) => self.fail(kind.to_owned()),
             };
         }
@@ -185,6 +191,29 @@ impl Phone {
         Step::Done
     }
 
+    /// What answers a good challenge, at once or when the kernel has the set of four that it goes through.
+    fn next_request(&mut self, res: &Res, answer: &Answer<'_>, operation: Operation) -> Step {
+        let Some(protection) = &mut self.protection else {
+            self.write_request(operation);
+            return Step::Send;
+        };
+        match protection.on_challenge(answer.security.unwrap_or_default(), res, self.ticket.phone) {
+            Some(set) => Step::Install(set),
+            None => self.fail("challenge without our algorithms".to_owned()),
+        }
+    }
+
+    /// The kernel has the set: the request stands ready.
+    pub(super) fn on_installed(&mut self) -> bool {
+        let (Some(pending), Some(protection)) = (&self.pending, &mut self.protection) else {
+            return false;
+        };
+        let operation = pending.operation;
+        protection.is_inside = true;
+        self.write_request(operation);
+        true
+    }
+
     /// Ends the operation under way.
     pub(super) fn fail(&mut self, kind: String) -> Step {
         self.pending = None;
@@ -192,7 +221,7 @@ impl Phone {
     }
 
     /// Checks the network's proof (TS 33.203 6.1) and keeps what answers it.
-    fn judge(&mut self, value: &str) -> Result<(), &'static str> {
+    fn judge(&mut self, value: &str) -> Result<Res, &'static str> {
         let param = |name| param_of(value, name).unwrap_or_default();
         if !param("algorithm").eq_ignore_ascii_case("AKAv1-MD5") {
             return Err("challenge of another algorithm");
@@ -224,14 +253,21 @@ impl Phone {
             ha1: hex(hash),
             count: 0,
         });
-        Ok(())
+        Ok(answer)
     }
 
     fn write_request(&mut self, operation: Operation) {
         self.ticket.cseq += 1;
         let Self {
-            ticket, imsi, local, ..
+            ticket,
+            imsi,
+            mut local,
+            ..
         } = *self;
+        if let Some(protection) = &self.protection {
+            // What the answer to a protected request ignores; the contact is where the phone listens.
+            local = protection.server();
+        }
         let Ticket {
             run,
             phone,
@@ -256,6 +292,9 @@ impl Phone {
             phone % 1_000_000
         );
         write_proof(out, self.challenge.as_mut());
+        if let Some(protection) = &self.protection {
+            protection.write(out);
+        }
         let _ = write!(out, "\r\nContent-Length: 0\r\n\r\n");
     }
 }
@@ -334,21 +373,22 @@ mod tests {
             status: 401,
             ticket: phone.ticket(),
             challenge: challenges.get(number).map(String::as_str),
+            security: None,
             retry_after: None,
         };
         let first = answer(&phone, 0);
-        assert_eq!(phone.on_answer(&first), Step::Send);
+        assert!(matches!(phone.on_answer(&first), Step::Send));
         assert!(text(&phone).contains("nc=00000001") && text(&phone).contains("CSeq: 2 REGISTER"));
-        assert_eq!(
-            phone.on_answer(&first),
-            Step::Nothing,
+        let doubled = phone.on_answer(&first);
+        assert!(
+            matches!(doubled, Step::Nothing),
             "the answer to the first one again"
         );
         let second = answer(&phone, 1);
-        assert_eq!(phone.on_answer(&second), Step::Send);
+        assert!(matches!(phone.on_answer(&second), Step::Send));
         assert!(text(&phone).contains("CSeq: 3 REGISTER"));
         let third = answer(&phone, 2);
-        assert_eq!(phone.on_answer(&third), Step::Failed("401".to_owned()));
+        assert!(matches!(phone.on_answer(&third), Step::Failed(kind) if kind == "401"));
     }
 
     #[test]
@@ -360,10 +400,14 @@ mod tests {
             status: 503,
             ticket: refused,
             challenge: None,
+            security: None,
             retry_after: Some(9),
         };
-        assert_eq!(phone.on_answer(&answer), Step::Wait(Duration::from_secs(9)));
-        assert_eq!(phone.on_answer(&answer), Step::Nothing, "the same again");
+        assert!(matches!(phone.on_answer(&answer), Step::Wait(wait) if wait == Duration::from_secs(9)));
+        assert!(
+            matches!(phone.on_answer(&answer), Step::Nothing),
+            "the same again"
+        );
         phone.begin_again();
         assert_ne!(phone.ticket(), refused);
         assert!(text(&phone).contains("nonce=\"\",response=\"\""));

@@ -6,20 +6,26 @@ use std::collections::BinaryHeap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use ims_common::aka::hex::from_hex;
+use ims_common::ipsec::{SaSet, XfrmInput, XfrmOutput};
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::answer::{Answer, Ticket};
 use super::phone::{Operation, Phone, Step};
+use super::protection::Protection;
 use super::report::{Report, Tally, Used};
 use super::watched::{Usage, Watched};
-use super::{Plan, Scenario};
+use super::{Plan, Scenario, protected};
 use crate::hss::{TEST_K, TEST_OPC};
 use crate::usim::Usim;
 
+/// How long the kernel keeps a phone's states, should the program die.
+const LIFETIME: Duration = Duration::from_secs(3_600);
 /// The longest rest between two looks at the clock.
 const TICK: Duration = Duration::from_millis(2);
 /// Our responses have less.
@@ -54,6 +60,10 @@ async fn all(plan: &Plan) -> Result<Report> {
     for socket in load.borrow().sockets.clone() {
         tokio::task::spawn_local(read(socket, Rc::clone(&load)));
     }
+    let kernel = match plan.ipsec {
+        true => Some(protected::attend(plan, &load).await?),
+        false => None,
+    };
     let idle = usages()?;
     prepare(plan, &load).await?;
     let (before, own_before) = (usages()?, own.usage()?);
@@ -62,6 +72,10 @@ async fn all(plan: &Plan) -> Result<Report> {
     let (after, own_after) = (usages()?, own.usage()?);
     tokio::time::sleep(Duration::from_secs(plan.settle)).await;
     let settled = usages()?;
+    if let Some(kernel) = kernel {
+        load.borrow_mut().kernel = None;
+        kernel.await?;
+    }
 
     let mut report = Report::of(plan.scenario, plan.rate, tally);
     report.users = plan.users;
@@ -118,12 +132,17 @@ pub(super) async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, 
     load.borrow_mut().tally = Tally::default();
     load.borrow_mut().last_intended = began + planned;
     load.borrow_mut().began = began;
+    let window = load.borrow().window;
     let mut started = 0;
     loop {
         let now = Instant::now();
         let due = |number: u64| began + Duration::from_secs_f64(number as f64 / rate);
-        while started < operations && due(started) <= now {
-            load.borrow_mut().begin(started, scenario, due(started));
+        while started < operations
+            && due(started) <= now
+            && load.borrow().under_way < window.unwrap_or(usize::MAX)
+        {
+            let intended = window.map_or(due(started), |_| now);
+            load.borrow_mut().begin(started, scenario, intended);
             started += 1;
         }
         load.borrow_mut().expire(now);
@@ -133,11 +152,8 @@ pub(super) async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, 
             return tally;
         }
         let tick = now + TICK;
-        let until = if started < operations {
-            due(started).min(tick)
-        } else {
-            tick
-        };
+        let may_begin = started < operations && window.is_none_or(|window| load.borrow().under_way < window);
+        let until = if may_begin { due(started).min(tick) } else { tick };
         tokio::time::sleep_until(until.into()).await;
     }
 }
@@ -155,7 +171,12 @@ pub(super) async fn read(socket: Rc<UdpSocket>, load: Rc<RefCell<Load>>) {
 
 pub(super) struct Load {
     pub(super) sockets: Vec<Rc<UdpSocket>>,
-    phones: Vec<Phone>,
+    pub(super) phones: Vec<Phone>,
+    /// Each phone's protected client port, with IPsec.
+    pub(super) protected: Vec<Rc<UdpSocket>>,
+    /// Where sets are asked for, with IPsec.
+    pub(super) kernel: Option<UnboundedSender<XfrmOutput>>,
+    window: Option<usize>,
     /// Timer E of requests, some of them answered long ago.
     timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
     tally: Tally,
@@ -193,12 +214,17 @@ impl Load {
             .zip(addresses.iter().cycle())
             .map(|(index, address)| {
                 let imsi = plan.first_imsi + u64::from(index);
-                Phone::new(run, index, imsi, *address, Usim::new(&k, &opc), plan.expires)
+                let mut phone = Phone::new(run, index, imsi, *address, Usim::new(&k, &opc), plan.expires);
+                phone.protection = plan.ipsec.then(|| Protection::new(address.ip(), plan.pcscf.ip()));
+                phone
             })
             .collect();
         Ok(Self {
             sockets,
             phones,
+            protected: Vec::new(),
+            kernel: None,
+            window: plan.window,
             timers: BinaryHeap::new(),
             tally: Tally::default(),
             under_way: 0,
@@ -239,11 +265,19 @@ impl Load {
 
     /// Sends the request of a phone and starts Timer E. What the kernel refuses is lost, as on a wire.
     fn send(&mut self, index: usize, now: Instant) {
-        let socket = self.sockets.get(index % self.sockets.len());
-        let (Some(phone), Some(socket)) = (self.phones.get_mut(index), socket) else {
+        let Some(phone) = self.phones.get_mut(index) else {
             return;
         };
-        let _ = socket.try_send(phone.request());
+        match phone.protection.as_ref().filter(|it| it.is_inside) {
+            Some(protection) => {
+                let socket = self.protected.get(index);
+                let _ = socket.map(|socket| socket.try_send_to(phone.request(), protection.next_hop()));
+            }
+            None => {
+                let socket = self.sockets.get(index % self.sockets.len());
+                let _ = socket.map(|socket| socket.try_send(phone.request()));
+            }
+        }
         let Ticket {
             phone: number, cseq, ..
         } = phone.ticket();
@@ -289,7 +323,7 @@ impl Load {
         };
         let Some(pending) = phone.pending else { return };
         let step = phone.on_answer(&answer);
-        if step == Step::Nothing {
+        if matches!(step, Step::Nothing) {
             return;
         }
         let now = Instant::now();
@@ -300,6 +334,7 @@ impl Load {
                 self.tally.challenged_again += u64::from(is_second);
                 self.send(index, now);
             }
+            Step::Install(set) => self.install(set),
             Step::Wait(wait) => {
                 self.tally.refusals += 1;
                 // Nobody waits for longer than it is patient.
@@ -317,6 +352,37 @@ impl Load {
                 self.end(now);
                 self.failed(kind);
             }
+        }
+    }
+
+    fn install(&self, set: Arc<SaSet>) {
+        let lifetime = LIFETIME;
+        // The kernel's thread ends after the last phone.
+        let _ = self
+            .kernel
+            .as_ref()
+            .map(|kernel| kernel.send(XfrmOutput::Install { set, lifetime }));
+    }
+
+    /// The kernel has answered for a phone.
+    pub(super) fn on_kernel(&mut self, answer: &XfrmInput) {
+        let now = Instant::now();
+        let phone = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        match answer {
+            XfrmInput::Installed { id } => {
+                let index = phone(id.0);
+                if self.phones.get_mut(index).is_some_and(Phone::on_installed) {
+                    self.send(index, now);
+                }
+            }
+            XfrmInput::InstallFailed { id, failure } => {
+                if let Some(phone) = self.phones.get_mut(phone(id.0)) {
+                    phone.fail(String::new());
+                    self.end(now);
+                    self.failed(format!("set not installed: {}", failure.label()));
+                }
+            }
+            XfrmInput::Extended { .. } | XfrmInput::Removed { .. } | XfrmInput::Gone { .. } => {}
         }
     }
 

@@ -59,11 +59,13 @@ pub(super) struct Running {
 impl Running {
     /// Starts a system whose HSS knows the users of the plan, and registers one user more.
     pub(super) fn start(system: System, plan: &Plan) -> Result<Self> {
-        let mut site = Site {
-            // Loopback has one of 65536, and nobody who knows that would take TCP for a REGISTER.
-            mw_path_mtu: Some(u16::MAX),
-            ..Site::on_network(system.network())
-        };
+        Self::start_site(system, Site::on_network(system.network()), plan)
+    }
+
+    /// The same with these addresses.
+    pub(super) fn start_site(system: System, mut site: Site, plan: &Plan) -> Result<Self> {
+        // Loopback has one of 65536, and nobody who knows that would take TCP for a REGISTER.
+        site.mw_path_mtu = Some(u16::MAX);
         let shards = format!("  shards: {}\n", plan.shards);
         for more in [&mut site.pcscf_more, &mut site.icscf_more, &mut site.scscf_more] {
             more.push_str(&shards);
@@ -140,6 +142,8 @@ impl Running {
             operations: Some(1),
             scenario: Scenario::Register,
             patience: 1,
+            window: None,
+            ipsec: false,
             settle: 0,
             ..plan.clone()
         };

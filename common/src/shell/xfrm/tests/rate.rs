@@ -61,6 +61,7 @@ fn four_policies_a_set() {
     netlink
         .dump(dump_policies(), |body| seen.extend(SeenPolicy::parse(body)))
         .unwrap();
+    assert_eq!(seen.len(), 4 * usize::from(SETS));
     let began = Instant::now();
     for four in seen.chunks(4) {
         let mut four: Vec<_> = four.iter().map(delete_policy).collect();
