@@ -13,6 +13,7 @@ fn registered_user_stays_within_its_octets() {
         users: 3_500,
         rate: 800,
         criteria: 3,
+        ipsec: false,
     };
     let figures = measure(plan, &|| ALLOCATOR.current_usage());
     assert_eq!(figures.registered, 3_500);

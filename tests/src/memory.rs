@@ -12,6 +12,7 @@ use hss_client::cx::{AuthItem, CxAnswer, CxInput, CxOutput, CxRequest, CxResult,
 use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::aka::{AkaVersion, AuthVector, DigestInput};
 use ims_common::config::{DaemonConfig, parse};
+use ims_common::ipsec::{XfrmInput, XfrmOutput};
 use ims_common::limits::SipLimits;
 use ims_common::net::{
     Destination, Flow, Interface, NetInput, NetOutput, SipInput, SipOutput, Transmit, Transport,
@@ -25,11 +26,16 @@ use crate::site::HOME;
 use crate::text::param_of;
 
 const GM: &str = "127.0.1.1:5060";
+const GM_PROTECTED: &str = "127.0.1.1:6101";
 const PCSCF: &str = "127.0.1.2:5060";
 const SCSCF: &str = "127.0.1.4:5060";
 /// Longer than any timer of an answered REGISTER: 64*T1 of Gm.
 const SETTLE: Duration = Duration::from_secs(140);
 const CONTACT_HEADER: &str = "+g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.mmtel\";+g.3gpp.smsip";
+
+const SECURITY: &str = "Require: sec-agree\r\nProxy-Require: sec-agree\r\n\
+                        Security-Client: ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc;prot=esp;mod=trans;spi-c=4097;spi-s=4098;\
+                        port-c=40001;port-s=40000\r\n";
 
 /// How many users, how fast, with what services.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +46,8 @@ pub struct Plan {
     pub rate: u32,
     /// Initial filter criteria in each user's profile; all users have the same.
     pub criteria: u32,
+    /// Each user has a set of four security associations; what the shell and the kernel keep of it does not count.
+    pub ipsec: bool,
 }
 
 /// Octets, as the allocator counts them.
@@ -99,6 +107,7 @@ struct Site {
     scscf: Scscf,
     criteria: String,
     vectors: u32,
+    ipsec: bool,
     /// The last message to a UE.
     answer: Option<Bytes>,
 }
@@ -110,8 +119,9 @@ impl Site {
     )]
     fn new(plan: Plan) -> Self {
         let text = format!(
-            "pcscf: {{home_realm: {HOME}, gm: {{address: \"{GM}\", security: none}}, mw: {{address: \"{PCSCF}\"}}, \
-             icscf: \"sip:{SCSCF}\", contacts: {users}}}",
+            "pcscf: {{home_realm: {HOME}, gm: {{address: \"{GM}\", security: {security}}}, mw: {{address: \"{PCSCF}\"}}, \
+             icscf: \"sip:{SCSCF}\", contacts: {users}, ipsec: {{sets_max: {users}}}}}",
+            security = if plan.ipsec { "ipsec" } else { "none" },
             users = plan.users
         );
         let config: PcscfConfig = parse("pcscf", &text).expect("a configuration");
@@ -129,6 +139,7 @@ impl Site {
             scscf: Scscf::new(config.settings(), &Seed::from_number(2)),
             criteria: (0..plan.criteria).map(criterion).collect(),
             vectors: 0,
+            ipsec: plan.ipsec,
             answer: None,
         }
     }
@@ -153,14 +164,21 @@ impl Site {
         assert!(challenge.starts_with("SIP/2.0 401"), "{challenge}");
         let (_, value) = challenge.split_once("WWW-Authenticate: ").expect("a challenge");
         let value = value.lines().next().unwrap_or_default();
-        let proof = proof(user, param_of(value, "nonce").expect("a nonce"));
+        let mut proof = proof(user, param_of(value, "nonce").expect("a nonce"));
+        if let Some((_, server)) = challenge.split_once("Security-Server: ") {
+            let server = server.lines().next().unwrap_or_default();
+            proof += &format!("\r\nSecurity-Verify: {server}");
+        }
         let answer = self.send(user, 2, &proof);
         assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
     }
 
     /// Sends a REGISTER and gives its answer.
     fn send(&mut self, user: u32, cseq: u32, proof: &str) -> String {
-        let remote = SocketAddr::new(Ipv4Addr::from(0x7f40_0000 + user).into(), 5060);
+        let is_inside = self.ipsec && cseq > 1;
+        let phone = |port| SocketAddr::new(Ipv4Addr::from(0x7f40_0000 + user).into(), port);
+        let remote = phone(if self.ipsec { 40_000 } else { 5060 });
+        let security = if self.ipsec { SECURITY } else { "" };
         let imsi = imsi(user);
         let text = format!(
             "REGISTER sip:{HOME} SIP/2.0\r\nVia: SIP/2.0/UDP {remote};branch=z9hG4bK-{user}-{cseq};rport\r\n\
@@ -169,9 +187,12 @@ impl Site {
              Contact: <sip:{imsi}@{remote}>;{CONTACT_HEADER};+sip.instance=\"<urn:gsma:imei:35622410-{user:06}-0>\"\r\n\
              Expires: 600000\r\nSupported: path\r\nP-Access-Network-Info: 3GPP-E-UTRAN-FDD; utran-cell-id-3gpp=00101000100\r\n\
              Authorization: Digest username=\"{imsi}@{HOME}\",realm=\"{HOME}\",uri=\"sip:{HOME}\"{proof}\r\n\
-             Content-Length: 0\r\n\r\n"
+             {security}Content-Length: 0\r\n\r\n"
         );
-        let flow = flow(Interface::Gm, GM, remote);
+        let flow = match is_inside {
+            true => flow(Interface::GmProtected, GM_PROTECTED, phone(40_001)),
+            false => flow(Interface::Gm, GM, remote),
+        };
         let message = scanned(text.as_bytes());
         let input = NetInput::Sip(SipInput::Received { flow, message });
         self.pcscf.handle(self.now, input);
@@ -184,8 +205,13 @@ impl Site {
     fn exchange(&mut self) {
         loop {
             if let Some(output) = self.pcscf.poll_output() {
-                let NetOutput::Sip(SipOutput::Transmit(transmit)) = output else {
-                    unreachable!("a P-CSCF with numeric neighbours only transmits");
+                let transmit = match output {
+                    NetOutput::Sip(SipOutput::Transmit(transmit)) => transmit,
+                    NetOutput::Xfrm(request) => {
+                        self.pcscf.handle(self.now, NetInput::Xfrm(kernel(&request)));
+                        continue;
+                    }
+                    _ => unreachable!("a P-CSCF with numeric neighbours only transmits"),
                 };
                 if remote(&transmit).to_string() == SCSCF {
                     let flow = flow(Interface::Mw, SCSCF, PCSCF.parse().expect("an address"));
@@ -264,6 +290,15 @@ impl Site {
              {criteria}</ServiceProfile></IMSSubscription>",
             criteria = self.criteria
         )
+    }
+}
+
+/// A kernel that does all that it is asked.
+fn kernel(request: &XfrmOutput) -> XfrmInput {
+    match request {
+        XfrmOutput::Install { set, .. } => XfrmInput::Installed { id: set.id },
+        XfrmOutput::Extend { set, .. } => XfrmInput::Extended { id: set.id },
+        XfrmOutput::Remove { id } => XfrmInput::Removed { id: *id },
     }
 }
 

@@ -20,6 +20,9 @@ struct Arguments {
     /// Initial filter criteria of each user.
     #[arg(long, default_value_t = 3)]
     criteria: u32,
+    /// Each user has security associations at the P-CSCF.
+    #[arg(long)]
+    ipsec: bool,
 }
 
 fn main() {
@@ -27,6 +30,7 @@ fn main() {
         users,
         rate,
         criteria,
+        ipsec,
     } = Arguments::parse();
     println!("octets per registered user, as allocated (without the allocator's own)");
     println!(
@@ -38,6 +42,7 @@ fn main() {
             users,
             rate,
             criteria,
+            ipsec,
         };
         let figures = measure(plan, &|| ALLOCATOR.current_usage());
         println!(

@@ -141,7 +141,7 @@ pub(super) async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, 
             && due(started) <= now
             && load.borrow().under_way < window.unwrap_or(usize::MAX)
         {
-            let intended = window.map_or(due(started), |_| now);
+            let intended = window.map_or_else(|| due(started), |_| now);
             load.borrow_mut().begin(started, scenario, intended);
             started += 1;
         }

@@ -41,7 +41,7 @@ impl fmt::Display for ProtectedFigures {
         writeln!(
             f,
             "Linux {}, {} cores, load average {}\n\n{}\
-             | | registrations/s, all runs | median | CPU s per 1000: P | I | S | load |\n\
+             | | registrations/s, all runs | median | CPU s per 1000: P | I | S | all, with HSS and phones |\n\
              | --- | --- | ---: | ---: | ---: | ---: | ---: |",
             self.kernel, self.cores, self.load_average, self.latencies
         )?;
@@ -81,6 +81,7 @@ fn row(f: &mut Formatter<'_>, name: &str, runs: &[&Report]) -> fmt::Result {
     let rates: Vec<f64> = runs.iter().map(|run| run.rate_achieved).collect();
     let all: Vec<String> = rates.iter().map(|rate| format!("{rate:.1}")).collect();
     let [p, i, s] = NODES.map(|node| median(runs.iter().map(|run| run.cpu_per_1000(&[node])).collect()));
+    // The daemons and the HSS are children of this program.
     let own = runs
         .iter()
         .map(|run| run.generator_cpu_seconds * 1e3 / run.attempted.max(1) as f64);
