@@ -120,7 +120,8 @@ impl Site {
     fn new(plan: Plan) -> Self {
         let text = format!(
             "pcscf: {{home_realm: {HOME}, gm: {{address: \"{GM}\", security: {security}}}, mw: {{address: \"{PCSCF}\"}}, \
-             icscf: \"sip:{SCSCF}\", contacts: {users}, ipsec: {{sets_max: {users}}}}}",
+             icscf: \"sip:{SCSCF}\", contacts: {users}, ipsec: {{sets_max: {sets}}}}}",
+            sets = 2 * plan.users,
             security = if plan.ipsec { "ipsec" } else { "none" },
             users = plan.users
         );
