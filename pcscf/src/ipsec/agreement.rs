@@ -6,7 +6,7 @@
 use ims_common::ipsec::Suite;
 use ims_common::sip::{HeaderName, Message, SecurityMechanism};
 
-use super::offer::{Choice, MECHANISMS_MAX, Offer, number, token};
+use super::offer::{Choice, MECHANISMS_MAX, Offer, VALUES_MAX, number, token};
 
 /// The numbers that the P-CSCF brings into an agreement: SPIs of the associations that end at its ports.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -223,6 +223,7 @@ impl Terms {
 fn terms<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<Terms> {
     // As many as were looked at of the offer.
     values
+        .take(VALUES_MAX)
         .filter(|value| !value.is_empty())
         .take(MECHANISMS_MAX)
         .filter_map(SecurityMechanism::parse)

@@ -9,6 +9,9 @@ use ims_common::sip::{HeaderName, Message, SecurityMechanism};
 /// Mechanisms that are looked at; handsets send six.
 pub const MECHANISMS_MAX: usize = 64;
 
+/// Values of a header that are looked at, empty ones too: a header of commas costs no more.
+pub(crate) const VALUES_MAX: usize = 1_024;
+
 /// Below are reserved SPIs (RFC 4303 2.1).
 pub const SPI_MIN: u32 = 256;
 
@@ -121,7 +124,7 @@ impl Offer {
             skipped: Skipped::default(),
         };
         let mut listed: Vec<(u16, OfferedMechanism)> = Vec::new();
-        for value in values.filter(|value| !value.is_empty()) {
+        for value in values.take(VALUES_MAX).filter(|value| !value.is_empty()) {
             if offer.written.len() == MECHANISMS_MAX {
                 offer.skipped.add(Skip::TooMany);
                 continue;
