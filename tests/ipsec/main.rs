@@ -7,6 +7,7 @@
 mod attacks;
 mod chain;
 mod esp;
+mod handsets;
 mod kernel;
 mod lives;
 mod network;
