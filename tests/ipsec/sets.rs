@@ -294,7 +294,7 @@ fn clear_text_never_reaches_the_node_and_the_kernel_counts_it() {
     let value = metrics.lines().find_map(|line| line.strip_prefix(counter));
     assert!(value.is_some_and(|value| value != "0"), "{metrics}");
     assert!(
-        metrics.contains("ims_xfrm_states{} 4\n") && metrics.contains("ims_xfrm_policies{} 4\n"),
+        metrics.contains("ims_xfrm_states{} 4\n") && metrics.contains("ims_xfrm_policies{} 5\n"),
         "{metrics}"
     );
     let sas = host.http("GET /sas");
@@ -331,4 +331,28 @@ fn message_to_a_ue_without_a_set_is_never_sent_in_clear() {
     assert!(ue.recv_from(&mut buffer).is_err());
     assert!(net.pcscf.xfrm_stat("XfrmOutNoStates") >= 1);
     host.end();
+}
+
+#[test]
+#[ignore = "cargo ci ipsec"]
+fn protected_address_never_says_that_a_port_is_closed_for_that_would_quote_what_was_decrypted() {
+    for v4 in [true, false] {
+        let four = Four::new(v4, 0, PROTECTION);
+        let net = Net::new();
+        let is_refused = || {
+            let socket = net.ue.udp(SocketAddr::new(four.ue, 5_070));
+            socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
+            socket
+                .connect(SocketAddr::new(four.pcscf, 5_071))
+                .expect("an address");
+            socket.send(b"to a closed port").expect("sent");
+            let error = socket.recv(&mut [0]).expect_err("nobody answers");
+            error.kind() == std::io::ErrorKind::ConnectionRefused
+        };
+        assert!(is_refused(), "the kernel says so by itself");
+        let host = Host::start(&net.pcscf, &four);
+        assert!(!is_refused());
+        host.end();
+        assert!(is_refused(), "and again");
+    }
 }

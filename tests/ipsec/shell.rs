@@ -488,7 +488,7 @@ fn a_start_removes_the_leftovers_of_a_thousand_ues_and_nothing_of_another_progra
         .filter(|state| state.reqid == PCSCF_REQID)
         .count();
     assert_eq!(mine, 0);
-    assert_eq!(net.pcscf.policies(), 2 + 4, "the stranger's, and our own anew");
+    assert_eq!(net.pcscf.policies(), 2 + 5, "the stranger's, and our own anew");
     shell.end();
     let left: Vec<u32> = net.pcscf.states().iter().map(|state| state.reqid).collect();
     assert_eq!((left, net.pcscf.policies()), (vec![77; 4], 2));

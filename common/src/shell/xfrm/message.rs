@@ -12,7 +12,8 @@ use netlink_packet_core::{
     Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkBuffer,
 };
 use netlink_packet_xfrm::constants::{
-    AF_INET, AF_INET6, IPPROTO_ESP, XFRM_MODE_TRANSPORT, XFRM_POLICY_ALLOW, XFRM_POLICY_IN, XFRM_POLICY_OUT,
+    AF_INET, AF_INET6, IPPROTO_ESP, IPPROTO_ICMP, IPPROTO_ICMPV6, XFRM_MODE_TRANSPORT, XFRM_POLICY_ALLOW,
+    XFRM_POLICY_BLOCK, XFRM_POLICY_IN, XFRM_POLICY_OUT,
 };
 use netlink_packet_xfrm::policy::{DelGetMessage as PolicyId, ModifyMessage as PolicyMessage};
 use netlink_packet_xfrm::state::{DelGetMessage as StateId, GetDumpMessage, ModifyMessage as StateMessage};
@@ -274,26 +275,33 @@ impl Direction {
 
 /// Adds the policy of one protected port: only ESP with a state of ours passes.
 pub(super) fn policy(ports: &ProtectedPorts, local: SocketAddr, direction: Direction) -> Request {
-    guard(ports, wildcard(local, direction), local.ip(), direction)
+    guard(ports, wildcard(local, direction), direction, XFRM_POLICY_ALLOW)
+}
+
+/// Adds the policy that keeps port unreachable errors of one address in. Where no socket is open any more, after a
+/// crash, but states still decrypt, they would quote decrypted messages in clear.
+pub(super) fn silence(ports: &ProtectedPorts, local: IpAddr) -> Request {
+    guard(ports, unreachable(local), Direction::Out, XFRM_POLICY_BLOCK)
 }
 
 /// Adds the policy of one state, as other P-CSCFs have it: for figures.
 #[cfg(test)]
 pub(super) fn policy_of(ports: &ProtectedPorts, state: &SaState, direction: Direction) -> Request {
-    guard(ports, exact(state), state.source.ip(), direction)
+    guard(ports, exact(state), direction, XFRM_POLICY_ALLOW)
 }
 
-fn guard(ports: &ProtectedPorts, selector: Selector, local: IpAddr, direction: Direction) -> Request {
+fn guard(ports: &ProtectedPorts, selector: Selector, direction: Direction, action: u8) -> Request {
     let message = PolicyMessage {
         user_policy_info: UserPolicyInfo {
             selector,
             lifetime_cfg: LifetimeConfig::default(),
             priority: ports.priority,
             direction: direction.number(),
-            action: XFRM_POLICY_ALLOW,
+            action,
             ..UserPolicyInfo::default()
         },
-        nlas: vec![XfrmAttrs::Template(vec![template(ports.reqid, local)])],
+        // Where all is blocked the template says whose policy it is.
+        nlas: vec![XfrmAttrs::Template(vec![template(ports.reqid, selector.family)])],
     };
     Request::new(
         XfrmMessage::AddPolicy(message),
@@ -303,13 +311,13 @@ fn guard(ports: &ProtectedPorts, selector: Selector, local: IpAddr, direction: D
 
 /// In transport mode the addresses come from the packet, and the selectors of the states choose among those with
 /// this reqid.
-fn template(reqid: u32, local: IpAddr) -> UserTemplate {
+fn template(reqid: u32, family: u16) -> UserTemplate {
     UserTemplate {
         id: Id {
             proto: IPPROTO_ESP,
             ..Id::default()
         },
-        family: family(local),
+        family,
         reqid,
         mode: XFRM_MODE_TRANSPORT,
         ..UserTemplate::default()
@@ -338,6 +346,26 @@ fn wildcard(local: SocketAddr, direction: Direction) -> Selector {
             sport_mask: u16::MAX,
             ..selector
         },
+    }
+}
+
+/// RFC 792: destination unreachable (3), port unreachable (3). RFC 4443 3.1: (1), (4). Type and code stand where the ports
+/// of other protocols do.
+fn unreachable(local: IpAddr) -> Selector {
+    let (proto, kind, code) = match local {
+        IpAddr::V4(_) => (IPPROTO_ICMP, 3, 3),
+        IpAddr::V6(_) => (IPPROTO_ICMPV6, 1, 4),
+    };
+    Selector {
+        saddr: Address::from_ip(&local),
+        prefixlen_s: bits(local),
+        proto,
+        sport: kind,
+        sport_mask: u16::MAX,
+        dport: code,
+        dport_mask: u16::MAX,
+        family: family(local),
+        ..Selector::default()
     }
 }
 

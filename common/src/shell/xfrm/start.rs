@@ -1,5 +1,7 @@
 //! Shell: what the kernel must have before the first set: the right to ask, the algorithms, the policies.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,7 +12,9 @@ use netlink_sys::Socket;
 use tokio::sync::mpsc;
 
 use super::figures::Figures;
-use super::message::{self, Direction, Request, StateKey, Verb, delete_state, dump_policies, policy};
+use super::message::{
+    self, Direction, Request, SeenPolicy, StateKey, Verb, delete_state, dump_policies, policy, silence,
+};
 use super::netlink::{Ack, Netlink, Notices, notices};
 use super::sets::Sets;
 use super::worker::{Task, Worker};
@@ -221,24 +225,55 @@ fn probe_set(suite: Suite, spi: u32, is_ipv4: bool) -> SaSet {
     }
 }
 
+/// What guards a protected port, or an address of one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Guard {
+    Port(SocketAddr, Direction),
+    Errors(IpAddr),
+}
+
+impl Guard {
+    fn all(ports: &ProtectedPorts) -> Vec<Self> {
+        let locals = ports.local.iter();
+        let addresses: BTreeSet<IpAddr> = locals.clone().map(SocketAddr::ip).collect();
+        let guards = locals.flat_map(|local| BOTH.map(|direction| Self::Port(*local, direction)));
+        guards.chain(addresses.into_iter().map(Self::Errors)).collect()
+    }
+
+    fn request(&self, ports: &ProtectedPorts) -> Request {
+        match self {
+            Self::Port(local, direction) => policy(ports, *local, *direction),
+            Self::Errors(local) => silence(ports, *local),
+        }
+    }
+
+    fn is_in(&self, seen: &[SeenPolicy]) -> bool {
+        seen.iter().any(|policy| match self {
+            Self::Port(local, direction) => policy.guards(*local, *direction),
+            Self::Errors(local) => policy.silences(*local),
+        })
+    }
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(local, _) => write!(f, "{local}"),
+            Self::Errors(local) => write!(f, "ICMP errors of {local}"),
+        }
+    }
+}
+
 /// All of them, and they are there when the kernel is asked.
 fn install_policies(worker: &mut Worker) -> Result<(), String> {
-    let wanted: Vec<(SocketAddr, Direction)> = worker
-        .ports
-        .local
-        .iter()
-        .flat_map(|local| BOTH.map(|direction| (*local, direction)))
-        .collect();
-    let mut requests: Vec<Request> = wanted
-        .iter()
-        .map(|(local, direction)| policy(&worker.ports, *local, *direction))
-        .collect();
-    for ((local, _), ack) in wanted.iter().zip(worker.netlink.exchange(&mut requests)) {
+    let guards = Guard::all(&worker.ports);
+    let mut requests: Vec<Request> = guards.iter().map(|guard| guard.request(&worker.ports)).collect();
+    for (guard, ack) in guards.iter().zip(worker.netlink.exchange(&mut requests)) {
         match ack {
             Ack::Done => {}
             Ack::Refused(libc::EEXIST) => {
                 return Err(format!(
-                    "another program has an IPsec policy for {local} with the priority {} already: see `ip xfrm \
+                    "another program has an IPsec policy for {guard} with the priority {} already: see `ip xfrm \
                      policy`, and remove it or choose other ports or another ipsec.priority",
                     worker.ports.priority
                 ));
@@ -246,18 +281,15 @@ fn install_policies(worker: &mut Worker) -> Result<(), String> {
             Ack::Refused(libc::EPERM) => return Err(not_permitted()),
             Ack::Refused(errno) => {
                 let said = io::Error::from_raw_os_error(errno);
-                return Err(format!("the kernel refuses an IPsec policy for {local}: {said}"));
+                return Err(format!("the kernel refuses an IPsec policy for {guard}: {said}"));
             }
-            Ack::Unknown => return Err(format!("the kernel does not answer for a policy of {local}")),
+            Ack::Unknown => return Err(format!("the kernel does not answer for a policy of {guard}")),
         }
     }
     let seen = worker.policies();
-    let is_there = |(local, direction): &(SocketAddr, Direction)| {
-        seen.iter().any(|policy| policy.guards(*local, *direction))
-    };
-    if let Some((local, _)) = wanted.iter().find(|wanted| !is_there(wanted)) {
+    if let Some(guard) = guards.iter().find(|guard| !guard.is_in(&seen)) {
         return Err(format!(
-            "the IPsec policy of {local} is not there after it was installed: clear text would pass; does another \
+            "the IPsec policy of {guard} is not there after it was installed: clear text would pass; does another \
              program remove policies?"
         ));
     }

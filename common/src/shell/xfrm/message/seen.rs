@@ -1,6 +1,6 @@
 //! Codec: what XFRM's netlink says: acknowledgements, lists and notices. Attributes with keys are not looked at.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_core::NlasIterator;
 use netlink_packet_xfrm::constants::{
@@ -11,7 +11,7 @@ use netlink_packet_xfrm::{
     XFRM_USER_TEMPLATE_LEN,
 };
 
-use super::{Direction, HEADER, StateKey, ip, wildcard};
+use super::{Direction, HEADER, StateKey, ip, unreachable, wildcard};
 use crate::ipsec::ProtectedPorts;
 
 /// `NLMSG_ERROR`: an acknowledgement, or a refusal.
@@ -164,6 +164,11 @@ impl SeenPolicy {
     /// Whether we have made it, now or in an earlier life.
     pub(in super::super) fn is_ours(&self, ports: &ProtectedPorts) -> bool {
         self.priority == ports.priority && self.reqids == [ports.reqid]
+    }
+
+    /// Whether it keeps the errors of this address in.
+    pub(in super::super) fn silences(&self, local: IpAddr) -> bool {
+        self.selector == unreachable(local) && self.direction == Direction::Out.number()
     }
 
     /// Whether it guards this port.

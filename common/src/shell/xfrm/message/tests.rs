@@ -303,6 +303,25 @@ fn policies_name_our_end_only_and_any_state_with_our_reqid() {
 }
 
 #[test]
+fn errors_that_would_quote_decrypted_messages_are_blocked_by_type_and_code() {
+    let cases = [
+        ("192.0.2.129", 1, [0, 3, 0xFF, 0xFF, 0, 3, 0xFF, 0xFF]),
+        ("2001:db8::1", 58, [0, 4, 0xFF, 0xFF, 0, 1, 0xFF, 0xFF]),
+    ];
+    for (local, proto, code_and_type) in cases {
+        let local = local.parse().unwrap();
+        let octets = silence(&ports(32), local).addressed(1, 1).to_vec();
+        let info = &octets[HEADER..HEADER + 168];
+        assert_eq!(info[32..40], code_and_type);
+        assert_eq!(info[42..45], [0, bits(local), proto]);
+        assert_eq!(info[160..162], [1, 1], "out, block");
+        let seen = SeenPolicy::parse(&octets[HEADER..]).unwrap();
+        assert!(seen.is_ours(&ports(32)) && seen.silences(local));
+        assert!(!seen.guards(SocketAddr::new(local, 3), Direction::Out));
+    }
+}
+
+#[test]
 fn expiry_is_told_when_it_is_hard_and_deletion_always() {
     let set = v4(CBC_SHA1, 20, 16);
     let key = StateKey::from(&set.states[0]);

@@ -86,13 +86,19 @@ fn every_protected_port_is_guarded_in_both_directions_until_the_end() {
             policies(),
             [
                 format!("src 0.0.0.0/0 dst 192.0.2.1/32 dport 6101 dir in priority 2100 {template4}"),
+                format!(
+                    "src 192.0.2.1/32 dst 0.0.0.0/0 proto icmp type 3 code 3 dir out action block priority 2100 {template4}"
+                ),
                 format!("src 192.0.2.1/32 dst 0.0.0.0/0 sport 6101 dir out priority 2100 {template4}"),
+                format!(
+                    "src 2001:db8::1/128 dst ::/0 proto ipv6-icmp type 1 code 4 dir out action block priority 2100 {template6}"
+                ),
                 format!("src 2001:db8::1/128 dst ::/0 sport 6102 dir out priority 2100 {template6}"),
                 format!("src ::/0 dst 2001:db8::1/128 dport 6102 dir in priority 2100 {template6}"),
             ]
         );
         xfrm.remove_states().await;
-        assert_eq!(policies().len(), 4, "as long as the sockets are open");
+        assert_eq!(policies().len(), 6, "as long as the sockets are open");
         xfrm.remove_policies().await;
         assert_eq!(policies(), [""; 0]);
     });
@@ -120,7 +126,7 @@ fn leftovers_of_an_earlier_life_go_and_what_others_have_stays() {
     run(async {
         let xfrm = Xfrm::start(&ports(&["192.0.2.1:6101"])).unwrap();
         let during = policies();
-        assert_eq!(during.len(), 5, "{during:#?}");
+        assert_eq!(during.len(), 6, "{during:#?}");
         assert!(
             !during.iter().any(|policy| policy.contains("7777")),
             "{during:#?}"
