@@ -83,14 +83,19 @@ fn nothing_but_a_register_is_taken_from_a_temporary_set() {
         .map(|text| text.split(' ').next().unwrap().to_owned())
         .collect();
     assert_eq!(methods[..3], ["REGISTER", "MESSAGE", "REGISTER"]);
-    let before_ok = sent(&scene, "P-CSCF", "S-CSCF");
-    assert_eq!(
-        before_ok
-            .iter()
-            .filter(|(_, text)| text.starts_with("MESSAGE"))
-            .count(),
-        0
+    // It is not refused either: whoever is not authenticated hears nothing.
+    let heard = sent(&scene, "P-CSCF", "UE").into_iter().map(|(_, text)| text);
+    let mut before_ok = heard.take_while(|text| !text.starts_with("SIP/2.0 200"));
+    assert!(
+        before_ok.all(|text| header(&text, "CSeq").unwrap().ends_with("REGISTER")),
+        "{}",
+        scene.ladder()
     );
+    let dropped = scene.world.metrics("P-CSCF").sum(
+        "ims_pcscf_protected_dropped_total",
+        &[("reason", "non_register_on_temporary")],
+    );
+    assert!(dropped > 0, "{}", scene.ladder());
 }
 
 #[test]
