@@ -8,7 +8,7 @@
 //!   decrypts there is a socket, and the kernel never quotes a decrypted message in an ICMP error in clear; as long as
 //!   there is a socket, clear text does not reach it. After a crash, when the states still decrypt, a policy keeps the
 //!   errors in (port unreachable, of the protected addresses, whatever port it is about).
-//! * What is not ours (by reqid, and for policies by priority too) is never touched; nothing is ever flushed.
+//! * What is not ours (by reqid and address, and for policies by priority too) is never touched; nothing is ever flushed.
 //! * Keys: requests and lists are wiped after use, and no library logs them, for none but the codec sees them.
 
 mod alone;

@@ -214,9 +214,9 @@ impl Worker {
     fn resync(&mut self, why: &'static str) {
         self.figures.count(Outcome::Resync);
         let mut seen = BTreeSet::new();
-        let reqid = self.ports.reqid;
+        let ports = &self.ports;
         let listed = self.netlink.dump(dump_states(), |body| {
-            seen.extend(SeenState::parse(body).filter(|s| s.reqid == reqid).map(|s| s.key));
+            seen.extend(SeenState::parse(body).filter(|s| s.is_ours(ports)).map(|s| s.key));
         });
         if let Err(error) = listed {
             // What has expired meanwhile is found with the next notice that is lost, or when it is extended.
@@ -259,9 +259,9 @@ impl Worker {
     /// Of this life, and what is left of earlier ones. Says how many there were.
     pub(super) fn remove_states(&mut self) -> usize {
         let mut seen = Vec::new();
-        let reqid = self.ports.reqid;
+        let ports = &self.ports;
         let listed = self.netlink.dump(dump_states(), |body| {
-            seen.extend(SeenState::parse(body).filter(|s| s.reqid == reqid).map(|s| s.key));
+            seen.extend(SeenState::parse(body).filter(|s| s.is_ours(ports)).map(|s| s.key));
         });
         if let Err(error) = listed {
             tracing::warn!(%error, "states cannot be listed");

@@ -92,6 +92,8 @@ pub(in super::super) fn notice(kind: u16, body: &[u8]) -> Option<Notice> {
 pub(in super::super) struct SeenState {
     pub(in super::super) key: StateKey,
     pub(in super::super) reqid: u32,
+    /// Who sends its packets.
+    sender: IpAddr,
     /// Of its selector.
     pub(in super::super) source: SocketAddr,
     /// Of its selector.
@@ -110,6 +112,13 @@ impl SeenState {
         Self::of(&UserSaInfo::parse(body).ok()?)
     }
 
+    /// Whether we have made it, now or in an earlier life: it bears our mark, and ends at an address of ours. Another
+    /// P-CSCF of this host, for the other family say, has the same mark unless somebody thought of it.
+    pub(in super::super) fn is_ours(&self, ports: &ProtectedPorts) -> bool {
+        let ends = [self.key.destination, self.sender];
+        self.reqid == ports.reqid && ends.into_iter().any(|end| is_local(ports, end))
+    }
+
     fn of(info: &UserSaInfo) -> Option<Self> {
         let selector = &info.selector;
         (info.id.proto == IPPROTO_ESP).then(|| Self {
@@ -118,6 +127,7 @@ impl SeenState {
                 spi: info.id.spi,
             },
             reqid: info.reqid,
+            sender: ip(&info.saddr, info.family),
             source: SocketAddr::new(ip(&selector.saddr, info.family), selector.sport),
             destination: SocketAddr::new(ip(&selector.daddr, info.family), selector.dport),
             bytes: info.lifetime_cur.bytes,
@@ -161,9 +171,15 @@ impl SeenPolicy {
         })
     }
 
-    /// Whether we have made it, now or in an earlier life.
+    /// Whether we have made it, now or in an earlier life, maybe for another port of our address.
     pub(in super::super) fn is_ours(&self, ports: &ProtectedPorts) -> bool {
-        self.priority == ports.priority && self.reqids == [ports.reqid]
+        let Selector {
+            daddr, saddr, family, ..
+        } = &self.selector;
+        let ends = [daddr, saddr].map(|end| ip(end, *family));
+        self.priority == ports.priority
+            && self.reqids == [ports.reqid]
+            && ends.into_iter().any(|end| is_local(ports, end))
     }
 
     /// Whether it keeps the errors of this address in.
@@ -175,4 +191,8 @@ impl SeenPolicy {
     pub(in super::super) fn guards(&self, local: SocketAddr, direction: Direction) -> bool {
         self.selector == wildcard(local, direction) && self.direction == direction.number()
     }
+}
+
+fn is_local(ports: &ProtectedPorts, address: IpAddr) -> bool {
+    ports.local.iter().any(|local| local.ip() == address)
 }

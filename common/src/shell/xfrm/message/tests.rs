@@ -288,17 +288,16 @@ fn policies_name_our_end_only_and_any_state_with_our_reqid() {
         assert_eq!(template[48..51], [0, 0, 0], "transport mode, required");
         assert_eq!(u32_at(template, 52), u32::MAX);
         let seen = SeenPolicy::parse(&octets[HEADER..]).unwrap();
-        assert!(seen.is_ours(&ports(32)) && seen.guards(local, direction));
-        let other = ProtectedPorts {
-            priority: 2_101,
+        let ours = || ProtectedPorts {
+            local: vec![SocketAddr::new(local.ip(), 9)],
             ..ports(32)
         };
-        assert!(!seen.is_ours(&other));
-        let other = ProtectedPorts {
-            reqid: 1,
-            ..ports(32)
-        };
-        assert!(!seen.is_ours(&other));
+        assert!(seen.is_ours(&ours()) && seen.guards(local, direction));
+        let mut others = [ours(), ours(), ours()];
+        others[0].priority = 2_101;
+        others[1].reqid = 1;
+        others[2].local = vec!["192.0.2.9:6101".parse().unwrap()];
+        assert!(others.iter().all(|other| !seen.is_ours(other)));
     }
 }
 

@@ -356,6 +356,30 @@ fn states_of_an_earlier_life_go_and_those_of_an_ike_daemon_stay() {
 }
 
 #[test]
+fn two_p_cscfs_of_one_host_leave_each_other_in_peace() {
+    if again("two_p_cscfs_of_one_host_leave_each_other_in_peace", "-rn") {
+        return;
+    }
+    // One for each family, as a host of both has them; reqid and priority are those of the defaults.
+    run(async {
+        let first = Xfrm::start(&ports(&["192.0.2.2:6101"])).unwrap();
+        larval_states(REQID, 4_000..4_002);
+        let of_the_first = policies();
+        let second = Xfrm::start(&ports(&["[2001:db8::1]:6101"])).unwrap();
+        assert_eq!(policies().len(), 4, "{:#?}", policies());
+        assert_eq!(ip("xfrm state").matches("reqid 33203 ").count(), 2);
+        second.remove_states().await;
+        second.remove_policies().await;
+        assert_eq!(policies(), of_the_first);
+        assert_eq!(ip("xfrm state").matches("reqid 33203 ").count(), 2);
+        first.remove_states().await;
+        first.remove_policies().await;
+        assert_eq!(policies(), [""; 0]);
+        assert_eq!(ip("xfrm state"), "");
+    });
+}
+
+#[test]
 fn deletions_by_others_are_heard_and_our_own_are_not() {
     if again("deletions_by_others_are_heard_and_our_own_are_not", "-rn") {
         return;
