@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ims_common::ipsec::{EspKeys, SaSetId};
+use ims_common::ipsec::{EspKeys, SaSetId, XfrmFailure};
 use ims_common::proxy::ServerTransactionId;
 use ims_common::sip::{HeaderName, Request, Response};
 use tracing::info;
@@ -141,6 +141,7 @@ impl Pcscf {
                 );
                 let reject = match failure {
                     SaFailure::Replaced => Reject::Overtaken,
+                    SaFailure::Kernel(XfrmFailure::Busy) => Reject::KernelBusy,
                     SaFailure::Kernel(_) | SaFailure::Silent => Reject::NoAssociations,
                 };
                 self.fail_set(now, challenge.carrier);

@@ -42,6 +42,8 @@ pub(crate) enum Reject {
     KeysMissing,
     /// The home network grants a registration in clear without a challenge, where none is allowed. TS 33.203 6.1.
     NotChallenged,
+    /// Too much waits for the kernel already. RFC 3261 21.5.4.
+    KernelBusy,
     /// The security associations cannot be had. RFC 3261 21.5.1.
     NoAssociations,
     /// Another REGISTER of this UE came meanwhile, with another offer. TS 24.229 5.2.2.2.
@@ -65,7 +67,7 @@ impl Reject {
             Self::KeysMissing | Self::NotChallenged | Self::NoAssociations | Self::Overtaken => {
                 StatusCode::SERVER_INTERNAL_ERROR
             }
-            Self::ContactsFull | Self::SetsFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ContactsFull | Self::SetsFull | Self::KernelBusy => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoEntryPoint | Self::HomeUnreachable => StatusCode::SERVER_TIMEOUT,
             Self::Silence => StatusCode::REQUEST_TIMEOUT,
             Self::RegisterOnMw | Self::NotRegistered | Self::NoServiceRoute | Self::ForeignIdentity => {
@@ -97,6 +99,7 @@ impl Reject {
             Self::NoAssociations => "no-associations",
             Self::Overtaken => "overtaken",
             Self::SetsFull => "sets-full",
+            Self::KernelBusy => "kernel-busy",
             Self::NoServiceRoute => "no-service-route",
             Self::Silence => "silence",
             Self::FlowFailed => "flow-failed",

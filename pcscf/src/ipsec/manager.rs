@@ -137,17 +137,37 @@ impl SaManager {
 
     /// What stands against a set with this end of a UE, of what can be said before the challenge: a REGISTER that
     /// proposes ports of another user's live set is answered with an error (TS 33.203 7.1).
-    pub(crate) fn check(&self, impi: &Impi, ue: IpAddr, end: &UeEnd) -> Result<(), SaRefusal> {
-        if ue.is_unspecified() || ue.is_multicast() {
+    pub(crate) fn check(&self, now: Instant, impi: &Impi, ue: IpAddr, end: &UeEnd) -> Result<(), SaRefusal> {
+        self.silent_rivals(now, impi, ue, end).map(drop)
+    }
+
+    /// Sets of others that a set with this end takes the place of. An address goes from one phone to another in
+    /// seconds, ports are often those of the maker, and a set lives for days: who has not spoken for 64*T1 while somebody
+    /// else speaks from its address has left it.
+    fn silent_rivals(
+        &self,
+        now: Instant,
+        impi: &Impi,
+        ue: IpAddr,
+        end: &UeEnd,
+    ) -> Result<Vec<SaSetId>, SaRefusal> {
+        if !is_of_a_ue(ue) {
             return Err(SaRefusal::NoAddress);
         }
         let key = UeKey {
             impi: impi.clone(),
             ip: ue,
         };
-        match self.table.rivals(&key, end).is_empty() {
-            true => Ok(()),
-            false => Err(SaRefusal::TakenByAnother),
+        let mut rivals = self.table.rivals(&key, end).into_vec();
+        rivals.sort();
+        rivals.dedup();
+        let speaks = |id: &SaSetId| {
+            let entry = self.table.get(*id);
+            entry.is_some_and(|entry| entry.heard_at + self.config.overlap > now)
+        };
+        match rivals.iter().any(speaks) {
+            true => Err(SaRefusal::TakenByAnother),
+            false => Ok(rivals),
         }
     }
 
@@ -158,7 +178,7 @@ impl SaManager {
             info!(procedure = "register", impi = %proposal.impi, refusal = refusal.label(), "no security associations");
             refusal
         };
-        let prepared = self.draft(&proposal).map_err(refused);
+        let prepared = self.draft(now, &proposal).map_err(refused);
         let (port_pc, replaced) = match prepared {
             Ok(draft) => draft,
             Err(refusal) => {
@@ -193,6 +213,7 @@ impl SaManager {
             stage: Stage::Preparing { tries: 1 },
             carried_by: proposal.carried_by,
             expires_at: now + INSTALL_WAIT,
+            heard_at: now,
             granted: None,
             agreement: None,
             connections: SmallVec::new(),
@@ -204,8 +225,8 @@ impl SaManager {
     }
 
     /// The client port of a new set, and the sets that go for it.
-    fn draft(&self, proposal: &Proposal) -> Result<(u16, Vec<SaSetId>), SaRefusal> {
-        self.check(&proposal.impi, proposal.ue, &proposal.end)?;
+    fn draft(&self, now: Instant, proposal: &Proposal) -> Result<(u16, Vec<SaSetId>), SaRefusal> {
+        let rivals = self.silent_rivals(now, &proposal.impi, proposal.ue, &proposal.end)?;
         let key = UeKey {
             impi: proposal.impi.clone(),
             ip: proposal.ue,
@@ -253,6 +274,7 @@ impl SaManager {
         let newest = kept.iter().chain(&replaced).max().and_then(port_of);
         let start = usize::from(proposal.end.port_us);
         let port = self.config.client_ports.next(newest, &used, start);
+        replaced.extend(rivals);
         port.map(|port| (port, replaced)).ok_or(SaRefusal::NoClientPort)
     }
 
@@ -318,4 +340,13 @@ impl SaManager {
     pub(crate) fn impi(&self, id: SaSetId) -> Option<&Impi> {
         self.table.get(id).map(|entry| &entry.key.impi)
     }
+}
+
+/// No packet of a UE comes from elsewhere: link-local ones pass no router (RFC 4291 2.5.6, RFC 3927 2.7).
+fn is_of_a_ue(address: IpAddr) -> bool {
+    let is_link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !address.is_unspecified() && !address.is_multicast() && !is_link_local
 }

@@ -84,7 +84,7 @@ impl Pcscf {
             return Ok(in_clear);
         };
         if flow.interface != Interface::GmProtected {
-            let offered = self.offered(request, impi, in_clear.ue)?;
+            let offered = self.offered(now, request, impi, in_clear.ue)?;
             let protection = self.protection.as_ref();
             let may_do_without = protection.is_some_and(|protection| protection.policy.allow_unprotected);
             if offered.is_some() && has_another_address(request, in_clear.ue) {
@@ -116,7 +116,7 @@ impl Pcscf {
             Standing::Ending => Trust::None,
             Standing::Established => Trust::Authenticated,
         };
-        let offered = self.offered(request, impi, in_clear.ue)?;
+        let offered = self.offered(now, request, impi, in_clear.ue)?;
         // The S-CSCF may challenge it. Some handsets say farewell without: it fails only if it is challenged.
         if offered.is_none() && !needs_no_offer(request) {
             return Err(Reject::SecurityHeaderMissing);
@@ -156,6 +156,7 @@ impl Pcscf {
     /// What the UE offers. TS 33.203 7.2: without a mechanism that both have, the REGISTER goes nowhere.
     fn offered(
         &mut self,
+        now: Instant,
         request: &Request,
         impi: &Impi,
         ue: IpAddr,
@@ -174,7 +175,7 @@ impl Pcscf {
         };
         protection
             .sas
-            .check(impi, ue, &choice.into())
+            .check(now, impi, ue, &choice.into())
             .map_err(reject_of)?;
         // A challenge that would come to nothing is not asked for.
         if !protection.sas.has_room_for(impi, ue) {

@@ -16,7 +16,6 @@ fn without_states_there_is_no_challenge_but_500_and_nothing_is_left() {
         Fault::Refuse(XfrmFailure::KernelFull),
         Fault::Refuse(XfrmFailure::NotPermitted),
         Fault::Refuse(XfrmFailure::Unsupported),
-        Fault::Refuse(XfrmFailure::Busy),
         Fault::Silence,
     ] {
         let mut scene = Scene::protected(2_401, "never");

@@ -36,6 +36,8 @@ pub(super) struct Entry {
     /// The set that the challenged REGISTER came over.
     pub(super) carried_by: Option<SaSetId>,
     pub(super) expires_at: Instant,
+    /// When the UE last said something over it.
+    pub(super) heard_at: Instant,
     /// CSeq of the last REGISTER that was granted over it, and when.
     pub(super) granted: Option<(u32, Instant)>,
     /// As long as the UE has to repeat it.

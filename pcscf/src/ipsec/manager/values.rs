@@ -86,7 +86,7 @@ pub(crate) struct Proposal {
 /// Why a set cannot be had.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum SaRefusal {
-    /// A live set of another user at the same address has one of these ports or SPIs (TS 33.203 7.1).
+    /// A set of another user at the same address, who speaks, has one of these ports or SPIs (TS 33.203 7.1).
     TakenByAnother,
     /// The UE offers again what its set in use has, while it speaks over it (TS 24.229 5.1.1.4.2).
     TakenByItself,

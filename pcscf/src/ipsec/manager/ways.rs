@@ -98,6 +98,9 @@ impl SaManager {
         {
             entry.connections.push(connection);
         }
+        if let Some(entry) = self.table.get_mut(id) {
+            entry.heard_at = now;
+        }
         self.timers.cancel(&SaTimer::ChallengeUnanswered(id));
         match register {
             None => self.timers.cancel(&SaTimer::NothingFollows(id)),

@@ -47,12 +47,12 @@ fn the_401_leaves_in_clear_and_not_before_the_kernel_has_the_four_associations()
 }
 
 #[test]
-fn associations_that_cannot_be_had_are_a_500_and_nothing_is_left() {
-    for failure in [
-        XfrmFailure::NotPermitted,
-        XfrmFailure::Unsupported,
-        XfrmFailure::KernelFull,
-        XfrmFailure::Busy,
+fn associations_that_cannot_be_had_are_a_500_or_503_and_nothing_is_left() {
+    for (failure, status) in [
+        (XfrmFailure::NotPermitted, 500),
+        (XfrmFailure::Unsupported, 500),
+        (XfrmFailure::KernelFull, 500),
+        (XfrmFailure::Busy, 503),
     ] {
         let mut bench = bench();
         bench.kernel.failures.push_back(failure);
@@ -60,8 +60,9 @@ fn associations_that_cannot_be_had_are_a_500_and_nothing_is_left() {
         let request = bench.request();
         bench.home_answers(&request, 401, &challenge());
         let (flow, response) = bench.response_on();
-        assert_eq!((flow, response.status().as_u16()), (gm_flow(CLEAR), 500));
+        assert_eq!((flow, response.status().as_u16()), (gm_flow(CLEAR), status));
         assert!(response.header(HeaderName::WwwAuthenticate).is_none());
+        assert_eq!(response.header(HeaderName::RetryAfter).is_some(), status == 503);
         assert!(bench.is_quiet());
         assert_eq!(bench.kernel.len(), 0);
         assert_eq!(

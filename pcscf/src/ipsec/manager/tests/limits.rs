@@ -135,6 +135,26 @@ fn ports_and_spis_of_another_users_live_set_are_refused() {
 }
 
 #[test]
+fn an_address_that_went_to_another_phone_does_not_keep_the_ports_of_the_one_before() {
+    let mut bench = Bench::new();
+    let gone = bench.registered(1, 600_000);
+    let newcomer = || Proposal {
+        impi: impi(2),
+        ..proposal(1, None)
+    };
+    bench.advance(secs(100));
+    bench.received(gone);
+    bench.advance(T1_64 - secs(1));
+    assert_eq!(bench.prepare(newcomer()), Err(SaRefusal::TakenByAnother));
+    bench.advance(secs(1));
+    let new = bench.prepare(newcomer()).unwrap();
+    assert_eq!(bench.alive(), [new]);
+    bench.promote(new, 600);
+    let old_way = bench.sas.way_to(&impi(1), UE.parse().unwrap(), Transport::Udp);
+    assert_eq!(old_way, None, "what is for the one before reaches nobody");
+}
+
+#[test]
 fn a_restarted_ue_that_offers_the_same_again_replaces_its_own_stale_set() {
     let mut bench = Bench::new();
     let stale = bench.registered(1, 3600);
@@ -241,7 +261,14 @@ fn more_sets_than_the_limit_are_refused_and_a_replacement_is_not_one_more() {
 #[test]
 fn no_set_is_made_for_an_address_that_no_packet_comes_from() {
     let mut bench = Bench::new();
-    for ue in ["0.0.0.0", "::", "224.0.0.1"] {
+    for ue in [
+        "0.0.0.0",
+        "::",
+        "224.0.0.1",
+        "255.255.255.255",
+        "169.254.1.1",
+        "fe80::1",
+    ] {
         let proposal = Proposal {
             ue: ue.parse().unwrap(),
             ..proposal(1, None)
