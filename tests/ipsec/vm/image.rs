@@ -14,7 +14,7 @@ use crate::{found, output};
 /// Built programs that come along when they lie beside ours.
 const COMPANIONS: [&str; 3] = ["pcscf", "icscf", "scscf"];
 /// Tools of the system; the shell is dash, for busybox's own prefers its applets to the programs of the same name.
-const TOOLS: [&str; 6] = ["dash", "ip", "tc", "kmod", "tcpdump", "kill"];
+const TOOLS: [&str; 7] = ["dash", "ip", "tc", "kmod", "tcpdump", "kill", "unshare"];
 /// What busybox is used for.
 const APPLETS: [&str; 15] = [
     "cat", "date", "grep", "id", "ls", "mkdir", "mount", "ps", "reboot", "rm", "sleep", "sysctl", "top",

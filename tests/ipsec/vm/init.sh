@@ -15,7 +15,13 @@ while [ ! -c /dev/vport0p3 ] && [ $tries -lt 200 ]; do
     sleep 0.05
 done
 ip link set lo up
-# The ports of the runner, in its order: output, errors, status.
-sh /command < /dev/null > /dev/vport0p1 2> /dev/vport0p2
-echo $? > /dev/vport0p3
+# The ports of the runner, in its order: output, errors, status. When the runner is gone, so is the machine.
+exec 3<> /dev/vport0p3
+(
+    sleep 2
+    cat <&3 > /dev/null
+    reboot -f
+) &
+sh /command < /dev/null > /dev/vport0p1 2> /dev/vport0p2 3>&-
+echo $? >&3
 reboot -f

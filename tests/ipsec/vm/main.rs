@@ -96,10 +96,25 @@ struct Work {
 
 impl Work {
     fn new() -> Result<Self> {
+        Self::remove_leftovers();
         let directory = std::env::temp_dir().join(format!("ims-vm-{}", std::process::id()));
         std::fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
         Ok(Self { directory })
+    }
+
+    /// Of runners that were killed.
+    fn remove_leftovers() {
+        let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.strip_prefix("ims-vm-"));
+            if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
     }
 }
 
