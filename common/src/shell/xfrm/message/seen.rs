@@ -193,6 +193,7 @@ impl SeenPolicy {
     }
 }
 
+/// Where nothing is protected here, the sets are those of phones, and the mark alone counts.
 fn is_local(ports: &ProtectedPorts, address: IpAddr) -> bool {
-    ports.local.iter().any(|local| local.ip() == address)
+    ports.local.is_empty() || ports.local.iter().any(|local| local.ip() == address)
 }
