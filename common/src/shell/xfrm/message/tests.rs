@@ -309,13 +309,17 @@ fn errors_that_would_quote_decrypted_messages_are_blocked_by_type_and_code() {
     ];
     for (local, proto, code_and_type) in cases {
         let local = local.parse().unwrap();
-        let octets = silence(&ports(32), local).addressed(1, 1).to_vec();
+        let ours = ProtectedPorts {
+            local: vec![SocketAddr::new(local, 9)],
+            ..ports(32)
+        };
+        let octets = silence(&ours, local).addressed(1, 1).to_vec();
         let info = &octets[HEADER..HEADER + 168];
         assert_eq!(info[32..40], code_and_type);
         assert_eq!(info[42..45], [0, bits(local), proto]);
         assert_eq!(info[160..162], [1, 1], "out, block");
         let seen = SeenPolicy::parse(&octets[HEADER..]).unwrap();
-        assert!(seen.is_ours(&ports(32)) && seen.silences(local));
+        assert!(seen.is_ours(&ours) && seen.silences(local));
         assert!(!seen.guards(SocketAddr::new(local, 3), Direction::Out));
     }
 }
