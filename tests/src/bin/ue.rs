@@ -50,7 +50,8 @@ struct Arguments {
     /// The phone family whose messages to send.
     #[arg(long, default_value = "plain")]
     shape: String,
-    /// With security associations in the kernel of this network namespace; needs CAP_NET_ADMIN.
+    /// With security associations in the kernel; needs CAP_NET_ADMIN. Use a network namespace: the policies of the phone's
+    /// ports stay in the kernel when it ends, until it starts again at this address.
     #[arg(long)]
     ipsec: bool,
     /// With --ipsec: Security-Verify is not a copy of Security-Server but says the same in other words.
