@@ -86,12 +86,14 @@ impl ProxyCore {
         }
     }
 
-    /// Datagrams are repeated until an answer comes, for 64*T1 (RFC 3261 17.1.2.2).
+    /// Datagrams are repeated until an answer comes, for 64*T1 (RFC 3261 17.1.2.2), and the last is on its way for up to
+    /// T4 (RFC 3261 17.1.1.2).
     fn note_refusal(&mut self, now: Instant, key: ServerKey, flow: &Flow) {
         if flow.transport == Transport::Tcp {
             return;
         }
-        let linger = self.wire(flow.interface, false).first(TimerName::F);
+        let wire = self.wire(flow.interface, false);
+        let linger = wire.first(TimerName::F) + wire.first(TimerName::K);
         if self.refused.add(now, key, linger) {
             self.counters.count("ims_sip_refusals_forgotten_total", "full");
         }

@@ -5,6 +5,7 @@
 //! * What a network function sends can be read as SIP.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ims_common::limits::SipLimits;
@@ -31,10 +32,22 @@ struct Asked {
     answer: Option<Final>,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// How long a server knows a request again that it has answered: timer J between CSCFs (RFC 3261 17.2.2). A copy that
+/// the network has held for longer is a new request to it, and may get another answer.
+const TIMER_J: Duration = Duration::from_secs(32);
+
+#[derive(Clone, Debug)]
 struct Final {
     status: u16,
     to: String,
+    /// When it was given first.
+    at: Duration,
+}
+
+impl Final {
+    fn says_the_same(&self, other: &Self) -> bool {
+        (self.status, &self.to) == (other.status, &other.to)
+    }
 }
 
 impl Invariants {
@@ -150,6 +163,7 @@ impl Invariants {
         let answer = Final {
             status,
             to: text_of(response.header(HeaderName::To)?),
+            at: entry.at,
         };
         let invite_ok = method == "INVITE" && (200..300).contains(&status);
         let asked = self.asked.get_mut(&(from, branch, method));
@@ -165,7 +179,11 @@ impl Invariants {
                 *known = Some(answer);
                 None
             }
-            Some(Some(known)) if *known == answer || invite_ok => None,
+            Some(Some(known)) if known.says_the_same(&answer) || invite_ok => None,
+            Some(Some(known)) if answer.at >= known.at + TIMER_J => {
+                *known = answer;
+                None
+            }
             Some(Some(known)) => Some(format!(
                 "{} answered {} and then {status} to one request of {}",
                 entry.from, known.status, entry.to

@@ -296,9 +296,21 @@ fn a_copy_of_what_was_refused_is_refused_too_and_a_new_request_is_taken() {
     assert_eq!(bench.sent_one().response().bytes(), first.response().bytes());
     assert_eq!(bench.count("ims_sip_refusals_total", "repeated"), 1);
     bench.receive_new(&register("2", ""));
-    // No copy comes after 64*T1.
-    bench.advance(secs(32));
+    // No copy comes after 64*T1 and T4.
+    bench.advance(secs(32) + secs(5));
     bench.receive_new(&register("1", ""));
+}
+
+#[test]
+fn the_last_copy_of_what_was_refused_may_be_late() {
+    let mut bench = Bench::new();
+    bench.receive_excess(&register("1", ""));
+    let first = bench.sent_one();
+    // It left after 31.5 s, and the way takes longer than that of the first did.
+    bench.advance(millis(32_250));
+    bench.receive(udp(UPSTREAM), &register("1", ""));
+    assert!(bench.events().is_empty(), "the copy is not taken");
+    assert_eq!(bench.sent_one().response().bytes(), first.response().bytes());
 }
 
 /// A 503 to a request that was repeated because its answer takes long would end what is in progress.
