@@ -11,17 +11,18 @@
 //! * `receive`: what comes in, and what is refused on sight; `refused`: what was, without a transaction
 //! * `forward`: one request towards one next hop, over several targets
 //! * `cancel`: the end of a forwarded INVITE; `ack`: the ACK to a 2xx
-//! * `relay`: one request towards several next hops; `response_context` picks the best answer
+//! * `relay`: one request towards several next hops, its answers carried back or told; `response_context` picks the best answer
 //! * `next_hop`: RFC 3263; `blacklist`: targets that failed lately
 //! * [`route`]: RFC 3261 16.4 and 16.6 step 6
 //! * `via`, `malformed`: what is written into and read from headers
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::net::{Flow, Interface, ResolvedTarget, Transport};
 use crate::overload::RetryAfter;
-use crate::sip::{Request, Response, UriBuf};
+use crate::sip::{Request, Response, StatusCode, UriBuf};
 use crate::token::ShardId;
 
 mod ack;
@@ -143,6 +144,37 @@ impl NextHopTarget {
     }
 }
 
+/// Branches of [`ProxyCore::fork`].
+#[derive(Clone, Debug)]
+pub struct ForkPlan {
+    /// Tried one after the other; the branches of one group at once.
+    pub groups: Vec<Vec<NextHopTarget>>,
+    /// How long a group may go without a final answer before it is cancelled and the next one has its turn; the
+    /// last one has all the time it needs. `None`: no such limit.
+    pub group_time: Option<Duration>,
+}
+
+impl ForkPlan {
+    /// All at once.
+    #[must_use]
+    pub fn at_once(targets: Vec<NextHopTarget>) -> Self {
+        Self {
+            groups: vec![targets],
+            group_time: None,
+        }
+    }
+}
+
+/// What comes of a [`ProxyCore::fork`].
+#[derive(Clone, Debug)]
+pub enum ForkAnswer {
+    /// Provisional (never 100), a 2xx, of which an INVITE may have several, or the best of all final answers (RFC
+    /// 3261 16.7), a 503 as it is.
+    Response(Response),
+    /// There is no final answer; no branch had a better end than this one.
+    Failed(ForwardFailure),
+}
+
 /// Number of one [`ProxyCore::forward`], unique in one node.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ForwardId(pub(crate) u64);
@@ -156,6 +188,17 @@ pub enum ForwardFailure {
     Unreachable,
     /// The name of the next hop serves nothing, or its scheme is not SIP's.
     Unresolvable,
+}
+
+impl ForwardFailure {
+    /// RFC 3261 16.8 and 16.9: a time-out is as good as a 408, a transport error as a 503.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Unreachable | Self::Unresolvable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
 }
 
 /// What the core tells its node. Drained before outputs.
@@ -177,7 +220,8 @@ pub enum CoreEvent {
         /// Where it came from.
         flow: Flow,
     },
-    /// The INVITE was cancelled and the CANCEL answered; the node cancels its forwards and answers the INVITE.
+    /// The INVITE was cancelled and the CANCEL answered; the node cancels its forwards and answers the INVITE. A fork
+    /// of it is cancelled already, and its best answer, 487 as a rule, is still to come.
     Cancelled {
         /// Of the INVITE.
         transaction: ServerTransactionId,
@@ -189,6 +233,13 @@ pub enum CoreEvent {
         forward: ForwardId,
         /// The response.
         response: Response,
+    },
+    /// An answer of a fork, to be passed on with [`ProxyCore::respond`] or made good in another way.
+    Forked {
+        /// Of the request that was forked.
+        transaction: ServerTransactionId,
+        /// The answer.
+        answer: ForkAnswer,
     },
     /// No final response will come; all targets were tried.
     Failed {

@@ -144,6 +144,8 @@ impl Icscf {
             } => self.on_request(now, transaction, &request, &flow),
             CoreEvent::Ack { request, .. } => self.on_ack(now, &request),
             CoreEvent::Cancelled { transaction } => self.on_cancelled(now, transaction),
+            // TS 24.229 5.3.2: an I-CSCF never forks.
+            CoreEvent::Forked { .. } => {}
             CoreEvent::Response { forward, response } => match self.registers.remove(&forward) {
                 Some(waiting) => self.on_register_response(now, forward, waiting, response),
                 None => self.on_passage_response(now, forward, response),

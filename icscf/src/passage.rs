@@ -120,7 +120,7 @@ impl Icscf {
             .map(|(forward, _)| *forward)
             .collect();
         for forward in cancelled {
-            self.core.cancel(now, forward);
+            self.core.cancel(now, forward, None);
         }
     }
 }

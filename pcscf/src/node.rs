@@ -187,6 +187,8 @@ impl Pcscf {
                 None => self.on_passage_failed(now, forward, cause),
             },
             CoreEvent::Cancelled { transaction } => self.on_cancelled(now, transaction),
+            // Each request of a P-CSCF has one way.
+            CoreEvent::Forked { .. } => {}
         }
     }
 

@@ -122,7 +122,7 @@ impl Pcscf {
             .map(|(forward, _)| *forward)
             .collect();
         for forward in cancelled {
-            self.core.cancel(now, forward);
+            self.core.cancel(now, forward, None);
         }
     }
 }

@@ -170,7 +170,10 @@ impl Scscf {
                 CoreEvent::Ack { request, .. } => self.on_ack(now, &request),
                 // A REGISTER cannot be cancelled, relayed requests are cancelled by the core, and this
                 // node starts no client transactions of its own.
-                CoreEvent::Cancelled { .. } | CoreEvent::Response { .. } | CoreEvent::Failed { .. } => {}
+                CoreEvent::Cancelled { .. }
+                | CoreEvent::Response { .. }
+                | CoreEvent::Failed { .. }
+                | CoreEvent::Forked { .. } => {}
             }
         }
     }

@@ -455,7 +455,8 @@ impl Ue {
             CoreEvent::Response { .. }
             | CoreEvent::Failed { .. }
             | CoreEvent::Ack { .. }
-            | CoreEvent::Cancelled { .. } => {}
+            | CoreEvent::Cancelled { .. }
+            | CoreEvent::Forked { .. } => {}
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::sip::{Method, StatusCode};
 use crate::transaction::ClientTransactionId;
 
@@ -28,13 +30,14 @@ impl ProxyCore {
         }
     }
 
-    pub(super) fn cancel_forward(&mut self, now: Instant, id: ForwardId) {
+    pub(super) fn cancel_forward(&mut self, now: Instant, id: ForwardId, reason: Option<&str>) {
         let Some(forward) = self.forwards.get_mut(&id) else {
             return;
         };
         if forward.request.method() != Method::Invite || forward.cancel != Cancel::No {
             return;
         }
+        forward.cancel_reason = reason.map(Box::from);
         match forward.stage {
             Stage::Resolving(question) => {
                 self.resolving.remove(&question);
@@ -55,9 +58,13 @@ impl ProxyCore {
         };
         forward.cancel = Cancel::Sent;
         let (parent, interface) = (forward.parent, forward.interface);
-        let reasons = parent
+        let own = forward.cancel_reason.take();
+        let mut reasons = parent
             .map(|parent| self.layer.cancel_reasons(parent))
             .unwrap_or_default();
+        if reasons.is_empty() {
+            reasons.extend(own.map(|reason| Bytes::from(reason.into_string())));
+        }
         let wait = self.wire(interface, true).timers.t1_times_64();
         self.timers.set(CoreTimer::CancelUnanswered(id), now + wait);
         self.timers.cancel(&CoreTimer::C(id));

@@ -39,6 +39,8 @@ pub(super) enum CoreTimer {
     CancelUnanswered(ForwardId),
     /// DNS is silent.
     Resolve(ResolveId),
+    /// A group of branches has had its time.
+    Group(ServerTransactionId),
 }
 
 /// What waits for an answer of DNS.
@@ -143,6 +145,7 @@ impl ProxyCore {
                 CoreTimer::C(forward) => self.timer_c_fired(now, forward),
                 CoreTimer::CancelUnanswered(forward) => self.cancel_unanswered(forward),
                 CoreTimer::Resolve(id) => self.resolved(now, id, &[]),
+                CoreTimer::Group(transaction) => self.group_overdue(now, transaction),
             }
         }
         self.pump(now);
@@ -214,10 +217,10 @@ impl ProxyCore {
     }
 
     /// Cancels a forwarded INVITE: at once if a provisional response came, else as soon as one comes
-    /// (RFC 3261 9.1). The Reason of the CANCEL that came from upstream goes along. The final response, 487 as a
-    /// rule, comes as an event. No effect on other requests.
-    pub fn cancel(&mut self, now: Instant, forward: ForwardId) {
-        self.cancel_forward(now, forward);
+    /// (RFC 3261 9.1). The Reason of the CANCEL that came from upstream goes along, else `reason`, the value of a Reason
+    /// header. The final response, 487 as a rule, comes as an event. No effect on other requests.
+    pub fn cancel(&mut self, now: Instant, forward: ForwardId, reason: Option<&str>) {
+        self.cancel_forward(now, forward, reason);
         self.pump(now);
     }
 

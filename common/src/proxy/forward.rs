@@ -35,6 +35,8 @@ pub(super) struct Forward {
     attempts: VecDeque<Attempt>,
     pub(super) stage: Stage,
     pub(super) cancel: Cancel,
+    /// Value of the Reason header of the CANCEL, unless one came from upstream.
+    pub(super) cancel_reason: Option<Box<str>>,
     /// What to report when nothing is left to try.
     failure: ForwardFailure,
 }
@@ -450,6 +452,7 @@ impl Forward {
             attempts: VecDeque::new(),
             stage: Stage::Over,
             cancel: Cancel::No,
+            cancel_reason: None,
             failure: ForwardFailure::Unreachable,
         }
     }

@@ -252,9 +252,7 @@ impl ProxyCore {
             return;
         }
         self.layer.set_cancel_reasons(transaction, wire::reasons(cancel));
-        if self.relays.contains_key(&transaction) {
-            self.cancel_relay(now, transaction);
-        } else {
+        if self.cancelled_upstream(now, transaction) {
             self.events.push_back(CoreEvent::Cancelled { transaction });
         }
     }

@@ -11,23 +11,16 @@ use super::{ForwardFailure, ForwardId};
 pub(super) enum Answer {
     /// From downstream.
     Response(Response),
-    /// In place of one that did not come: 408 (16.8), 503 (16.9).
-    Local(StatusCode),
+    /// None will come.
+    Failed(ForwardFailure),
 }
 
 impl Answer {
     /// RFC 3261 16.8 and 16.9: time-outs count as 408, transport errors as 503.
-    pub(super) fn of_failure(failure: ForwardFailure) -> Self {
-        Self::Local(match failure {
-            ForwardFailure::Timeout => StatusCode::REQUEST_TIMEOUT,
-            ForwardFailure::Unreachable | ForwardFailure::Unresolvable => StatusCode::SERVICE_UNAVAILABLE,
-        })
-    }
-
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Response(response) => response.status(),
-            Self::Local(status) => *status,
+            Self::Failed(failure) => failure.status(),
         }
     }
 }
@@ -40,7 +33,9 @@ pub(super) enum Verdict {
     /// A 2xx goes upstream at once; the other branches are cancelled.
     Relay(Response),
     /// A 6xx: the other branches are cancelled, it goes upstream when they have ended.
-    CancelOthers,
+    CancelOthers(StatusCode),
+    /// The branches of this group have ended without success: the next group has its turn.
+    NextGroup,
     /// All branches have ended; this is the best.
     Finish(Answer),
     /// The question was answered before.
@@ -52,17 +47,28 @@ pub(super) enum Verdict {
 pub(super) struct ResponseContext {
     pending: BTreeSet<ForwardId>,
     best: Option<Answer>,
+    /// Branches are to come yet.
+    has_more: bool,
     /// Every WWW-Authenticate and Proxy-Authenticate of a 401 or 407 so far.
     challenges: Vec<(HeaderName, Vec<u8>)>,
     is_answered: bool,
 }
 
 impl ResponseContext {
-    pub(super) fn new(branches: impl IntoIterator<Item = ForwardId>) -> Self {
-        Self {
-            pending: branches.into_iter().collect(),
-            ..Self::default()
-        }
+    /// Branches begin; `has_more` says whether others come after them.
+    pub(super) fn begin(&mut self, branches: impl IntoIterator<Item = ForwardId>, has_more: bool) {
+        self.pending.extend(branches);
+        self.has_more = has_more;
+    }
+
+    /// No other branches will come.
+    pub(super) fn no_more(&mut self) {
+        self.has_more = false;
+    }
+
+    /// Whether the answer is known.
+    pub(super) fn is_answered(&self) -> bool {
+        self.is_answered
     }
 
     /// The branches without a final answer.
@@ -88,13 +94,17 @@ impl ResponseContext {
             return Verdict::Ignore;
         }
         self.collect_challenges(&answer);
-        let is_global = answer.status().class() == 6;
+        let status = answer.status();
+        let is_global = status.class() == 6;
         let is_better = self
             .best
             .as_ref()
             .is_none_or(|best| rank(answer.status()) < rank(best.status()));
         if is_better {
             self.best = Some(answer);
+        }
+        if self.pending.is_empty() && self.has_more && !is_global {
+            return Verdict::NextGroup;
         }
         if self.pending.is_empty() {
             self.is_answered = true;
@@ -103,7 +113,7 @@ impl ResponseContext {
             });
         }
         if is_global {
-            Verdict::CancelOthers
+            Verdict::CancelOthers(status)
         } else {
             Verdict::Wait
         }

@@ -18,6 +18,7 @@ use super::*;
 mod cancelling;
 mod completed;
 mod failover;
+mod forking;
 mod forwarding;
 mod protected;
 mod refusals;

@@ -155,7 +155,7 @@ fn node_learns_of_a_cancel_and_cancels_its_forward() {
     bench.receive(udp(UPSTREAM), &cancel());
     let events = bench.events();
     assert!(matches!(events.as_slice(), [CoreEvent::Cancelled { transaction: of }] if *of == transaction));
-    bench.core.cancel(bench.now, forward);
+    bench.core.cancel(bench.now, forward, None);
     let sent = bench.sent();
     assert_eq!(statuses(&sent), [200]);
     assert_eq!(methods(&sent), ["CANCEL"]);
