@@ -31,7 +31,7 @@ pub enum SteeringRule {
     #[default]
     CallId,
     /// The identity that is served: of a REGISTER the public one when it is served already, else the private one; of
-    /// another request the one in the Request-URI. For an S-CSCF.
+    /// another request the one in the Request-URI, or the one that an application server speaks for. For an S-CSCF.
     Identity,
 }
 
@@ -191,7 +191,10 @@ impl Steering {
 
     fn of_identity(&self, request: &Message, directory: &impl Directory) -> Option<ShardId> {
         if request.request_method() != Some(b"REGISTER") {
-            let impu = Impu::from_bytes(request.request_uri_octets()).ok()?;
+            let impu = match speaks_for(request) {
+                Some(served) => served,
+                None => Impu::from_bytes(request.request_uri_octets()).ok()?,
+            };
             let key = self.key_of(&impu);
             return Some(directory.shard_of(key).unwrap_or_else(|| self.number(key.0)));
         }
@@ -230,6 +233,19 @@ impl Steering {
         }
         hasher.finish()
     }
+}
+
+/// The user that an application server originates a request for: `orig` in our Route says that it does (TS 24.229
+/// 5.4.3.2).
+fn speaks_for(request: &Message) -> Option<Impu> {
+    let route = NameAddr::parse(request.values(HeaderName::Route).next()?).ok()?;
+    route.uri.param("orig")?;
+    [HeaderName::PServedUser, HeaderName::PAssertedIdentity]
+        .into_iter()
+        .find_map(|name| {
+            let value = NameAddr::parse(request.values(name).next()?).ok()?;
+            Impu::from_bytes(value.uri.as_bytes()).ok()
+        })
 }
 
 #[cfg(test)]

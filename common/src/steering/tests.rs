@@ -224,6 +224,26 @@ fn a_served_identity_is_found_where_it_is_served() {
 }
 
 #[test]
+fn what_an_application_server_originates_is_of_the_user_it_speaks_for() {
+    let alice = Impu::parse("sip:alice@h.test").unwrap();
+    let of = |lines: &[&str]| {
+        let steering = steering(SteeringRule::Identity);
+        let served = Known([(steering.key_of(&alice), ShardId(3))].into());
+        let invite = message("INVITE sip:bob@h.test SIP/2.0", lines);
+        steering.owner(&flow(Interface::Mw, "198.51.100.7:5060"), &invite, &served)
+    };
+    let (route, served) = (
+        "Route: <sip:scscf1.h.test;lr;orig>",
+        "P-Served-User: <sip:alice@h.test>",
+    );
+    assert_eq!(of(&[route, served]), ShardId(3));
+    let asserted = "P-Asserted-Identity: <sip:alice@h.test>";
+    assert_eq!(of(&[route, asserted]), ShardId(3));
+    assert_ne!(of(&["Route: <sip:scscf1.h.test;lr>", served]), ShardId(3));
+    assert_ne!(of(&[route]), ShardId(3));
+}
+
+#[test]
 fn a_node_without_other_shards_owns_everything() {
     let alone = Steering::new(SteeringRule::Identity, 1, (1, 2));
     let flow = flow(Interface::Gm, "[2001:db8::7]:5060");
