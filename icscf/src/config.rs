@@ -42,6 +42,12 @@ pub struct IcscfConfig {
     /// The trust domain.
     #[serde(default)]
     pub trusted_peers: TrustedPeers,
+    /// Domains of public services that are found by DNS, without the HSS.
+    #[serde(default)]
+    pub psi_domains: Vec<DomainName>,
+    /// Whether S-CSCFs are told which HSS answered.
+    #[serde(default)]
+    pub p_user_database: bool,
     /// Host names that mean this I-CSCF.
     #[serde(default)]
     pub names: Vec<DomainName>,
@@ -164,6 +170,12 @@ impl IcscfConfig {
                 TrustedPeers::Any => None,
                 TrustedPeers::Blocks(blocks) => Some(blocks.clone()),
             },
+            psi_domains: self
+                .psi_domains
+                .iter()
+                .map(|name| name.as_str().to_owned())
+                .collect(),
+            p_user_database: self.p_user_database,
         })
     }
 

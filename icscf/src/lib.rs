@@ -3,7 +3,7 @@
 //! * [`config`]: the file and what it becomes
 //! * [`node`]: [`Icscf`], the one node
 //! * `register`: REGISTER; `terminating`, `passage`: other initial requests
-//! * `selection`: which S-CSCF; `reject`: refusals and their status codes
+//! * `target`: whom a Request-URI means; `selection`: which S-CSCF; `reject`: refusals and their status codes
 
 pub mod config;
 pub mod node;
@@ -11,6 +11,7 @@ mod passage;
 mod register;
 mod reject;
 mod selection;
+mod target;
 mod terminating;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use ims_common::config::Cidr;
 use ims_common::net::{Command, Flow};
 use ims_common::node::{Counters, Metrics, Node, TimerTable, earliest};
 use ims_common::proxy::{CoreEvent, ForwardFailure, ForwardId, ProxyCore, ServerTransactionId};
-use ims_common::sip::{HeaderName, Method, Request, StatusCode, Uri, UriBuf};
+use ims_common::sip::{HeaderName, Host, Method, Request, StatusCode, Uri, UriBuf};
 use tracing::info;
 
 use crate::passage::Passages;
@@ -31,6 +31,10 @@ pub(crate) struct Settings {
     pub(crate) scscf_timeout: Duration,
     /// The trust domain (TS 24.229 4.4); `None` is everybody that reaches Mw.
     pub(crate) trusted_peers: Option<Vec<Cidr>>,
+    /// Domains of services that are reached by DNS, without the HSS.
+    pub(crate) psi_domains: Vec<String>,
+    /// Whether S-CSCFs are told which HSS answered.
+    pub(crate) p_user_database: bool,
 }
 
 impl Settings {
@@ -40,6 +44,12 @@ impl Settings {
         self.trusted_peers
             .as_ref()
             .is_none_or(|blocks| blocks.iter().any(|block| block.contains(from)))
+    }
+
+    /// RFC 4457 4.1: the HSS that answered, as the S-CSCF may ask it again, if it is to know.
+    pub(crate) fn user_database(&self, origin_host: &str) -> Option<String> {
+        let named = self.p_user_database && Host::parse(origin_host.as_bytes()).is_some();
+        named.then(|| format!("<aaa://{origin_host}>"))
     }
 
     /// Whether a URI names this I-CSCF, whatever its user part and parameters.

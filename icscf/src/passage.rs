@@ -12,6 +12,7 @@ use tracing::info;
 
 use crate::node::Icscf;
 use crate::reject::Reject;
+use crate::terminating::{AwaitLia, SessionCase};
 
 /// How long further 2xx of an INVITE may come (timer M of RFC 6026 7.2).
 const TIMER_M: Duration = Duration::from_secs(32);
@@ -25,10 +26,14 @@ pub(crate) struct Passage {
     pub(crate) request: Request,
     /// For the log.
     pub(crate) identity: Impu,
-    /// `;orig`, or nothing.
-    pub(crate) case: &'static str,
+    /// Whose S-CSCF it is.
+    pub(crate) case: SessionCase,
     /// In the order in which to try.
     pub(crate) candidates: std::vec::IntoIter<UriBuf>,
+    /// Those that were tried.
+    pub(crate) tried: Vec<UriBuf>,
+    /// Whether the HSS may be asked for others.
+    pub(crate) reselectable: bool,
 }
 
 /// Requests whose answers are awaited.
@@ -65,6 +70,7 @@ impl Icscf {
             return;
         };
         let route = route_to(&scscf, passage.case);
+        passage.tried.push(scscf.clone());
         let request = passage
             .request
             .edit()
@@ -97,8 +103,9 @@ impl Icscf {
         self.core.respond(now, transaction, response);
     }
 
-    /// TS 24.229 5.3.2.2: an S-CSCF out of reach is followed by the next that may serve; silence has used up the
-    /// sender's own time, so 480 (Temporarily Unavailable) ends it.
+    /// TS 24.229 5.3.2.2, TS 23.380 4.4: an S-CSCF out of reach is followed by the next that may serve; for somebody who
+    /// is not registered the HSS is asked who else may. Silence has used up the sender's own time, so 480 (Temporarily
+    /// Unavailable) ends it.
     pub(crate) fn on_passage_failed(&mut self, now: Instant, forward: ForwardId, cause: ForwardFailure) {
         let Some(mut passage) = self.passages.by_forward.remove(&forward) else {
             return;
@@ -106,6 +113,10 @@ impl Icscf {
         info!(procedure = "terminating", ?cause, "S-CSCF does not answer");
         if cause == ForwardFailure::Timeout {
             passage.candidates = Vec::new().into_iter();
+        } else if passage.reselectable && passage.candidates.len() == 0 {
+            self.counters.count("ims_icscf_request_total", "reselection");
+            self.locate_user(AwaitLia::once_more(passage));
+            return;
         }
         self.pass_on(now, passage, Reject::ScscfUnavailable);
     }
@@ -126,7 +137,11 @@ impl Icscf {
 }
 
 /// Server-Name as a Route value: loose routing whatever the HSS wrote (TS 24.229 5.3.2.1).
-fn route_to(scscf: &UriBuf, case: &str) -> String {
+fn route_to(scscf: &UriBuf, case: SessionCase) -> String {
+    let case = match case {
+        SessionCase::Originating => ";orig",
+        SessionCase::Terminating => "",
+    };
     let lr = if scscf.as_uri().param("lr").is_some() {
         ""
     } else {

@@ -29,6 +29,8 @@ pub(crate) struct Register {
     tried: Vec<UriBuf>,
     /// The last 3xx or 480 of an S-CSCF.
     refusal: Option<Response>,
+    /// P-User-Database.
+    user_database: Option<String>,
 }
 
 /// The HSS is asked.
@@ -87,6 +89,7 @@ impl Icscf {
             give_up_at: now + BUDGET,
             tried: Vec::new(),
             refusal: None,
+            user_database: None,
         })
     }
 
@@ -110,13 +113,16 @@ impl Icscf {
 
     /// TS 29.228 6.1.1: the answer names an S-CSCF, or what it must be able to do, or refuses.
     pub(crate) fn on_uaa(&mut self, now: Instant, waiting: AwaitUaa, answer: Result<CxAnswer, CxError>) {
-        let AwaitUaa(register) = waiting;
+        let AwaitUaa(mut register) = waiting;
         let assignment = match answer {
             Ok(CxAnswer::Uaa(uaa)) => match Reject::of_uaa(uaa.result) {
-                None => Ok(Assignment {
-                    server_name: uaa.server_name,
-                    capabilities: uaa.capabilities,
-                }),
+                None => {
+                    register.user_database = self.settings.user_database(&uaa.origin_host);
+                    Ok(Assignment {
+                        server_name: uaa.server_name,
+                        capabilities: uaa.capabilities,
+                    })
+                }
                 Some(reject) => Err(reject),
             },
             Ok(CxAnswer::Saa(_) | CxAnswer::Lia(_) | CxAnswer::Maa(_)) => Err(Reject::HssUnavailable),
@@ -151,13 +157,16 @@ impl Icscf {
     /// TS 24.229 5.3.1.2: the Request-URI becomes the name of the S-CSCF, all else stays.
     fn ask_scscf(&mut self, now: Instant, scscf: UriBuf, mut waiting: AwaitScscf) {
         let register = &mut waiting.register;
-        let request = register
+        let mut edit = register
             .request
             .edit()
             .request_uri(&scscf.to_string())
             // The way in ends here; the S-CSCF is reached by its name, not by a Route.
-            .remove_all(&[HeaderName::Route, HeaderName::PUserDatabase])
-            .finish_request();
+            .remove_all(&[HeaderName::Route, HeaderName::PUserDatabase]);
+        if let Some(database) = &register.user_database {
+            edit = edit.append(HeaderName::PUserDatabase, database);
+        }
+        let request = edit.finish_request();
         let timer = (now + self.settings.scscf_timeout).min(register.give_up_at);
         register.tried.push(scscf.clone());
         debug!(procedure = "register", impu = %register.uar.public_identity, scscf = %scscf, attempt = register.tried.len(), "register forwarded");

@@ -4,16 +4,17 @@
 
 use std::time::Instant;
 
-use hss_client::cx::{CxAnswer, CxError, CxRequest, Lir};
+use hss_client::cx::{CxAnswer, CxError, CxRequest, CxResult, Lia, Lir, UserAuthorizationType};
 use ims_common::identity::Impu;
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{NextHop, NextHopTarget, ServerTransactionId};
-use ims_common::sip::{HeaderName, NameAddr, Request, Scheme, Uri, UriBuf};
+use ims_common::sip::{HeaderName, NameAddr, Request, UriBuf};
 
 use crate::node::{Icscf, Query};
 use crate::passage::Passage;
 use crate::reject::Reject;
 use crate::selection::{Assignment, candidates};
+use crate::target::{OtherSpelling, Target, is_in};
 
 /// From outside the trust domain these say nothing (TS 24.229 4.4).
 const NOT_FROM_OUTSIDE: [HeaderName; 8] = [
@@ -34,11 +35,39 @@ pub(crate) struct AwaitLia {
     request: Request,
     identity: Impu,
     case: SessionCase,
+    /// To ask for next, when nobody knows the identity.
+    other: Option<OtherSpelling>,
+    /// S-CSCFs that could not be reached: others are asked for.
+    tried: Vec<UriBuf>,
+}
+
+impl AwaitLia {
+    /// The S-CSCF that the HSS named for somebody who is not registered is out of reach.
+    pub(crate) fn once_more(passage: Passage) -> Self {
+        Self {
+            transaction: passage.transaction,
+            request: passage.request,
+            identity: passage.identity,
+            case: passage.case,
+            other: None,
+            tried: passage.tried,
+        }
+    }
+
+    /// TS 29.228 6.1.4.
+    fn question(&self) -> CxRequest {
+        let reselecting = !self.tried.is_empty();
+        CxRequest::Lir(Lir {
+            public_identity: self.identity.clone(),
+            originating: self.case == SessionCase::Originating,
+            authorization_type: reselecting.then_some(UserAuthorizationType::RegistrationAndCapabilities),
+        })
+    }
 }
 
 /// Whose S-CSCF is wanted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum SessionCase {
+pub(crate) enum SessionCase {
     /// Of the user that an AS originates for: `orig` in our own Route.
     Originating,
     /// Of the user in the Request-URI.
@@ -100,29 +129,35 @@ impl Icscf {
         if request.to().is_ok_and(|to| to.tag().is_some()) {
             return Err(Reject::NoSuchDialog);
         }
-        let (identity, case) = if arrival.orig {
-            (served_user(request)?, SessionCase::Originating)
+        let (identity, case, other) = if arrival.orig {
+            (served_user(request)?, SessionCase::Originating, None)
         } else {
-            let target = routable_target(&request.request_uri().map_err(|_| Reject::Malformed)?)?;
+            let uri = request.request_uri().map_err(|_| Reject::Malformed)?;
+            if is_in(&uri, &self.settings.psi_domains) {
+                let hop = NextHop::Uri(UriBuf::from(uri));
+                self.follow_route(now, transaction, edit.finish_request(), hop);
+                return Ok(());
+            }
+            let target = Target::of(&uri, &self.settings.home_realm)?;
             if let Some(rewritten) = &target.rewritten {
                 edit = edit.request_uri(rewritten);
             }
-            (target.identity, SessionCase::Terminating)
-        };
-        let request = edit.finish_request();
-        let lir = Lir {
-            public_identity: identity.clone(),
-            originating: case == SessionCase::Originating,
-            authorization_type: None,
+            (target.identity, SessionCase::Terminating, target.other)
         };
         let waiting = AwaitLia {
             transaction,
-            request,
+            request: edit.finish_request(),
             identity,
             case,
+            other,
+            tried: Vec::new(),
         };
-        self.ask(CxRequest::Lir(lir), Query::Lia(waiting));
+        self.locate_user(waiting);
         Ok(())
+    }
+
+    pub(crate) fn locate_user(&mut self, waiting: AwaitLia) {
+        self.ask(waiting.question(), Query::Lia(waiting));
     }
 
     fn arrival<'a>(&self, request: &'a Request) -> Result<Arrival<'a>, Reject> {
@@ -142,40 +177,66 @@ impl Icscf {
     }
 
     /// TS 29.228 6.1.4, TS 24.229 5.3.2.1 and 5.3.2.2: to the S-CSCF, or the reason why not.
-    pub(crate) fn on_lia(&mut self, now: Instant, waiting: AwaitLia, answer: Result<CxAnswer, CxError>) {
-        match self.scscfs_of(answer) {
-            Ok(candidates) => {
-                let passage = Passage {
-                    transaction: waiting.transaction,
-                    request: waiting.request,
-                    identity: waiting.identity,
-                    case: match waiting.case {
-                        SessionCase::Originating => ";orig",
-                        SessionCase::Terminating => "",
-                    },
-                    candidates: candidates.into_iter(),
-                };
-                self.pass_on(now, passage, Reject::NoCapableScscf);
+    pub(crate) fn on_lia(&mut self, now: Instant, mut waiting: AwaitLia, answer: Result<CxAnswer, CxError>) {
+        let lia = match answer {
+            Ok(CxAnswer::Lia(lia)) => Ok(lia),
+            Ok(CxAnswer::Uaa(_) | CxAnswer::Saa(_) | CxAnswer::Maa(_)) => Err(Reject::HssUnavailable),
+            Err(error) => Err(Reject::of_cx_error(error)),
+        };
+        let located = lia.and_then(|lia| Reject::of_lia(lia.result).map_or(Ok(lia), Err));
+        match located {
+            Ok(lia) => self.on_located(now, waiting, lia),
+            Err(Reject::CalleeUnknown) if waiting.other.is_some() => {
+                if let Some(other) = waiting.other.take() {
+                    let edit = waiting.request.edit().request_uri(&other.request_uri);
+                    waiting.request = edit.finish_request();
+                    waiting.identity = other.identity;
+                }
+                self.counters
+                    .count("ims_icscf_request_total", "asked-in-another-spelling");
+                self.locate_user(waiting);
             }
             Err(reject) => self.refuse(now, waiting.transaction, reject),
         }
     }
 
-    fn scscfs_of(&self, answer: Result<CxAnswer, CxError>) -> Result<Vec<UriBuf>, Reject> {
-        let lia = match answer {
-            Ok(CxAnswer::Lia(lia)) => lia,
-            Ok(CxAnswer::Uaa(_) | CxAnswer::Saa(_) | CxAnswer::Maa(_)) => return Err(Reject::HssUnavailable),
-            Err(error) => return Err(Reject::of_cx_error(error)),
-        };
-        if let Some(reject) = Reject::of_lia(lia.result) {
-            return Err(reject);
-        }
+    fn on_located(&mut self, now: Instant, waiting: AwaitLia, lia: Lia) {
+        let request = self.marked(&waiting.request, &lia);
+        // Only of somebody who is not registered a further S-CSCF knows as much as the one that is out of reach.
+        let reselectable = lia.result == CxResult::UNREGISTERED_SERVICE && waiting.tried.is_empty();
         // With `psi_direct` the name is that of an AS, and is reached in the same way.
         let assignment = Assignment {
             server_name: lia.server_name,
             capabilities: lia.capabilities,
         };
-        Ok(candidates(&assignment, &self.settings.scscfs, &[]))
+        let candidates = candidates(&assignment, &self.settings.scscfs, &waiting.tried);
+        let reject = match waiting.tried.is_empty() {
+            true => Reject::NoCapableScscf,
+            false => Reject::ScscfUnavailable,
+        };
+        let passage = Passage {
+            transaction: waiting.transaction,
+            request,
+            identity: waiting.identity,
+            case: waiting.case,
+            candidates: candidates.into_iter(),
+            tried: waiting.tried,
+            reselectable,
+        };
+        self.pass_on(now, passage, reject);
+    }
+
+    /// RFC 5002 3, TS 24.229 5.3.2.1: which wildcarded identity it was; RFC 4457 4.1: which HSS knows it.
+    fn marked(&self, request: &Request, lia: &Lia) -> Request {
+        let mut edit = request.edit();
+        let wildcard = lia.wildcarded_public_identity.as_deref();
+        if let Some(wildcard) = wildcard.filter(|text| Impu::parse(text).is_ok()) {
+            edit = edit.set(HeaderName::PProfileKey, format!("<{wildcard}>"));
+        }
+        if let Some(database) = self.settings.user_database(&lia.origin_host) {
+            edit = edit.set(HeaderName::PUserDatabase, database);
+        }
+        edit.finish_request()
     }
 
     fn follow_route(
@@ -208,42 +269,6 @@ impl Icscf {
         self.core
             .forward_ack(now, edit.finish_request(), hop, Interface::Mw);
     }
-}
-
-/// What the HSS is asked for, and the Request-URI where it had to be written anew.
-#[derive(Debug)]
-struct Target {
-    identity: Impu,
-    rewritten: Option<String>,
-}
-
-/// TS 24.229 5.3.2.1: a SIP URI with `user=phone` is asked for as tel URI, `pres:` and `im:` as SIP URI.
-fn routable_target(uri: &Uri<'_>) -> Result<Target, Reject> {
-    let text = std::str::from_utf8(uri.as_bytes()).map_err(|_| Reject::Malformed)?;
-    let rewritten = match uri.scheme() {
-        Scheme::Sip | Scheme::Sips => tel_of(uri),
-        Scheme::Tel => None,
-        Scheme::Urn => return Err(Reject::ServiceUrn),
-        Scheme::Other => Some(sip_of(text).ok_or(Reject::UnsupportedScheme)?),
-    };
-    let identity = Impu::parse(rewritten.as_deref().unwrap_or(text)).map_err(|_| Reject::Malformed)?;
-    Ok(Target { identity, rewritten })
-}
-
-/// The tel URI inside `sip:+E164@domain;user=phone`; number parameters go along (RFC 3261 19.1.6).
-fn tel_of(uri: &Uri<'_>) -> Option<String> {
-    let phone = uri.param("user")??;
-    let user = uri.user_unescaped()?;
-    let user = std::str::from_utf8(&user).ok()?;
-    let global = user.starts_with('+');
-    let digit = user.get(1..2)?.bytes().all(|b| b.is_ascii_digit());
-    (global && digit && phone.eq_ignore_ascii_case(b"phone")).then(|| format!("tel:{user}"))
-}
-
-fn sip_of(text: &str) -> Option<String> {
-    let (scheme, rest) = text.split_once(':')?;
-    let known = scheme.eq_ignore_ascii_case("pres") || scheme.eq_ignore_ascii_case("im");
-    (known && rest.contains('@')).then(|| format!("sip:{rest}"))
 }
 
 /// TS 24.229 5.3.2.1A: the user that the AS speaks for: P-Served-User, else P-Asserted-Identity.

@@ -17,7 +17,7 @@ use hss_client::cx::{
 use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::config::parse;
 use ims_common::limits::SipLimits;
-use ims_common::net::{Destination, Flow, Interface, SipInput, SipOutput, Transmit, Transport};
+use ims_common::net::{Destination, Flow, Interface, SendTag, SipInput, SipOutput, Transmit, Transport};
 use ims_common::node::{Node, Seed};
 use ims_common::sip::{HeaderName, Message, Request, Response, SipMessage};
 
@@ -40,6 +40,8 @@ pub(crate) struct Bench {
     pub(crate) node: Icscf,
     now: Instant,
     sent: VecDeque<Transmit>,
+    /// Tag of the request that was sent last.
+    last_tag: Option<SendTag>,
     asked: VecDeque<(CxRequestId, CxRequest)>,
 }
 
@@ -60,6 +62,7 @@ impl Bench {
             node: config.cscf(&Seed::from_number(3)).unwrap(),
             now: epoch(),
             sent: VecDeque::new(),
+            last_tag: None,
             asked: VecDeque::new(),
         }
     }
@@ -81,11 +84,25 @@ impl Bench {
     fn collect(&mut self) {
         while let Some(output) = self.node.poll_output() {
             match output {
-                CscfOutput::Sip(SipOutput::Transmit(transmit)) => self.sent.push_back(transmit),
+                CscfOutput::Sip(SipOutput::Transmit(transmit)) => {
+                    if !transmit.bytes.starts_with(b"SIP/2.0") {
+                        self.last_tag = Some(transmit.tag);
+                    }
+                    self.sent.push_back(transmit);
+                }
                 CscfOutput::Cx(CxOutput::Request { id, request }) => self.asked.push_back((id, request)),
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// What was sent last could not be, and is forgotten.
+    pub(crate) fn cannot_send(&mut self) {
+        self.flush_requests();
+        let tag = self.last_tag.take().expect("no request was sent");
+        self.node
+            .handle(self.now, CscfInput::Sip(SipInput::SendFailed(tag)));
+        self.collect();
     }
 
     /// Lets time pass, timer by timer.

@@ -1,9 +1,9 @@
-//! Testkit: other initial requests (checklist IC-03, IC-04, IC-05, IC-08, IC-09, CX-06).
+//! Testkit: other initial requests (checklist IC-03, IC-04, IC-05, IC-08, IC-09, IC-10, IC-11, CX-06).
 
-use hss_client::cx::{CxAnswer, CxError, CxResult, Lia};
+use hss_client::cx::{CxAnswer, CxError, CxResult, Lia, UserAuthorizationType};
 use ims_common::sip::HeaderName;
 
-use super::{Bench, PCSCF, REALM, S1, S2, capabilities, lia, lines, request_text, text};
+use super::{Bench, PCSCF, REALM, S1, S2, S3, capabilities, lia, lines, request_text, text};
 
 fn callee() -> String {
     format!("sip:+15550002@{REALM}")
@@ -56,10 +56,188 @@ fn each_result_of_the_hss_has_its_answer() {
         (Err(CxError::NoPeer), 480),
     ];
     for (answer, status) in refusals {
-        let (mut bench, id, _) = located(&request_text("INVITE", &callee(), ""));
+        let (mut bench, id, _) = located(&request_text("INVITE", &format!("sip:bob@{REALM}"), ""));
         bench.hss_answers(id, answer);
         assert_eq!(bench.final_status(), status);
+        assert!(bench.is_quiet());
     }
+}
+
+#[test]
+fn a_number_that_nobody_knows_is_asked_once_more_in_its_other_spelling() {
+    let as_sip = format!("sip:+15550002@{REALM};user=phone");
+    for (uri, first, second, onward) in [
+        (
+            callee(),
+            callee(),
+            "tel:+15550002".to_owned(),
+            "tel:+15550002".to_owned(),
+        ),
+        (
+            "tel:+1-555-0002".to_owned(),
+            "tel:+15550002".to_owned(),
+            callee(),
+            as_sip.clone(),
+        ),
+        (
+            as_sip.clone(),
+            "tel:+15550002".to_owned(),
+            callee(),
+            as_sip.clone(),
+        ),
+    ] {
+        let (mut bench, id, lir) = located(&request_text("INVITE", &uri, ""));
+        assert_eq!(lir.public_identity.as_str(), first);
+        bench.hss_answers(id, lia(CxResult::USER_UNKNOWN, None));
+        let (id, lir) = bench.lir();
+        assert_eq!(lir.public_identity.as_str(), second);
+        bench.hss_answers(id, lia(CxResult::SUCCESS, Some(S1)));
+        assert_eq!(bench.request().1.request_uri_bytes(), onward.as_bytes(), "{uri}");
+        let (mut bench, id, _) = located(&request_text("INVITE", &uri, ""));
+        bench.hss_answers(id, lia(CxResult::USER_UNKNOWN, None));
+        let (id, _) = bench.lir();
+        bench.hss_answers(id, lia(CxResult::USER_UNKNOWN, None));
+        assert_eq!(bench.final_status(), 404);
+        assert!(bench.is_quiet());
+    }
+}
+
+#[test]
+fn a_cancel_while_the_other_spelling_is_asked_ends_the_request() {
+    let (mut bench, id, _) = located(&request_text("INVITE", &callee(), ""));
+    bench.hss_answers(id, lia(CxResult::USER_UNKNOWN, None));
+    let (id, _) = bench.lir();
+    bench.receive(PCSCF, &request_text("CANCEL", &callee(), ""));
+    let mut statuses = [bench.final_status(), bench.final_status()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 487]);
+    bench.hss_answers(id, lia(CxResult::SUCCESS, Some(S1)));
+    assert!(bench.is_quiet());
+}
+
+#[test]
+fn a_service_in_a_domain_of_services_is_reached_without_the_hss() {
+    let mut bench = Bench::with(
+        ", psi_domains: [conference.home.test], hosts: {conference.home.test: \"127.0.1.9:5060\"}",
+    );
+    let further = "Route: <sip:127.0.1.3;lr>\r\n";
+    bench.receive(
+        PCSCF,
+        &request_text("MESSAGE", "sip:room1@conference.home.test", further),
+    );
+    let (remote, sent) = bench.request();
+    assert_eq!(remote.to_string(), "127.0.1.9:5060");
+    assert_eq!(sent.request_uri_bytes(), b"sip:room1@conference.home.test");
+    assert!(sent.header(HeaderName::Route).is_none());
+    assert!(bench.is_quiet());
+}
+
+#[test]
+fn the_hss_names_the_server_of_a_service_and_the_wildcard_that_it_met() {
+    let (mut bench, id, _) = located(&request_text("INVITE", &format!("sip:chat-7@{REALM}"), ""));
+    let wildcard = format!("sip:chat-!.*!@{REALM}");
+    let answer = Lia {
+        result: CxResult::SUCCESS,
+        server_name: Some("sip:127.0.1.9:5060".to_owned()),
+        wildcarded_public_identity: Some(wildcard.clone()),
+        psi_direct: true,
+        ..Lia::default()
+    };
+    bench.hss_answers(id, Ok(CxAnswer::Lia(answer)));
+    let (remote, sent) = bench.request();
+    assert_eq!(remote.to_string(), "127.0.1.9:5060");
+    assert_eq!(lines(&sent, HeaderName::Route), ["<sip:127.0.1.9:5060;lr>"]);
+    assert_eq!(lines(&sent, HeaderName::PProfileKey), [format!("<{wildcard}>")]);
+    assert_eq!(sent.request_uri_bytes(), format!("sip:chat-7@{REALM}").as_bytes());
+}
+
+#[test]
+fn a_wildcard_that_is_no_identity_is_not_passed_on() {
+    let (mut bench, id, _) = located(&request_text("MESSAGE", &callee(), ""));
+    let answer = Lia {
+        result: CxResult::SUCCESS,
+        server_name: Some(S1.to_owned()),
+        wildcarded_public_identity: Some("sip:a>\r\nRoute: <sip:evil.test".to_owned()),
+        ..Lia::default()
+    };
+    bench.hss_answers(id, Ok(CxAnswer::Lia(answer)));
+    assert!(!text(&bench.request().1).contains("evil"));
+}
+
+#[test]
+fn the_hss_that_answered_is_named_to_the_scscf_where_the_operator_wants_so() {
+    let answer = || {
+        Ok(CxAnswer::Lia(Lia {
+            result: CxResult::SUCCESS,
+            server_name: Some(S1.to_owned()),
+            origin_host: "hss1.home.test".to_owned(),
+            ..Lia::default()
+        }))
+    };
+    let forged = "P-User-Database: <aaa://forged.test>\r\n";
+    for (further, expected) in [
+        ("", vec![]),
+        (", p_user_database: true", vec!["<aaa://hss1.home.test>"]),
+    ] {
+        let mut bench = Bench::with(further);
+        bench.receive(PCSCF, &request_text("MESSAGE", &callee(), forged));
+        let (id, _) = bench.lir();
+        bench.hss_answers(id, answer());
+        assert_eq!(lines(&bench.request().1, HeaderName::PUserDatabase), expected);
+    }
+}
+
+#[test]
+fn an_unregistered_users_scscf_that_is_out_of_reach_is_replaced() {
+    let (mut bench, id, _) = located(&request_text("INVITE", &callee(), ""));
+    bench.hss_answers(id, lia(CxResult::UNREGISTERED_SERVICE, Some(S1)));
+    bench.cannot_send();
+    let (id, lir) = bench.lir();
+    assert_eq!(
+        lir.authorization_type,
+        Some(UserAuthorizationType::RegistrationAndCapabilities)
+    );
+    // The HSS names the same S-CSCF again.
+    bench.hss_answers(id, lia(CxResult::UNREGISTERED_SERVICE, Some(S1)));
+    let (remote, sent) = bench.request();
+    assert_eq!(remote.to_string(), S2.trim_start_matches("sip:"));
+    assert_eq!(lines(&sent, HeaderName::Route), [format!("<{S2};lr>")]);
+    bench.cannot_send();
+    let (remote, _) = bench.request();
+    assert_eq!(remote.to_string(), S3.trim_start_matches("sip:"));
+    bench.cannot_send();
+    assert_eq!(bench.final_status(), 480);
+    assert!(bench.is_quiet());
+}
+
+#[test]
+fn a_registered_users_scscf_that_is_out_of_reach_is_480() {
+    let (mut bench, id, _) = located(&request_text("MESSAGE", &callee(), ""));
+    bench.hss_answers(id, lia(CxResult::SUCCESS, Some(S1)));
+    bench.cannot_send();
+    assert_eq!(bench.final_status(), 480);
+    assert!(bench.is_quiet());
+}
+
+#[test]
+fn requests_in_a_dialog_follow_their_route_and_ask_nobody() {
+    let further = "Route: <sip:127.0.1.3;lr>, <sip:127.0.1.77:5060;lr>\r\n";
+    let in_dialog = |method: &str| {
+        let to = format!("To: <{}>", callee());
+        request_text(method, &callee(), further).replace(&to, &format!("{to};tag=x"))
+    };
+    for method in ["BYE", "UPDATE", "ACK"] {
+        let mut bench = Bench::new();
+        bench.receive(PCSCF, &in_dialog(method));
+        let (remote, sent) = bench.request();
+        assert_eq!(remote.to_string(), "127.0.1.77:5060");
+        assert_eq!(sent.method().as_str(), method);
+        assert_eq!(lines(&sent, HeaderName::Route), ["<sip:127.0.1.77:5060;lr>"]);
+        assert!(bench.is_quiet());
+    }
+    let mut bench = Bench::new();
+    bench.receive(PCSCF, &in_dialog("ACK").replace(", <sip:127.0.1.77:5060;lr>", ""));
+    assert!(bench.is_quiet());
 }
 
 #[test]
