@@ -10,11 +10,13 @@
 //! * [`overload`]: what is refused when more comes than a node can do
 //! * [`steering`]: which shard of a node owns a message
 //! * [`token`], [`limits`]: small pure things
+//! * [`dialog`]: dialogs that a proxy has on its path
 //! * [`diameter`]: the Diameter base protocol
 #![warn(missing_docs)]
 
 pub mod aka;
 pub mod config;
+pub mod dialog;
 pub mod diameter;
 pub mod identity;
 pub mod ipsec;
