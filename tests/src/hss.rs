@@ -16,6 +16,7 @@
 //! ```
 
 mod config;
+mod criteria;
 pub mod cx;
 mod personality;
 pub mod profile_xml;
@@ -36,6 +37,7 @@ use ims_common::net::{Command, ConnectionId, NetInput, NetOutput};
 use ims_common::node::{Counters, Metrics, Node, Seed, Sharded, TimerTable, earliest};
 
 pub use config::{HssFile, SubscriberConfig};
+pub use criteria::Ifc;
 pub use cx::{DiameterClient, RegistrationState, Subscribers};
 use personality::Persona;
 pub use personality::Personality;

@@ -1,5 +1,6 @@
 //! The testkit (simulated UE, embedded HSS, virtual world), the lab, and all suites
 
+pub mod app_server;
 pub mod busy;
 pub mod cable;
 pub mod daemons;
@@ -13,6 +14,7 @@ pub mod memory;
 pub mod milenage;
 pub mod scene;
 pub mod site;
+pub mod sms_gateway;
 pub mod swarm;
 pub mod text;
 pub mod ue;

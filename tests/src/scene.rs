@@ -1,5 +1,7 @@
 //! Testkit: a whole network in the virtual world, ready for phones.
 
+mod servers;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

@@ -166,6 +166,35 @@ impl Site {
         }
     }
 
+    /// The address of the application server with this number, 1 and up.
+    #[must_use]
+    pub fn app_server(&self, number: u8) -> SocketAddr {
+        match self.ues {
+            IpAddr::V4(ip) => {
+                let [a, b, c, _] = ip.octets();
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, 200 + number)), 5060)
+            }
+            IpAddr::V6(ip) if !ip.is_loopback() => {
+                let [a, b, c, d, e, f, g, _] = ip.segments();
+                let ip = Ipv6Addr::new(a, b, c, d, e, f, g, 200 + u16::from(number));
+                SocketAddr::new(IpAddr::V6(ip), 5060)
+            }
+            ip @ IpAddr::V6(_) => SocketAddr::new(ip, self.gm.port() + 10 + u16::from(number)),
+        }
+    }
+
+    /// The URI of the application server with this number, by name. Its host resolves where the server was added.
+    #[must_use]
+    pub fn app_server_uri(&self, number: u8) -> String {
+        format!("sip:{}:{}", Self::app_server_host(number), self.app_server(number).port())
+    }
+
+    /// The host name of the application server with this number.
+    #[must_use]
+    pub fn app_server_host(number: u8) -> String {
+        format!("as{number}.{HOME}")
+    }
+
     /// The SIP URI of the S-CSCF with this index, as the HSS stores it.
     #[must_use]
     pub fn server_name(index: usize) -> String {

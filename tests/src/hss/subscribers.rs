@@ -217,8 +217,15 @@ impl Subscriber {
 
     /// With an initial filter criterion.
     #[must_use]
-    pub fn ifc(mut self, criterion: InitialFilterCriterion) -> Self {
-        self.profile().filter_criteria.push(criterion);
+    pub fn ifc(mut self, criterion: impl Into<InitialFilterCriterion>) -> Self {
+        self.profile().filter_criteria.push(criterion.into());
+        self
+    }
+
+    /// With sets of criteria that the S-CSCF holds (TS 29.228 `SharedIFCSetID`).
+    #[must_use]
+    pub fn shared_ifc_sets(mut self, ids: &[u32]) -> Self {
+        self.profile().shared_ifc_set_ids.extend(ids);
         self
     }
 
@@ -284,6 +291,13 @@ impl Subscriber {
             .iter()
             .flatten()
             .flat_map(|profile| &profile.public_identities)
+    }
+
+    /// The same subscriber with other criteria, for a changed profile.
+    #[must_use]
+    pub fn without_ifcs(mut self) -> Self {
+        self.profile().filter_criteria.clear();
+        self
     }
 
     /// A USIM with this subscriber's keys that has accepted nothing yet.
