@@ -24,8 +24,8 @@ use ims_common::proxy::{
 use ims_common::sip::{HeaderName, Method, Request, Response, SipMessage, StatusCode, Uri};
 use ims_common::token::ShardId;
 
-pub use self::behaviour::{AsBehaviour, RegisterAnswer};
 use self::b2bua::Bridges;
+pub use self::behaviour::{AsBehaviour, RegisterAnswer};
 use self::own::{Own, OwnRequest};
 
 /// The session description of an application server that takes calls.
@@ -270,6 +270,8 @@ impl AppServer {
             CoreEvent::Cancelled { transaction } => self.on_cancelled(now, transaction),
             CoreEvent::Response { forward, response } => self.on_response(now, forward, &response),
             CoreEvent::Failed { forward, cause } => self.on_failed(now, forward, cause),
+            // The server relays what it forks.
+            CoreEvent::Forked { .. } => {}
         }
     }
 
@@ -298,7 +300,9 @@ impl AppServer {
             self.own.on_notify(request);
         }
         let status = match request.method() {
-            Method::Notify | Method::Bye | Method::Invite | Method::Update | Method::Options => StatusCode::OK,
+            Method::Notify | Method::Bye | Method::Invite | Method::Update | Method::Options => {
+                StatusCode::OK
+            }
             Method::Prack | Method::Info => StatusCode::OK,
             _ => StatusCode::METHOD_NOT_ALLOWED,
         };
@@ -311,8 +315,7 @@ impl AppServer {
             // Silence begins before the transactions.
             RegisterAnswer::Silent => {}
             RegisterAnswer::Refuse(status) => {
-                self.core
-                    .reject(now, transaction, status_of(status));
+                self.core.reject(now, transaction, status_of(status));
             }
             RegisterAnswer::Accept => {
                 let reply = request.reply(StatusCode::OK).to_tag(&self.core.fresh_token());
@@ -325,7 +328,13 @@ impl AppServer {
 
     /// Answers as an end point does: the Record-Routes of the request, a Contact, and a description of the session
     /// to what begins one (RFC 3261 12.1.1).
-    fn answer(&mut self, now: Instant, transaction: ServerTransactionId, request: &Request, status: StatusCode) {
+    fn answer(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        request: &Request,
+        status: StatusCode,
+    ) {
         let tag = self.core.fresh_token();
         let response = self.answer_tagged(request, status, &tag);
         self.core.respond(now, transaction, response);
@@ -336,7 +345,10 @@ impl AppServer {
         for value in request.headers(HeaderName::RecordRoute) {
             reply = reply.header(HeaderName::RecordRoute, text_of(value));
         }
-        if matches!(request.method(), Method::Invite | Method::Update | Method::Subscribe) {
+        if matches!(
+            request.method(),
+            Method::Invite | Method::Update | Method::Subscribe
+        ) {
             reply = reply.header(HeaderName::Contact, self.contact("as"));
         }
         if request.method() == Method::Invite && status.is_success() {
@@ -365,13 +377,12 @@ impl AppServer {
 
     fn on_cancelled(&mut self, now: Instant, transaction: ServerTransactionId) {
         self.cancels += 1;
-        let is_other_leg = |awaited: &Awaited| matches!(awaited, Awaited::Bridged(of, _) if *of == transaction);
+        let is_other_leg =
+            |awaited: &Awaited| matches!(awaited, Awaited::Bridged(of, _) if *of == transaction);
         let other = self.awaited.iter().find(|(_, awaited)| is_other_leg(awaited));
         match other.map(|(forward, _)| *forward) {
-            Some(forward) => self.core.cancel(now, forward),
-            None => self
-                .core
-                .reject(now, transaction, StatusCode::REQUEST_TERMINATED),
+            Some(forward) => self.core.cancel(now, forward, None),
+            None => self.core.reject(now, transaction, StatusCode::REQUEST_TERMINATED),
         }
     }
 

@@ -186,7 +186,11 @@ impl Site {
     /// The URI of the application server with this number, by name. Its host resolves where the server was added.
     #[must_use]
     pub fn app_server_uri(&self, number: u8) -> String {
-        format!("sip:{}:{}", Self::app_server_host(number), self.app_server(number).port())
+        format!(
+            "sip:{}:{}",
+            Self::app_server_host(number),
+            self.app_server(number).port()
+        )
     }
 
     /// The host name of the application server with this number.

@@ -183,7 +183,10 @@ impl SmsGateway {
                     self.on_answer(forward, response.status().as_u16());
                 }
                 CoreEvent::Failed { forward, .. } => self.on_answer(forward, 0),
-                CoreEvent::Response { .. } | CoreEvent::Ack { .. } | CoreEvent::Cancelled { .. } => {}
+                CoreEvent::Response { .. }
+                | CoreEvent::Ack { .. }
+                | CoreEvent::Cancelled { .. }
+                | CoreEvent::Forked { .. } => {}
             }
         }
         while let Some(output) = self.core.poll_output() {
@@ -213,9 +216,7 @@ impl SmsGateway {
                 self.core.reject(now, transaction, status);
                 self.answer_submission(now, request, status);
             }
-            _ => self
-                .core
-                .reject(now, transaction, StatusCode::METHOD_NOT_ALLOWED),
+            _ => self.core.reject(now, transaction, StatusCode::METHOD_NOT_ALLOWED),
         }
     }
 
@@ -247,9 +248,12 @@ impl SmsGateway {
                 self.events.push(SmsEvent::MemoryAvailable);
                 accepted
             }
-            Some(Rp::Ack { reference, .. }) => {
-                self.on_report(request, SmsEvent::Acknowledged(reference), accepted, not_acceptable)
-            }
+            Some(Rp::Ack { reference, .. }) => self.on_report(
+                request,
+                SmsEvent::Acknowledged(reference),
+                accepted,
+                not_acceptable,
+            ),
             Some(Rp::Error { cause, .. }) => {
                 self.on_report(request, SmsEvent::Failed(cause), accepted, not_acceptable)
             }

@@ -179,7 +179,10 @@ impl AppServer {
             let mut routes = values(response, HeaderName::RecordRoute);
             routes.reverse();
             let key = (bridge, side.other(), far_tag.clone());
-            let is_session = matches!(request.method(), Method::Invite | Method::Update | Method::Subscribe);
+            let is_session = matches!(
+                request.method(),
+                Method::Invite | Method::Update | Method::Subscribe
+            );
             if is_session && !far_tag.is_empty() && response.status().as_u16() < 300 {
                 self.bridges.learn(key, contact(response), routes);
             }

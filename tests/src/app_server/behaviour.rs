@@ -118,7 +118,10 @@ fn retargeted(request: &Request, uri: &str, diverts: bool) -> Request {
     }
     let served = request.header_named("P-Served-User").map(super::text_of);
     let user = served.as_deref().and_then(|value| value.split(';').next());
-    let user = user.map_or_else(|| format!("<{}>", super::text_of(request.request_uri_bytes())), ToOwned::to_owned);
+    let user = user.map_or_else(
+        || format!("<{}>", super::text_of(request.request_uri_bytes())),
+        ToOwned::to_owned,
+    );
     edit.set(HeaderName::PServedUser, format_args!("{user};orig-cdiv"))
         .finish_request()
 }

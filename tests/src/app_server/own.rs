@@ -152,8 +152,8 @@ impl AppServer {
         let call_id = self.core.fresh_token();
         let tag = self.core.fresh_token();
         let from = own.from.clone().unwrap_or_else(|| self.config.uri());
-        let mut builder = Request::build(own.method.clone(), &own.request_uri)
-            .header(HeaderName::MaxForwards, 70);
+        let mut builder =
+            Request::build(own.method.clone(), &own.request_uri).header(HeaderName::MaxForwards, 70);
         for route in &own.routes {
             builder = builder.header(HeaderName::Route, route);
         }
@@ -184,14 +184,17 @@ impl AppServer {
         self.own.dialogs = rest;
         for dialog in calls {
             let bye = within(&dialog, &Method::Bye, dialog.cseq + 1);
-            self.send(now, bye, Awaited::Own(OwnRequest::new(Method::Bye, &dialog.target, "")));
+            self.send(
+                now,
+                bye,
+                Awaited::Own(OwnRequest::new(Method::Bye, &dialog.target, "")),
+            );
         }
         self.run(now);
     }
 
     pub(super) fn on_own(&mut self, now: Instant, own: &OwnRequest, response: &Response) {
-        self.own
-            .answered(own.method.clone(), response.status().as_u16());
+        self.own.answered(own.method.clone(), response.status().as_u16());
         let makes_dialog = matches!(own.method, Method::Invite | Method::Subscribe);
         if !response.status().is_success() || !makes_dialog {
             return;

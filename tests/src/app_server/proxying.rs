@@ -12,9 +12,7 @@ impl AppServer {
     /// Sends a request on along its Route.
     pub(super) fn pass(&mut self, now: Instant, transaction: ServerTransactionId, request: Request) {
         let Some(hop) = route::next_hop(&request) else {
-            return self
-                .core
-                .reject(now, transaction, StatusCode::NOT_FOUND);
+            return self.core.reject(now, transaction, StatusCode::NOT_FOUND);
         };
         let target = NextHopTarget::unchanged(NextHop::Uri(hop));
         self.core
@@ -41,17 +39,14 @@ impl AppServer {
         uris: &[String],
     ) {
         let Some(hop) = route::next_hop(&request) else {
-            return self
-                .core
-                .reject(now, transaction, StatusCode::NOT_FOUND);
+            return self.core.reject(now, transaction, StatusCode::NOT_FOUND);
         };
         let targets = uris.iter().map(|uri| NextHopTarget {
             request_uri: UriBuf::parse(uri.as_bytes()).ok(),
             ..NextHopTarget::unchanged(NextHop::Uri(hop.clone()))
         });
         let targets = targets.collect();
-        self.core
-            .relay(now, transaction, request, targets, Interface::Mw);
+        self.core.relay(now, transaction, request, targets, Interface::Mw);
     }
 
     /// Sends it to the S-CSCF that it came from without the original dialog identifier: as a new request of the
@@ -80,7 +75,8 @@ fn without_odi(request: &Request) -> Request {
     let uri = top.as_uri();
     let port = uri.port().map_or_else(String::new, |port| format!(":{port}"));
     let served = request.header(HeaderName::PServedUser).map(text_of);
-    let is_originating = uri.param("orig").is_some() || served.is_some_and(|value| value.contains("sescase=orig"));
+    let is_originating =
+        uri.param("orig").is_some() || served.is_some_and(|value| value.contains("sescase=orig"));
     let orig = if is_originating { ";orig" } else { "" };
     let value = format!("<sip:{}{port};lr{orig}>", uri.host());
     request

@@ -85,7 +85,8 @@ fn bridge_has_two_calls_of_different_names() {
     assert_ne!(tag_of(&first[0]), tag_of(&second[0]));
     assert_eq!(second[0].values(HeaderName::Via).count(), 1);
     assert_eq!(second[0].header_named("X-Kept"), Some(&b"a,b"[..]));
-    let bridges = |world: &mut World| world.with("server", |_, server: &mut AppServer| server.bridges().len());
+    let bridges =
+        |world: &mut World| world.with("server", |_, server: &mut AppServer| server.bridges().len());
     assert_eq!(bridges(&mut world), 1);
     world.with("scscf", |_, scscf: &mut AppServer| assert_eq!(scscf.acks(), 1));
     hang_up(&mut world);

@@ -46,7 +46,11 @@ impl Ifc {
     /// One of these methods.
     #[must_use]
     pub fn method(self, methods: &[&str]) -> Self {
-        self.one_of(methods.iter().map(|method| SptCondition::Method((*method).to_owned())))
+        self.one_of(
+            methods
+                .iter()
+                .map(|method| SptCondition::Method((*method).to_owned())),
+        )
     }
 
     /// One of these session cases.
@@ -204,7 +208,10 @@ mod tests {
 
     #[test]
     fn alternatives_share_a_group_and_words_do_not() {
-        let ifc = Ifc::to("sip:as", 3).method(&["INVITE", "MESSAGE"]).originating().terminates();
+        let ifc = Ifc::to("sip:as", 3)
+            .method(&["INVITE", "MESSAGE"])
+            .originating()
+            .terminates();
         let criterion = InitialFilterCriterion::from(ifc);
         let trigger = criterion.trigger_point.unwrap();
         let groups: Vec<_> = trigger.spts.iter().map(|spt| spt.groups.clone()).collect();
@@ -219,9 +226,16 @@ mod tests {
 
     #[test]
     fn any_of_the_words_has_a_group_of_its_own() {
-        let ifc = Ifc::to("sip:as", 3).any().method(&["INVITE", "MESSAGE"]).not_header("X", None);
+        let ifc = Ifc::to("sip:as", 3)
+            .any()
+            .method(&["INVITE", "MESSAGE"])
+            .not_header("X", None);
         let trigger = InitialFilterCriterion::from(ifc).trigger_point.unwrap();
-        let groups: Vec<_> = trigger.spts.iter().map(|spt| (spt.groups[0], spt.negated)).collect();
+        let groups: Vec<_> = trigger
+            .spts
+            .iter()
+            .map(|spt| (spt.groups[0], spt.negated))
+            .collect();
         assert_eq!(groups, [(0, false), (1, false), (2, true)]);
         assert_eq!(trigger.condition_type, ConditionType::Dnf);
     }

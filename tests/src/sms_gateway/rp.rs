@@ -223,7 +223,11 @@ fn address(number: &str) -> Vec<u8> {
 }
 
 fn bcd(number: &str) -> Vec<u8> {
-    let digits: Vec<u8> = number.bytes().filter(u8::is_ascii_digit).map(|b| b - b'0').collect();
+    let digits: Vec<u8> = number
+        .bytes()
+        .filter(u8::is_ascii_digit)
+        .map(|b| b - b'0')
+        .collect();
     let pair = |pair: &[u8]| match *pair {
         [low, high] => high << 4 | low,
         [low] => 0xF0 | low,
@@ -267,7 +271,8 @@ mod tests {
         assert_eq!(
             octets,
             [
-                0, 5, 0, 5, 0x91, 0x51, 0x55, 0x00, 0x99, 14, 1, 7, 8, 0x91, 0x51, 0x55, 0x00, 0x20, 0, 4, 3, 0, 13, 10
+                0, 5, 0, 5, 0x91, 0x51, 0x55, 0x00, 0x99, 14, 1, 7, 8, 0x91, 0x51, 0x55, 0x00, 0x20, 0, 4, 3,
+                0, 13, 10
             ]
         );
         assert_eq!(Rp::parse(&octets), Some(rp));
@@ -285,9 +290,19 @@ mod tests {
     #[test]
     fn answers_read_back() {
         for rp in [
-            Rp::Ack { from_ms: true, reference: 1 },
-            Rp::Ack { from_ms: false, reference: 255 },
-            Rp::Error { from_ms: true, reference: 3, cause: 22 },
+            Rp::Ack {
+                from_ms: true,
+                reference: 1,
+            },
+            Rp::Ack {
+                from_ms: false,
+                reference: 255,
+            },
+            Rp::Error {
+                from_ms: true,
+                reference: 3,
+                cause: 22,
+            },
             Rp::MemoryAvailable { reference: 4 },
         ] {
             assert_eq!(Rp::parse(&rp.print()), Some(rp));

@@ -73,7 +73,13 @@ fn submission_is_accepted_reported_and_delivered() {
     let sent = requests(&mut world, "icscf");
     assert_eq!(sent.len(), 2, "a report and a delivery");
     assert_eq!(sent[0].request_uri_bytes(), b"tel:+15550001");
-    assert_eq!(Rp::parse(sent[0].body()), Some(Rp::Ack { from_ms: false, reference: 9 }));
+    assert_eq!(
+        Rp::parse(sent[0].body()),
+        Some(Rp::Ack {
+            from_ms: false,
+            reference: 9
+        })
+    );
     assert!(sent[0].header(HeaderName::InReplyTo).is_some());
     assert_eq!(sent[1].request_uri_bytes(), b"tel:+15550002");
     let Some(Rp::Data { tpdu, .. }) = Rp::parse(sent[1].body()) else {
@@ -85,7 +91,10 @@ fn submission_is_accepted_reported_and_delivered() {
 #[test]
 fn report_without_a_delivery_is_488() {
     let mut world = world();
-    let rp = Rp::Ack { from_ms: true, reference: 1 };
+    let rp = Rp::Ack {
+        from_ms: true,
+        reference: 1,
+    };
     send(&mut world, submission(&rp).header("In-Reply-To", "nobody"));
     let answers = world.with("scscf", |_, scscf: &mut AppServer| scscf.answers().to_vec());
     assert_eq!(answers, [(Method::Message, 488)]);
