@@ -1,0 +1,203 @@
+//! Engine: one criterion, ready to be matched: its expressions compiled, its cheap conditions first.
+
+use std::collections::BTreeMap;
+
+use hss_client::user_data::{
+    ConditionType, InitialFilterCriterion, ProfilePart, RegistrationType, SessionCase, Spt, SptCondition,
+    TriggerPoint,
+};
+use ims_common::sip::HeaderName;
+
+use super::Subject;
+use super::expression::{BadExpression, Expression, Scope};
+use super::matching;
+
+/// A criterion and its compiled trigger.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) criterion: InitialFilterCriterion,
+    trigger: Option<Trigger>,
+}
+
+#[derive(Debug)]
+struct Trigger {
+    condition_type: ConditionType,
+    spts: Box<[CompiledSpt]>,
+    /// Places in `spts`.
+    groups: Box<[Box<[u16]>]>,
+}
+
+#[derive(Debug)]
+pub(super) struct CompiledSpt {
+    negated: bool,
+    condition: Condition,
+}
+
+/// A condition whose expressions are compiled.
+#[derive(Debug)]
+pub(super) enum Condition {
+    /// An expression is none: never met, negated or not.
+    Never,
+    Method {
+        method: Box<[u8]>,
+        /// Empty: any.
+        registration_types: Box<[RegistrationType]>,
+    },
+    SessionCase(SessionCase),
+    RequestUri(Expression),
+    Header(Header, Option<Expression>),
+    SessionDescription {
+        line: Expression,
+        content: Option<Expression>,
+    },
+}
+
+/// Which headers are meant.
+#[derive(Debug)]
+pub(super) enum Header {
+    Known(HeaderName),
+    Named(Box<str>),
+    /// By an expression that the whole name meets.
+    Like(Expression),
+}
+
+impl Compiled {
+    pub(super) fn of(criterion: &InitialFilterCriterion, bad: &mut Vec<BadExpression>) -> Self {
+        let trigger = criterion.trigger_point.as_ref().map(|point| Trigger::of(point, bad));
+        Self {
+            criterion: criterion.clone(),
+            trigger,
+        }
+    }
+
+    /// The part of the profile first, then the trigger (TS 29.228 B.2.2).
+    pub(super) fn is_met(&self, subject: &Subject<'_>) -> bool {
+        self.is_of_part(subject.case)
+            && self
+                .trigger
+                .as_ref()
+                .is_none_or(|trigger| trigger.fires(subject))
+    }
+
+    /// A diverted session belongs to both parts: the case does not say which.
+    fn is_of_part(&self, case: SessionCase) -> bool {
+        match self.criterion.profile_part {
+            None => true,
+            Some(ProfilePart::Registered) => !matches!(
+                case,
+                SessionCase::TerminatingUnregistered | SessionCase::OriginatingUnregistered
+            ),
+            Some(ProfilePart::Unregistered) => !matches!(
+                case,
+                SessionCase::OriginatingRegistered | SessionCase::TerminatingRegistered
+            ),
+        }
+    }
+
+    pub(super) fn names_case(&self, case: SessionCase) -> bool {
+        let mut spts = self.trigger.iter().flat_map(|trigger| &trigger.spts);
+        spts.any(|spt| !spt.negated && matches!(spt.condition, Condition::SessionCase(c) if c == case))
+    }
+}
+
+impl Trigger {
+    fn of(point: &TriggerPoint, bad: &mut Vec<BadExpression>) -> Self {
+        let mut sorted: Vec<(&Spt, CompiledSpt)> = point
+            .spts
+            .iter()
+            .map(|spt| (spt, CompiledSpt::of(spt, bad)))
+            .collect();
+        sorted.sort_by_key(|(_, compiled)| compiled.condition.cost());
+        let mut groups: BTreeMap<u32, Vec<u16>> = BTreeMap::new();
+        for (place, (spt, _)) in sorted.iter().enumerate() {
+            let place = u16::try_from(place).unwrap_or(u16::MAX);
+            for group in &spt.groups {
+                groups.entry(*group).or_default().push(place);
+            }
+        }
+        let mut groups: Vec<Box<[u16]>> = groups.into_values().map(Vec::into_boxed_slice).collect();
+        // What ends the evaluation soonest comes first: the group whose dearest condition is cheapest.
+        groups.sort_by_key(|group| group.last().copied());
+        Self {
+            condition_type: point.condition_type,
+            spts: sorted.into_iter().map(|(_, compiled)| compiled).collect(),
+            groups: groups.into_boxed_slice(),
+        }
+    }
+
+    /// TS 29.228 Annex C: CNF: AND over the groups of OR; DNF: OR over the groups of AND.
+    fn fires(&self, subject: &Subject<'_>) -> bool {
+        let is_met = |place: &u16| {
+            let spt = self.spts.get(usize::from(*place));
+            spt.is_some_and(|spt| spt.is_met(subject))
+        };
+        match self.condition_type {
+            ConditionType::Cnf => self.groups.iter().all(|group| group.iter().any(is_met)),
+            ConditionType::Dnf => self.groups.iter().any(|group| group.iter().all(is_met)),
+        }
+    }
+}
+
+impl CompiledSpt {
+    fn of(spt: &Spt, bad: &mut Vec<BadExpression>) -> Self {
+        let condition = Condition::of(spt).unwrap_or_else(|error| {
+            bad.push(error);
+            Condition::Never
+        });
+        Self {
+            negated: spt.negated,
+            condition,
+        }
+    }
+
+    fn is_met(&self, subject: &Subject<'_>) -> bool {
+        match self.condition {
+            Condition::Never => false,
+            _ => matching::is_met(&self.condition, subject) != self.negated,
+        }
+    }
+}
+
+impl Condition {
+    fn of(spt: &Spt) -> Result<Self, BadExpression> {
+        let expression = |ere: &str| Expression::of(ere, Scope::Search);
+        let optional = |ere: &Option<String>| ere.as_deref().map(expression).transpose();
+        Ok(match &spt.condition {
+            SptCondition::RequestUri(ere) => Self::RequestUri(expression(ere)?),
+            SptCondition::Method(method) => Self::Method {
+                method: method.as_bytes().into(),
+                registration_types: spt.registration_types.as_slice().into(),
+            },
+            SptCondition::SipHeader { header, content } => Self::Header(Header::of(header)?, optional(content)?),
+            SptCondition::SessionCase(case) => Self::SessionCase(*case),
+            SptCondition::SessionDescription { line, content } => Self::SessionDescription {
+                line: Expression::of(line, Scope::WholeName)?,
+                content: optional(content)?,
+            },
+        })
+    }
+
+    /// Dearer ones are looked at later.
+    fn cost(&self) -> u8 {
+        match self {
+            Self::Never | Self::Method { .. } | Self::SessionCase(_) => 0,
+            Self::Header(Header::Known(_), None) => 1,
+            Self::RequestUri(_) | Self::Header(..) => 2,
+            Self::SessionDescription { .. } => 3,
+        }
+    }
+}
+
+impl Header {
+    /// A name is a name; anything else is an expression, as TS 29.228 Annex F lets it be read.
+    fn of(text: &str) -> Result<Self, BadExpression> {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'!' | b'%' | b'~');
+        if !text.bytes().all(is_plain) {
+            return Expression::of(text, Scope::WholeName).map(Self::Like);
+        }
+        Ok(match HeaderName::from_bytes(text.as_bytes()) {
+            HeaderName::Other => Self::Named(text.into()),
+            known => Self::Known(known),
+        })
+    }
+}
