@@ -1,5 +1,7 @@
 //! Codec: the S-CSCF's configuration: a typed promise with its defaults in one place.
 
+mod shared_ifc_sets;
+
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use ims_common::sip::UriBuf;
 use ims_common::steering::{ShardPlace, SteeringRule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::shared_ifc_sets::SharedIfcSetConfig;
 use crate::node::{Scscf, ScscfSettings};
 
 /// Configuration of one S-CSCF: the value below `scscf:`.
@@ -40,6 +43,9 @@ pub struct ScscfConfig {
     /// Visited networks that count as home: their P-CSCFs learn the charging addresses.
     #[serde(default)]
     pub home_networks: Vec<DomainName>,
+    /// Filter criteria that profiles name by number.
+    #[serde(default)]
+    pub shared_ifc_sets: Vec<SharedIfcSetConfig>,
     /// Names that are answered from here.
     #[serde(default)]
     pub hosts: HostsConfig,
@@ -218,7 +224,7 @@ impl DaemonConfig for ScscfConfig {
         self.limits = self.limits.part_of(place);
         self.registration.bindings = place.part_of(self.registration.bindings);
         self.registration.challenges = place.part_of(self.registration.challenges);
-        let mut settings = self.settings();
+        let mut settings = self.settings()?;
         settings.core.shard = place.shard;
         let mut cscf = Scscf::new(settings, &seed);
         if !place.is_alone() {
@@ -289,18 +295,21 @@ impl ScscfConfig {
     }
 
     /// What the node alone needs.
-    #[must_use]
-    pub fn settings(&self) -> ScscfSettings {
+    ///
+    /// # Errors
+    /// When a value is of no use.
+    pub fn settings(&self) -> Result<ScscfSettings, ConfigError> {
         let mw = self.mw.interface(&self.sip_timers);
         let core = ProxyCoreConfig::of(vec![mw], &self.hosts, &self.limits);
-        ScscfSettings {
+        Ok(ScscfSettings {
             core,
             home_realm: self.home_realm.as_str().to_owned(),
             home_networks: self.home_networks.iter().map(|n| n.as_str().to_owned()).collect(),
             server_name: self.server_name.uri().clone(),
             address: self.mw.address.socket(),
             registration: self.registration.clone(),
-        }
+            shared_ifc_sets: shared_ifc_sets::read(&self.shared_ifc_sets)?,
+        })
     }
 }
 

@@ -12,6 +12,7 @@ mod charging;
 pub mod config;
 mod context;
 mod deregister;
+#[allow(dead_code, reason = "sessions ask it")]
 mod ifc;
 mod network_initiated;
 pub mod node;

@@ -19,6 +19,7 @@ use rand::rngs::StdRng;
 use crate::challenges::{ChallengeLimits, Challenges};
 use crate::config::RegistrationConfig;
 use crate::context::{Context, Notice};
+use crate::ifc::SharedIfcSets;
 use crate::register::{self, Await, Outcome, Register, Step};
 use crate::registrar::{Registrar, RegistrarLimits};
 use crate::registration_change::{Outbox, RegistrationChange};
@@ -44,6 +45,8 @@ pub struct ScscfSettings {
     pub address: SocketAddr,
     /// Policy of the registrar.
     pub registration: RegistrationConfig,
+    /// Filter criteria that profiles name by number.
+    pub(crate) shared_ifc_sets: SharedIfcSets,
 }
 
 /// What waits for an answer of the HSS.
@@ -102,7 +105,8 @@ impl Scscf {
         let registrar = Registrar::new(RegistrarLimits {
             bindings_per_impu: policy.bindings_per_impu,
             registrations: policy.bindings,
-        });
+        })
+        .with_shared_ifc_sets(settings.shared_ifc_sets.clone());
         let challenges = Challenges::new(ChallengeLimits {
             reg_await_auth: policy.reg_await_auth.get(),
             digest_nonce_lifetime: policy.digest_nonce_lifetime.get(),
@@ -368,6 +372,10 @@ impl Node for Scscf {
     fn metrics(&self, out: &mut Metrics) {
         self.core.export_metrics(out);
         self.counters.export(out);
+        let (bad_expressions, unknown_sets) = self.registrar.bad_criteria();
+        for (fault, value) in [("expression", bad_expressions), ("shared_set", unknown_sets)] {
+            out.counter("ims_scscf_bad_criteria_total", &[("reason", fault)], value);
+        }
         let gauges = [
             ("ims_scscf_bindings", self.registrar.len()),
             ("ims_scscf_registration_sets", self.registrar.sets_len()),

@@ -7,6 +7,7 @@
 mod announcements;
 mod binding;
 mod implicit_set;
+mod services;
 mod shared;
 mod stored_profile;
 
@@ -15,14 +16,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hss_client::cx::ChargingInformation;
+use hss_client::user_data::ServiceProfile;
 use ims_common::identity::{Impi, Impu};
 use ims_common::node::{NumberHash, NumberMap, TimerTable, give_back};
 use smallvec::SmallVec;
 
+use crate::ifc::SharedIfcSets;
 use announcements::Announcements;
 pub use binding::{Binding, BindingId, ContactAddress};
 pub(crate) use binding::{BindingSource, ContactGrant};
 pub use implicit_set::{ImplicitRegistrationSet, SetId};
+pub(crate) use services::Services;
 use stored_profile::SharedParts;
 pub(crate) use stored_profile::{Member, Profile, members_of};
 
@@ -90,6 +94,23 @@ impl Registrar {
             last_id: 0,
             announcements: Announcements::default(),
         }
+    }
+
+    /// Criteria that the configuration gives to profiles by number.
+    pub(crate) fn with_shared_ifc_sets(mut self, sets: SharedIfcSets) -> Self {
+        self.shared.set_shared_ifc_sets(sets);
+        self
+    }
+
+    /// The services of a profile that came for somebody who is not registered, compiled as all others are.
+    #[allow(dead_code, reason = "sessions ask it")]
+    pub(crate) fn services(&mut self, profile: ServiceProfile) -> Arc<Services> {
+        self.shared.services.of(profile)
+    }
+
+    /// How many expressions in filter criteria were none, and how many shared sets nobody knows.
+    pub(crate) fn bad_criteria(&self) -> (u64, u64) {
+        self.shared.services.bad_criteria()
     }
 
     /// From now on, says which identities come and go, for [`Self::poll_announcement`].

@@ -137,7 +137,7 @@ impl Site {
         Self {
             now: Instant::now(),
             pcscf,
-            scscf: Scscf::new(config.settings(), &Seed::from_number(2)),
+            scscf: Scscf::new(config.settings().expect("usable values"), &Seed::from_number(2)),
             criteria: (0..plan.criteria).map(criterion).collect(),
             vectors: 0,
             ipsec: plan.ipsec,

@@ -264,7 +264,7 @@ impl Rig {
         let text = format!("{}  registration: {registration}\n", ScscfConfig::DEFAULTS);
         let config: ScscfConfig = parse("scscf", &text).unwrap();
         Self {
-            node: Scscf::new(config.settings(), &Seed::from_number(7)),
+            node: Scscf::new(config.settings().unwrap(), &Seed::from_number(7)),
             now: Instant::now(),
             hss: FakeHss {
                 answers: true,

@@ -1,5 +1,6 @@
 //! Table: one implicit registration set: identities registered together (TS 23.228 5.2.1a).
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use hss_client::cx::ChargingInformation;
@@ -7,6 +8,7 @@ use hss_client::user_data::ImsSubscription;
 use ims_common::identity::{Impi, Impu};
 
 use super::binding::Binding;
+use super::services::Services;
 use super::stored_profile::{Member, Profile, SharedParts, StoredProfile};
 
 /// Number of an implicit registration set, unique in one registrar.
@@ -74,6 +76,12 @@ impl ImplicitRegistrationSet {
     /// The identities of the set that the HSS lists, with their services.
     pub(crate) fn subscription(&self) -> Option<ImsSubscription> {
         self.profile.subscription()
+    }
+
+    /// The services of an identity of the set, with their compiled filter criteria.
+    #[allow(dead_code, reason = "sessions ask it")]
+    pub(crate) fn services_of(&self, impu: &Impu) -> Option<&Arc<Services>> {
+        self.profile.services_of(impu)
     }
 
     /// What the HSS wants to be told to charging functions.
@@ -149,7 +157,7 @@ impl ImplicitRegistrationSet {
         own.for_each(|b| b.authenticated_at = Some(now));
     }
 
-    pub(super) fn set_charging(&mut self, charging: std::sync::Arc<ChargingInformation>) {
+    pub(super) fn set_charging(&mut self, charging: Arc<ChargingInformation>) {
         self.profile.charging = Some(charging);
     }
 }

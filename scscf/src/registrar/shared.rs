@@ -1,7 +1,7 @@
 //! Table: values that very many users have in common, each kept once.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -42,9 +42,57 @@ impl<T: Eq + Hash + ?Sized> Shared<T> {
     }
 }
 
+/// One place for each value that is made of another one and held somewhere.
+#[derive(Debug)]
+pub(super) struct Derived<K, V> {
+    known: HashMap<Arc<K>, Arc<V>>,
+    /// When there are this many, those that nobody holds go.
+    sweep_at: usize,
+}
+
+impl<K, V> Default for Derived<K, V> {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            sweep_at: SWEEP_MIN,
+        }
+    }
+}
+
+impl<K: Eq + Hash, V> Derived<K, V> {
+    /// What was made of an equal `key`, or what `make` makes of it now.
+    pub(super) fn of(&mut self, key: K, make: impl FnOnce(Arc<K>) -> V) -> Arc<V> {
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        if self.known.len() >= self.sweep_at {
+            self.known.retain(|_, made| Arc::strong_count(made) > 1);
+            self.known.shrink_to_fit();
+            self.sweep_at = (self.known.len() * 2).max(SWEEP_MIN);
+        }
+        let key = Arc::new(key);
+        let made = Arc::new(make(key.clone()));
+        self.known.insert(key, made.clone());
+        made
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_made_of_equal_values_is_made_once_and_goes_with_its_last_holder() {
+        let mut derived = Derived::<String, usize>::default();
+        let held = derived.of("held".to_owned(), |key| key.len());
+        let again = derived.of("held".to_owned(), |_| unreachable!("it is known"));
+        assert!(Arc::ptr_eq(&held, &again));
+        for number in 0..10_000 {
+            derived.of(number.to_string(), |key| key.len());
+        }
+        assert!(derived.known.len() <= SWEEP_MIN, "{}", derived.known.len());
+        assert!(Arc::ptr_eq(&held, &derived.of("held".to_owned(), |_| 0)));
+    }
 
     #[test]
     fn equal_values_are_kept_once() {

@@ -6,7 +6,9 @@ use hss_client::cx::ChargingInformation;
 use hss_client::user_data::{IdentityType, ImsSubscription, PublicIdentity, ServiceProfile};
 use ims_common::identity::{Impi, Impu};
 
+use super::services::{Services, ServicesTable};
 use super::shared::Shared;
+use crate::ifc::SharedIfcSets;
 
 /// What the HSS gave for a set: in SAA and PPR.
 #[derive(Clone, Debug, Default)]
@@ -31,12 +33,16 @@ pub(crate) struct Member {
 /// What users have in common: services, charging addresses, HSSs.
 #[derive(Debug, Default)]
 pub(crate) struct SharedParts {
-    services: Shared<ServiceProfile>,
+    pub(super) services: ServicesTable,
     charging: Shared<ChargingInformation>,
     hss_hosts: Shared<str>,
 }
 
 impl SharedParts {
+    pub(super) fn set_shared_ifc_sets(&mut self, sets: SharedIfcSets) {
+        self.services.set_shared_ifc_sets(sets);
+    }
+
     pub(crate) fn charging(&mut self, charging: ChargingInformation) -> Arc<ChargingInformation> {
         self.charging.of(charging)
     }
@@ -54,8 +60,8 @@ pub(super) struct StoredProfile {
 struct StoredSubscription {
     private_identity: Impi,
     identities: Box<[StoredIdentity]>,
-    /// Service profiles without their identities.
-    services: Box<[Arc<ServiceProfile>]>,
+    /// Service profiles without their identities, and their criteria.
+    services: Box<[Arc<Services>]>,
 }
 
 #[derive(Debug)]
@@ -88,6 +94,18 @@ impl StoredProfile {
     /// As the HSS gave it, but for what is not kept: IMSI and the number of unusable identities.
     pub(super) fn subscription(&self) -> Option<ImsSubscription> {
         self.subscription.as_ref().map(StoredSubscription::whole)
+    }
+
+    /// The services of an identity. One that the HSS spells otherwise has those of the same number, else the first.
+    #[allow(dead_code, reason = "sessions ask it")]
+    pub(super) fn services_of(&self, impu: &Impu) -> Option<&Arc<Services>> {
+        let stored = self.subscription.as_ref()?;
+        let place = stored.place_of(impu).or_else(|| {
+            let whole = stored.whole();
+            let (_, identity) = whole.find(impu)?;
+            stored.place_of(&identity.impu)
+        });
+        stored.services.get(usize::from(place.unwrap_or(0)))
     }
 
     /// The members that the HSS lists, in its order.
@@ -134,10 +152,17 @@ impl StoredSubscription {
         }
     }
 
+    /// Which of the services an identity has.
+    #[allow(dead_code, reason = "sessions ask it")]
+    fn place_of(&self, impu: &Impu) -> Option<u16> {
+        let mut identities = self.identities.iter();
+        identities.find(|i| i.impu == *impu).map(|i| i.profile)
+    }
+
     fn whole(&self) -> ImsSubscription {
         let profiles = self.services.iter().enumerate().map(|(number, services)| {
             let own = |identity: &&StoredIdentity| usize::from(identity.profile) == number;
-            let mut profile = ServiceProfile::clone(services);
+            let mut profile = ServiceProfile::clone(&services.profile);
             profile.public_identities = self
                 .identities
                 .iter()
@@ -247,6 +272,19 @@ mod tests {
         );
         let services = |stored: &StoredProfile| stored.subscription.as_ref().unwrap().services[0].clone();
         assert!(Arc::ptr_eq(&services(&alice), &services(&bob)));
+    }
+
+    #[test]
+    fn an_identity_has_the_services_of_its_profile_in_whatever_spelling() {
+        let stored = stored(TWO_PROFILES, &mut SharedParts::default());
+        let criteria = |text: &str| {
+            let services = stored.services_of(&Impu::parse(text).unwrap()).unwrap();
+            services.criteria.len()
+        };
+        assert_eq!(criteria("sip:a@home.example"), 1);
+        assert_eq!(criteria("tel:+15550001"), 0);
+        assert_eq!(criteria("sip:15550001@home.example"), 0);
+        assert_eq!(criteria("sip:unlisted@home.example"), 1);
     }
 
     #[test]
