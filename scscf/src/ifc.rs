@@ -9,9 +9,7 @@ mod expression;
 mod matching;
 pub(crate) mod shared_sets;
 
-use hss_client::user_data::{
-    InitialFilterCriterion, RegistrationType, ServiceProfile, SessionCase,
-};
+use hss_client::user_data::{InitialFilterCriterion, RegistrationType, ServiceProfile, SessionCase};
 use ims_common::sip::Request;
 
 use compiled::Compiled;

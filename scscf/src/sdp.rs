@@ -43,8 +43,13 @@ fn collect<'a>(content_type: &[u8], body: &'a [u8], depth: usize, found: &mut Ve
     let boundary = parts.find_map(|part| {
         let (name, value) = part.split_at_checked(part.iter().position(|b| *b == b'=')?)?;
         let value = value.get(1..)?.trim_ascii();
-        let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
-        name.trim_ascii().eq_ignore_ascii_case(b"boundary").then_some(value)
+        let value = value
+            .strip_prefix(b"\"")
+            .and_then(|v| v.strip_suffix(b"\""))
+            .unwrap_or(value);
+        name.trim_ascii()
+            .eq_ignore_ascii_case(b"boundary")
+            .then_some(value)
     });
     let Some(boundary) = boundary.filter(|boundary| is_multipart && depth > 0 && !boundary.is_empty()) else {
         return;
@@ -64,7 +69,9 @@ fn parts_of<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
     let mut at = 0;
     for line in body.split_inclusive(|b| *b == b'\n') {
         let text = line.trim_ascii_end();
-        let tail = text.strip_prefix(b"--").and_then(|rest| rest.strip_prefix(boundary));
+        let tail = text
+            .strip_prefix(b"--")
+            .and_then(|rest| rest.strip_prefix(boundary));
         if let Some(tail) = tail.filter(|tail| tail.is_empty() || *tail == b"--") {
             if let Some(begin) = begin {
                 parts.push(without_line_end(body.get(begin..at).unwrap_or_default()));

@@ -26,7 +26,11 @@ pub(super) fn read(sets: &[SharedIfcSetConfig]) -> Result<SharedIfcSets, ConfigE
             ConfigError::invalid(key, of_set(error.to_string()), expected)
         })?;
         if known.get(set.id).is_some() {
-            return Err(ConfigError::invalid(key, of_set("twice".to_owned()), "one set of each id"));
+            return Err(ConfigError::invalid(
+                key,
+                of_set("twice".to_owned()),
+                "one set of each id",
+            ));
         }
         known.insert(set.id, criteria);
     }

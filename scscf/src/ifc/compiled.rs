@@ -63,7 +63,10 @@ pub(super) enum Header {
 
 impl Compiled {
     pub(super) fn of(criterion: &InitialFilterCriterion, bad: &mut Vec<BadExpression>) -> Self {
-        let trigger = criterion.trigger_point.as_ref().map(|point| Trigger::of(point, bad));
+        let trigger = criterion
+            .trigger_point
+            .as_ref()
+            .map(|point| Trigger::of(point, bad));
         Self {
             criterion: criterion.clone(),
             trigger,
@@ -72,11 +75,7 @@ impl Compiled {
 
     /// The part of the profile first, then the trigger (TS 29.228 B.2.2).
     pub(super) fn is_met(&self, subject: &Subject<'_>) -> bool {
-        self.is_of_part(subject.case)
-            && self
-                .trigger
-                .as_ref()
-                .is_none_or(|trigger| trigger.fires(subject))
+        self.is_of_part(subject.case) && self.trigger.as_ref().is_none_or(|trigger| trigger.fires(subject))
     }
 
     /// A diverted session belongs to both parts: the case does not say which.
@@ -168,7 +167,9 @@ impl Condition {
                 method: method.as_bytes().into(),
                 registration_types: spt.registration_types.as_slice().into(),
             },
-            SptCondition::SipHeader { header, content } => Self::Header(Header::of(header)?, optional(content)?),
+            SptCondition::SipHeader { header, content } => {
+                Self::Header(Header::of(header)?, optional(content)?)
+            }
             SptCondition::SessionCase(case) => Self::SessionCase(*case),
             SptCondition::SessionDescription { line, content } => Self::SessionDescription {
                 line: Expression::of(line, Scope::WholeName)?,

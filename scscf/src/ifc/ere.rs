@@ -288,7 +288,10 @@ mod tests {
             ("(?i)mmtel", "(?i)mmtel"),
         ] {
             assert_eq!(to_regex(ere).as_deref(), Ok(regex), "{ere}");
-            assert!(regex::bytes::Regex::new(&format!("(?-u){regex}")).is_ok(), "{regex}");
+            assert!(
+                regex::bytes::Regex::new(&format!("(?-u){regex}")).is_ok(),
+                "{regex}"
+            );
         }
     }
 

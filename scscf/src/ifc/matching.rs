@@ -36,7 +36,9 @@ pub(super) fn is_met(condition: &Condition, subject: &Subject<'_>) -> bool {
 
 /// A tel URI without visual separators, so that one expression meets all spellings of a number.
 fn without_separators(uri: &[u8]) -> Cow<'_, [u8]> {
-    let is_tel = uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"tel:"));
+    let is_tel = uri
+        .get(..4)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"tel:"));
     let number = uri.split(|b| *b == b';').next().unwrap_or_default();
     let is_separator = |b: &u8| matches!(b, b'-' | b'.' | b'(' | b')');
     if !is_tel || !number.iter().any(is_separator) {

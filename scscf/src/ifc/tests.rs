@@ -165,7 +165,12 @@ fn each_condition_is_met_by_what_it_describes_and_negation_turns_it() {
 #[test]
 fn without_a_session_description_no_line_is_met() {
     let plain = request("INVITE", "sip:b@home.example", "", "");
-    let text = request("INVITE", "sip:b@home.example", "Content-Type: text/plain\r\n", SDP);
+    let text = request(
+        "INVITE",
+        "sip:b@home.example",
+        "Content-Type: text/plain\r\n",
+        SDP,
+    );
     for request in [&plain, &text] {
         assert!(!meets(request, ConditionType::Cnf, vec![sdp("m", None)]));
         assert!(meets(request, ConditionType::Cnf, vec![not(sdp("m", None))]));
@@ -183,8 +188,16 @@ fn groups_are_joined_by_the_normal_form() {
         ]
     };
     for (second, cnf, dnf) in [("To", true, true), ("Join", false, false)] {
-        assert_eq!(meets(&invite(), ConditionType::Cnf, spts(second)), cnf, "{second}");
-        assert_eq!(meets(&invite(), ConditionType::Dnf, spts(second)), dnf, "{second}");
+        assert_eq!(
+            meets(&invite(), ConditionType::Cnf, spts(second)),
+            cnf,
+            "{second}"
+        );
+        assert_eq!(
+            meets(&invite(), ConditionType::Dnf, spts(second)),
+            dnf,
+            "{second}"
+        );
     }
 }
 
@@ -302,7 +315,12 @@ fn the_part_of_the_profile_must_fit_the_case() {
 
 #[test]
 fn a_bad_expression_is_counted_and_never_met() {
-    let bad = [uri("*"), header("To", Some("(")), sdp("m", Some("[a")), header("P-(", None)];
+    let bad = [
+        uri("*"),
+        header("To", Some("(")),
+        sdp("m", Some("[a")),
+        header("P-(", None),
+    ];
     for spt in bad {
         let criteria = compiled(vec![criterion(0, Some((ConditionType::Cnf, vec![spt.clone()])))]);
         assert_eq!(criteria.bad_expressions().len(), 1, "{spt:?}");
