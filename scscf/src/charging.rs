@@ -20,7 +20,7 @@ pub(crate) fn vector_of_response(received: &[u8], home_realm: &str) -> Option<St
 }
 
 /// Splits at semicolons outside quotes.
-fn parameters(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn parameters(text: &str) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
     let mut is_escaped = false;
     text.split(move |c| {

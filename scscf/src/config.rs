@@ -1,5 +1,6 @@
 //! Codec: the S-CSCF's configuration: a typed promise with its defaults in one place.
 
+mod sessions;
 mod shared_ifc_sets;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use hss_client::with_hss::WithHss;
 use ims_common::config::{
     ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig, LimitsConfig,
     LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
+    sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
@@ -19,6 +21,7 @@ use ims_common::sip::UriBuf;
 use ims_common::steering::{ShardPlace, SteeringRule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::sessions::{EntryPointConfig, IscConfig, RedirectPolicy, SessionsConfig, TrustedPeers};
 pub use self::shared_ifc_sets::SharedIfcSetConfig;
 use crate::node::{Scscf, ScscfSettings};
 
@@ -46,6 +49,15 @@ pub struct ScscfConfig {
     /// Filter criteria that profiles name by number.
     #[serde(default)]
     pub shared_ifc_sets: Vec<SharedIfcSetConfig>,
+    /// Where requests to users of the home network go.
+    #[serde(default)]
+    pub icscf: EntryPointConfig,
+    /// Application servers.
+    #[serde(default)]
+    pub isc: IscConfig,
+    /// Calls, messages and subscriptions.
+    #[serde(default)]
+    pub sessions: SessionsConfig,
     /// Names that are answered from here.
     #[serde(default)]
     pub hosts: HostsConfig,
@@ -224,6 +236,8 @@ impl DaemonConfig for ScscfConfig {
         self.limits = self.limits.part_of(place);
         self.registration.bindings = place.part_of(self.registration.bindings);
         self.registration.challenges = place.part_of(self.registration.challenges);
+        self.isc.dialog_ids = place.part_of(self.isc.dialog_ids);
+        self.sessions.unregistered_profiles = place.part_of(self.sessions.unregistered_profiles);
         let mut settings = self.settings()?;
         settings.core.shard = place.shard;
         let mut cscf = Scscf::new(settings, &seed);
@@ -301,8 +315,15 @@ impl ScscfConfig {
     pub fn settings(&self) -> Result<ScscfSettings, ConfigError> {
         let mw = self.mw.interface(&self.sip_timers);
         let core = ProxyCoreConfig::of(vec![mw], &self.hosts, &self.limits);
+        let ecscf = self.sessions.ecscf.as_deref();
         Ok(ScscfSettings {
             core,
+            icscf: self.icscf.uri(&self.home_realm)?,
+            isc: self.isc.clone(),
+            ecscf: ecscf
+                .map(|uri| sip_uri("scscf.sessions.ecscf", uri))
+                .transpose()?,
+            sessions: self.sessions.clone(),
             home_realm: self.home_realm.as_str().to_owned(),
             home_networks: self.home_networks.iter().map(|n| n.as_str().to_owned()).collect(),
             server_name: self.server_name.uri().clone(),

@@ -1,6 +1,7 @@
 //! Machine: the S-CSCF: dispatches what comes in, keeps procedures in progress, answers each request once.
 
 mod hss;
+mod sessions;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use hss_client::cx::{CxOutput, CxRequestId, ServerAssignmentType};
 use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::identity::{Impi, Impu};
-use ims_common::net::{Command, Interface};
+use ims_common::net::Command;
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 use ims_common::proxy::{CoreEvent, ProxyCore, ProxyCoreConfig, ServerTransactionId};
 use ims_common::sip::{Method, Request, Response, StatusCode, UriBuf};
@@ -17,15 +18,14 @@ use ims_common::token::{self, ShardId};
 use rand::rngs::StdRng;
 
 use crate::challenges::{ChallengeLimits, Challenges};
-use crate::config::RegistrationConfig;
+use crate::config::{IscConfig, RegistrationConfig, SessionsConfig};
 use crate::context::{Context, Notice};
 use crate::ifc::SharedIfcSets;
 use crate::register::{self, Await, Outcome, Register, Step};
 use crate::registrar::{Registrar, RegistrarLimits};
 use crate::registration_change::{Outbox, RegistrationChange};
-use crate::reject::{RegisterReject, RequestReject};
+use crate::reject::RegisterReject;
 use crate::service_route::ServiceRoute;
-use crate::sessions::{self, SessionStep};
 
 /// REGISTERs of one private identity that wait for the one before them, at most.
 const WAITING_PER_IMPI_MAX: usize = 4;
@@ -39,6 +39,14 @@ pub struct ScscfSettings {
     pub home_realm: String,
     /// Visited networks that count as home.
     pub home_networks: Vec<String>,
+    /// Where requests to users of the home network go.
+    pub icscf: UriBuf,
+    /// Application servers.
+    pub isc: IscConfig,
+    /// Calls, messages and subscriptions.
+    pub sessions: SessionsConfig,
+    /// Where emergency calls go.
+    pub ecscf: Option<UriBuf>,
     /// SIP URI of this server.
     pub server_name: UriBuf,
     /// Its address on Mw.
@@ -83,6 +91,7 @@ pub struct Scscf {
     shard: ShardId,
     in_progress: BTreeMap<CxRequestId, InProgress>,
     busy: BTreeMap<Impi, Busy>,
+    running: sessions::Running,
     last_cx_id: u64,
     cx_outputs: VecDeque<CxOutput>,
     counters: Counters,
@@ -122,6 +131,7 @@ impl Scscf {
             shard: settings.core.shard,
             in_progress: BTreeMap::new(),
             busy: BTreeMap::new(),
+            running: sessions::Running::default(),
             last_cx_id: 0,
             cx_outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -169,15 +179,15 @@ impl Scscf {
                     transaction, request, ..
                 } if request.method() == Method::Register => self.on_register(now, transaction, request),
                 CoreEvent::Request {
-                    transaction, request, ..
-                } => self.on_request(now, transaction, &request),
+                    transaction,
+                    request,
+                    flow,
+                } => self.on_request(now, transaction, &request, &flow),
                 CoreEvent::Ack { request, .. } => self.on_ack(now, &request),
-                // A REGISTER cannot be cancelled, relayed requests are cancelled by the core, and this
+                CoreEvent::Forked { transaction, answer } => self.on_forked(now, transaction, answer),
+                // A REGISTER cannot be cancelled, what was forked or relayed is cancelled by the core, and this
                 // node starts no client transactions of its own.
-                CoreEvent::Cancelled { .. }
-                | CoreEvent::Response { .. }
-                | CoreEvent::Failed { .. }
-                | CoreEvent::Forked { .. } => {}
+                CoreEvent::Cancelled { .. } | CoreEvent::Response { .. } | CoreEvent::Failed { .. } => {}
             }
         }
     }
@@ -282,39 +292,6 @@ impl Scscf {
         self.core.respond(now, transaction, response);
     }
 
-    fn on_request(&mut self, now: Instant, transaction: ServerTransactionId, request: &Request) {
-        let step = sessions::on_request(&mut self.context(now, &mut Vec::new()), request);
-        match step {
-            Ok(SessionStep::Answer(response)) => {
-                self.counters.count("ims_scscf_requests_total", "answered");
-                self.core.respond(now, transaction, response);
-            }
-            Ok(SessionStep::Relay(request, targets)) => {
-                self.counters.count("ims_scscf_requests_total", "relayed");
-                self.core.relay(now, transaction, request, targets, Interface::Mw);
-            }
-            Err(reject) => self.refuse_request(now, transaction, reject),
-        }
-    }
-
-    fn refuse_request(&mut self, now: Instant, transaction: ServerTransactionId, reject: RequestReject) {
-        self.counters.count("ims_scscf_requests_total", reject.label());
-        tracing::info!(
-            ?reject,
-            status = reject.status().as_u16(),
-            clause = "TS 24.229 5.4.3",
-            "request refused"
-        );
-        self.core.reject(now, transaction, reject.status());
-    }
-
-    fn on_ack(&mut self, now: Instant, request: &Request) {
-        let next = sessions::on_ack(&self.context(now, &mut Vec::new()), request);
-        if let Some((request, hop)) = next {
-            self.core.forward_ack(now, request, hop, Interface::Mw);
-        }
-    }
-
     fn is_idle(&self) -> bool {
         self.in_progress.is_empty() && self.core.is_settled()
     }
@@ -342,6 +319,7 @@ impl Node for Scscf {
         self.core.handle_timeout(now);
         self.drain_core(now);
         self.expire(now);
+        self.expire_sessions(now);
     }
 
     fn poll_output(&mut self) -> Option<CscfOutput> {
@@ -366,6 +344,7 @@ impl Node for Scscf {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let tables = earliest(self.registrar.next_timeout(), self.challenges.next_timeout());
+        let tables = earliest(tables, self.running.next_timeout());
         earliest(self.core.poll_timeout(), tables)
     }
 
@@ -381,6 +360,7 @@ impl Node for Scscf {
             ("ims_scscf_registration_sets", self.registrar.sets_len()),
             ("ims_scscf_challenges", self.challenges.len()),
             ("ims_scscf_in_progress", self.in_progress.len()),
+            ("ims_scscf_sessions", self.running.len()),
             ("ims_scscf_changes_unread", self.changes.len()),
         ];
         for (name, value) in gauges {

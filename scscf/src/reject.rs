@@ -1,6 +1,7 @@
 //! Engine: why a request is refused, and the one place with the status codes.
 
 use ims_common::aka::DigestReject;
+use ims_common::proxy::ForwardFailure;
 use ims_common::sip::StatusCode;
 
 use hss_client::cx::{CxError, CxResult};
@@ -122,21 +123,42 @@ impl RegisterReject {
 
 /// Why another request than REGISTER is refused (TS 24.229 5.4.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(dead_code, reason = "some are of application servers and unregistered users")]
 pub(crate) enum RequestReject {
     /// The Request-URI or a Route cannot be read (RFC 3261 16.3).
     Malformed(&'static str),
     /// The Request-URI has a scheme that names no user (RFC 3261 16.3 step 2).
     UnsupportedScheme,
-    /// A barred identity (TS 24.229 5.4.3.3).
+    /// A barred identity is called (TS 24.229 5.4.3.3).
     Barred,
+    /// The HSS does not know who is called (TS 24.229 5.4.3.3).
+    UnknownUser,
     /// The identity has no contact here (TS 24.229 5.4.3.3).
     NotRegistered,
-    /// The Service-Route token is of no contact (TS 24.229 5.4.3.2).
-    UnknownServiceRoute,
-    /// Originating services are not built yet.
-    OriginatingNotSupported,
+    /// The caller's identity is missing, barred, or of somebody else (TS 24.229 5.4.3.2).
+    NotServed(&'static str),
+    /// Nobody was asked for this by us (TS 24.229 5.4.3.4).
+    UnknownDialogId,
+    /// An AS that is not trusted originates for a user (TS 24.229 4.4).
+    Untrusted,
+    /// The HSS refuses the identity (TS 29.228 6.1.2).
+    HssRefused(CxResult),
+    /// The HSS gave no usable answer.
+    HssUnavailable,
     /// A request within a dialog that leads back to ourselves.
     NoSuchDialog,
+    /// There is no way to what was dialled (TS 24.229 5.4.3.2).
+    NoRoute,
+    /// The caller gave up while we were asking others.
+    Cancelled,
+    /// A next hop cannot be reached or is silent (RFC 3261 16.7, 16.8).
+    Failed(ForwardFailure),
+    /// A UE cannot be reached (TS 24.229 5.4.3.3).
+    Unreachable,
+    /// A next hop has too much to do: 503 does not travel (RFC 3261 16.7 step 6).
+    Unavailable,
+    /// A table is full.
+    Overloaded,
 }
 
 impl RequestReject {
@@ -145,11 +167,19 @@ impl RequestReject {
         match self {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedScheme => StatusCode::UNSUPPORTED_URI_SCHEME,
-            Self::UnknownServiceRoute => StatusCode::FORBIDDEN,
-            Self::Barred => StatusCode::NOT_FOUND,
-            Self::NotRegistered => StatusCode::TEMPORARILY_UNAVAILABLE,
-            Self::OriginatingNotSupported => StatusCode::NOT_IMPLEMENTED,
+            Self::NotServed(_) | Self::Untrusted | Self::UnknownDialogId | Self::HssRefused(_) => {
+                StatusCode::FORBIDDEN
+            }
+            Self::Barred | Self::UnknownUser | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NotRegistered | Self::Unreachable => StatusCode::TEMPORARILY_UNAVAILABLE,
             Self::NoSuchDialog => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+            Self::Cancelled => StatusCode::REQUEST_TERMINATED,
+            Self::HssUnavailable => StatusCode::SERVER_TIMEOUT,
+            Self::Failed(ForwardFailure::Timeout) => StatusCode::REQUEST_TIMEOUT,
+            Self::Failed(ForwardFailure::Unreachable | ForwardFailure::Unresolvable) | Self::Unavailable => {
+                StatusCode::SERVER_INTERNAL_ERROR
+            }
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -159,10 +189,20 @@ impl RequestReject {
             Self::Malformed(_) => "malformed",
             Self::UnsupportedScheme => "unsupported_scheme",
             Self::Barred => "barred",
+            Self::UnknownUser => "unknown_user",
             Self::NotRegistered => "not_registered",
-            Self::UnknownServiceRoute => "unknown_service_route",
-            Self::OriginatingNotSupported => "originating_not_supported",
+            Self::NotServed(_) => "not_served",
+            Self::UnknownDialogId => "unknown_dialog_id",
+            Self::Untrusted => "untrusted",
+            Self::HssRefused(_) => "hss_refused",
+            Self::HssUnavailable => "hss_unavailable",
             Self::NoSuchDialog => "no_such_dialog",
+            Self::NoRoute => "no_route",
+            Self::Cancelled => "cancelled",
+            Self::Failed(_) => "next_hop_failed",
+            Self::Unreachable => "unreachable",
+            Self::Unavailable => "next_hop_unavailable",
+            Self::Overloaded => "overloaded",
         }
     }
 }

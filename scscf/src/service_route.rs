@@ -31,6 +31,11 @@ impl ServiceRoute {
     pub(crate) fn value(&self, token: &str) -> String {
         format!("<sip:{ORIGINATING}{token}@{};lr>", self.host_port)
     }
+
+    /// A Record-Route value of this server.
+    pub(crate) fn record_route(&self, token: &str) -> String {
+        format!("<sip:rr-{token}@{};lr>", self.host_port)
+    }
 }
 
 /// The token of one of our Service-Route URIs, or `None` when the URI marks no originating direction.

@@ -1,75 +1,126 @@
-//! Procedure: requests other than REGISTER: terminating ones to registered contacts, and those within
-//! dialogs (TS 24.229 5.4.3.3). Originating services and filter criteria are not built yet.
+//! Procedure: requests other than REGISTER: which of the procedures below one belongs to (TS 24.229 5.4.3.1).
+//!
+//! Read first: TS 24.229 5.4.3, TS 23.218 5.2 and 6.4, RFC 3261 16, RFC 5502, RFC 8498.
+//!
+//! A request within a dialog follows its route and is not looked at again. Any other becomes a [`Session`]: it is
+//! served for somebody, and its answers come back here ([`answers`]).
+//!
+//! * `originating`: for whom a request is served that a UE or an AS sends; `served_user`: who that is
+//! * `terminating`: who is called; `targets`: the contacts that a call goes to
+//! * `onward`: where a request goes that is not for a contact of ours
+//! * `dialog`: requests within dialogs, and requests to this server itself
+//! * `charging`: P-Charging-Vector at each boundary; `identity`: alias identities
 
+mod answers;
+mod charging;
+mod dialog;
+mod identity;
+mod onward;
+mod originating;
+mod served_user;
+mod targets;
+mod terminating;
+
+use hss_client::cx::CxRequest;
+use hss_client::user_data::SessionCase;
 use ims_common::identity::Impu;
-use ims_common::proxy::{NextHop, NextHopTarget, route};
-use ims_common::sip::{HeaderName, Method, NameAddr, Request, Response, Scheme, StatusCode, Uri, UriBuf};
+use ims_common::net::Flow;
+use ims_common::proxy::{ForkPlan, NextHop, route};
+use ims_common::sip::{HeaderName, Method, Request, Response, Uri, UriBuf};
 
+pub(crate) use self::answers::{Reaction, on_answer};
+pub(crate) use self::dialog::on_ack;
 use crate::context::Context;
-use crate::registrar::Binding;
+use crate::registrar::SetId;
 use crate::reject::RequestReject;
 use crate::service_route;
-use crate::spelling::with_or_without_plus;
 
-/// What to do with a request.
+/// One request on its way through this server.
 #[derive(Debug)]
-pub(crate) enum SessionStep {
-    /// Answer it here.
-    Answer(Response),
-    /// Carry it on, to one target per contact.
-    Relay(Request, Vec<NextHopTarget>),
+pub(crate) struct Session {
+    /// As it came.
+    pub(crate) received: Request,
+    /// As it goes on, without what was meant for us.
+    pub(crate) request: Request,
+    /// Whose services it gets.
+    pub(crate) served: ServedUser,
+    /// Who sent it.
+    upstream: charging::Boundary,
+    /// Who got it last.
+    downstream: Downstream,
+    /// What its next event means.
+    pub(crate) awaits: Await,
 }
 
-/// Methods that this server answers itself or passes on.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, SUBSCRIBE, \
-                     NOTIFY, PUBLISH, REFER";
+/// Whose services a request gets, and why.
+#[derive(Clone, Debug)]
+pub(crate) struct ServedUser {
+    pub(crate) impu: Impu,
+    #[allow(dead_code, reason = "for application servers")]
+    pub(crate) case: SessionCase,
+    /// `None`: not registered.
+    pub(crate) set: Option<SetId>,
+}
+
+/// Whose answers come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Downstream {
+    /// A UE of ours, behind its P-CSCF.
+    Contact,
+    /// A server of the trust domain.
+    Trusted,
+    /// A server outside of it.
+    Foreign,
+}
+
+/// What a session waits for.
+#[derive(Debug)]
+pub(crate) enum Await {
+    /// The final answer of where it went last.
+    Answer,
+    /// An INVITE was answered 2xx; there may be more of them.
+    FurtherAnswers,
+}
+
+/// What to do with a request now.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Answer it here.
+    Answer(Response),
+    /// Pass it on by its route; its answers are of no interest.
+    Follow(Request, NextHop),
+    /// Ask the HSS first.
+    #[allow(dead_code, reason = "for users that are not registered")]
+    Ask(Box<Session>, CxRequest),
+    /// Send it to these, and tell what they answer.
+    Fork(Box<Session>, Request, ForkPlan),
+}
 
 /// TS 24.229 5.4.3.1: originating by the Route, else terminating by the Request-URI.
-pub(crate) fn on_request(ctx: &mut Context<'_>, request: &Request) -> Result<SessionStep, RequestReject> {
-    let routed = route::preprocess(request, |uri| is_own(ctx, uri));
+pub(crate) fn on_request(
+    ctx: &mut Context<'_>,
+    received: &Request,
+    _flow: &Flow,
+) -> Result<Step, RequestReject> {
+    if received.to().is_ok_and(|to| to.tag().is_some()) {
+        return dialog::on_request(ctx, received);
+    }
+    let routed = route::preprocess(received, |uri| is_own(ctx, uri));
     let own = routed.own.as_ref().map(UriBuf::as_uri);
     if let Some(token) = own.as_ref().and_then(service_route::token_of) {
-        return match ctx.registrar.by_service_route(token) {
-            Some(_) => Err(RequestReject::OriginatingNotSupported),
-            None => Err(RequestReject::UnknownServiceRoute),
-        };
+        return originating::from_ue(ctx, token, received, routed.request);
+    }
+    if let Some(hop) = route::top_route(&routed.request) {
+        return Ok(Step::Follow(routed.request, NextHop::Uri(hop)));
     }
     let uri = routed
         .request
         .request_uri()
         .map_err(|_| RequestReject::Malformed("Request-URI"))?;
-    let has_more_routes = route::top_route(&routed.request).is_some();
-    let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
-    if has_more_routes || in_dialog {
-        let hop = next_hop(ctx, &routed.request).ok_or(RequestReject::NoSuchDialog)?;
-        let target = NextHopTarget::unchanged(hop);
-        return Ok(SessionStep::Relay(routed.request, vec![target]));
-    }
     if is_own(ctx, &uri) {
-        return to_server(ctx, request);
+        return dialog::to_server(ctx, received);
     }
-    let targets = to_contacts(ctx, &uri)?;
-    // TS 24.229 5.4.3.3: P-Called-Party-ID = who was called.
-    let called = format!("<{}>", String::from_utf8_lossy(uri.as_bytes()));
-    let request = routed
-        .request
-        .edit()
-        .set(HeaderName::PCalledPartyId, called)
-        .finish_request();
-    Ok(SessionStep::Relay(request, targets))
-}
-
-/// Where an ACK to a 2xx goes on; `None` when it leads nowhere but here.
-pub(crate) fn on_ack(ctx: &Context<'_>, request: &Request) -> Option<(Request, NextHop)> {
-    let routed = route::preprocess(request, |uri| is_own(ctx, uri));
-    let hop = next_hop(ctx, &routed.request)?;
-    Some((routed.request, hop))
-}
-
-/// The top Route, else the Request-URI, unless that is this server itself.
-fn next_hop(ctx: &Context<'_>, request: &Request) -> Option<NextHop> {
-    let hop = route::next_hop(request).filter(|hop| !is_own(ctx, &hop.as_uri()))?;
-    Some(NextHop::Uri(hop))
+    terminating::start(ctx, received, &routed.request)
 }
 
 /// Whether a URI names this server: by its name or by its address.
@@ -82,47 +133,20 @@ fn is_own(ctx: &Context<'_>, uri: &Uri<'_>) -> bool {
     by_name || by_address
 }
 
-/// RFC 3261 11: OPTIONS asks for capabilities; nothing else is meant for the server itself.
-fn to_server(ctx: &mut Context<'_>, request: &Request) -> Result<SessionStep, RequestReject> {
-    if request.method() != Method::Options {
-        return Err(RequestReject::NotRegistered);
-    }
-    let tag = ctx.fresh_token();
-    let reply = request
-        .reply(StatusCode::OK)
-        .to_tag(&tag)
-        .header(HeaderName::Allow, ALLOW)
-        .header(HeaderName::Supported, "path");
-    Ok(SessionStep::Answer(reply.finish()))
+/// Methods that make a dialog, and none other, are Record-Routed (TS 24.229 5.4.3.2; RFC 3261, 6665, 3515).
+fn makes_a_dialog(method: &Method) -> bool {
+    matches!(method, Method::Invite | Method::Subscribe | Method::Refer)
 }
 
-/// TS 24.229 5.4.3.3: Request-URI = contact, Route = Path (RFC 3327 5.3), for each contact of the identity
-/// over all its private identities.
-fn to_contacts(ctx: &Context<'_>, uri: &Uri<'_>) -> Result<Vec<NextHopTarget>, RequestReject> {
-    if !matches!(uri.scheme(), Scheme::Sip | Scheme::Sips | Scheme::Tel) {
-        return Err(RequestReject::UnsupportedScheme);
-    }
-    let impu =
-        Impu::from_bytes(uri.as_bytes()).map_err(|_| RequestReject::Malformed("Request-URI identity"))?;
-    let (set, impu) = with_or_without_plus(impu)
-        .find_map(|impu| Some((ctx.registrar.set_of(&impu)?, impu)))
-        .ok_or(RequestReject::NotRegistered)?;
-    if set.is_barred(&impu) {
-        return Err(RequestReject::Barred);
-    }
-    Ok(set.bindings().iter().map(target_of).collect())
+/// Our Record-Route value for one pass of a request.
+fn record_route(ctx: &mut Context<'_>) -> String {
+    let token = ctx.fresh_token();
+    ctx.service_route.record_route(&token)
 }
 
-fn target_of(binding: &Binding) -> NextHopTarget {
-    let contact = binding.contact.uri();
-    let first = binding
-        .path
-        .first()
-        .and_then(|path| NameAddr::parse(path.as_bytes()).ok());
-    let hop = first.map_or_else(|| contact.clone(), |path| UriBuf::from(path.uri));
-    NextHopTarget {
-        request_uri: Some(contact.clone()),
-        route: binding.path.iter().map(|path| path.to_string()).collect(),
-        hop: NextHop::Uri(hop),
-    }
-}
+/// What only application servers are told (RFC 5502 4), and what only says how the request came here.
+const BETWEEN_SERVERS: [HeaderName; 3] = [
+    HeaderName::PServedUser,
+    HeaderName::PUserDatabase,
+    HeaderName::PPreferredIdentity,
+];

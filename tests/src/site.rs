@@ -255,11 +255,12 @@ impl Site {
             .unwrap_or_else(|| panic!("no S-CSCF {index}"));
         let mut text = format!(
             "scscf:\n  home_realm: {HOME}\n  {}\n  server_name: \"{}\"\n  \
-             hss: {{peers: [{}], origin_host: scscf{}.{HOME}}}\n",
+             hss: {{peers: [{}], origin_host: scscf{}.{HOME}}}\n  icscf: \"sip:{}\"\n",
             self.mw(*address),
             Self::server_name(index),
             self.diameter_peers(),
-            index + 1
+            index + 1,
+            self.icscf
         );
         let admin = self.admin.filter(|_| index == 0);
         self.finish(text_with_admin(&mut text, admin, 2), &self.scscf_more)

@@ -5,11 +5,14 @@ mod deregistration;
 mod digest;
 mod hss_faults;
 mod network;
+mod originating;
 mod registration;
 mod requests;
 mod swarm;
+mod terminating;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,7 +24,7 @@ use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::aka::{AkaVersion, AuthVector, DigestInput, Ha1};
 use ims_common::config::{DaemonConfig, parse};
 use ims_common::limits::SipLimits;
-use ims_common::net::{Flow, Interface, SipInput, SipOutput, Transport};
+use ims_common::net::{Destination, Flow, Interface, SipInput, SipOutput, Transport};
 use ims_common::node::{Metrics, Node, Seed};
 use ims_common::sip::{HeaderName, Message, Request, Response, SipMessage};
 
@@ -36,6 +39,7 @@ pub(super) const SECOND_IMPI: &str = "001010000000002@ims.mnc001.mcc001.3gppnetw
 pub(super) const IMPU: &str = "sip:+15550001@ims.mnc001.mcc001.3gppnetwork.org";
 pub(super) const CONTACT: &str = "<sip:001010000000001@192.0.2.10:5060>";
 pub(super) const PATH: &str = "<sip:term-1@192.0.2.20:5060;lr>";
+pub(super) const ICSCF: &str = "192.0.2.3:5060";
 pub(super) const CK: &str = "b40ba9a3c58b2a05bbf0d987b21bf8cb";
 pub(super) const IK: &str = "f769bcd751044604127672711c6d3441";
 
@@ -242,6 +246,8 @@ pub(super) struct Rig {
     pub(super) unanswered: VecDeque<(CxRequestId, CxRequest)>,
     pub(super) responses: VecDeque<Response>,
     pub(super) requests: VecDeque<Request>,
+    /// Where each of them went.
+    pub(super) hops: VecDeque<SocketAddr>,
     pub(super) pushes_answered: Vec<CxPushAnswer>,
     branches: u32,
 }
@@ -256,12 +262,16 @@ impl Rig {
         Self::with_registration("{unprotected_response: accept}")
     }
 
+    pub(super) fn with_registration(registration: &str) -> Self {
+        Self::with_config(&format!("  registration: {registration}\n"))
+    }
+
     #[allow(
         clippy::disallowed_methods,
         reason = "any instant serves as the origin of virtual time"
     )]
-    pub(super) fn with_registration(registration: &str) -> Self {
-        let text = format!("{}  registration: {registration}\n", ScscfConfig::DEFAULTS);
+    pub(super) fn with_config(more: &str) -> Self {
+        let text = format!("{}  icscf: \"sip:{ICSCF}\"\n{more}", ScscfConfig::DEFAULTS);
         let config: ScscfConfig = parse("scscf", &text).unwrap();
         Self {
             node: Scscf::new(config.settings().unwrap(), &Seed::from_number(7)),
@@ -279,6 +289,7 @@ impl Rig {
             unanswered: VecDeque::new(),
             responses: VecDeque::new(),
             requests: VecDeque::new(),
+            hops: VecDeque::new(),
             pushes_answered: Vec::new(),
             branches: 0,
         }
@@ -351,9 +362,16 @@ impl Rig {
         while let Some(output) = self.node.poll_output() {
             match output {
                 CscfOutput::Sip(SipOutput::Transmit(transmit)) => {
+                    let hop = match transmit.destination {
+                        Destination::Address { remote, .. } => remote,
+                        Destination::Flow(flow) => flow.remote,
+                    };
                     let message = Message::parse(transmit.bytes, &SipLimits::default()).unwrap();
                     match message.into_parts() {
-                        SipMessage::Request(request) => self.requests.push_back(request),
+                        SipMessage::Request(request) => {
+                            self.requests.push_back(request);
+                            self.hops.push_back(hop);
+                        }
                         // A slow HSS makes 100s (RFC 4320 4.1); what counts here is final.
                         SipMessage::Response(response) if response.status().is_provisional() => {}
                         SipMessage::Response(response) => self.responses.push_back(response),
@@ -388,6 +406,44 @@ impl Rig {
         let response = self.register(&answer);
         assert_eq!(status(&response), 200);
         response
+    }
+
+    /// Answers a request that came out, as its next hop would.
+    pub(super) fn answer(&mut self, request: &Request, code: u16, more: &str) {
+        let mut text = format!("SIP/2.0 {code} X\r\n");
+        for name in [
+            HeaderName::Via,
+            HeaderName::From,
+            HeaderName::CallId,
+            HeaderName::CSeq,
+            HeaderName::RecordRoute,
+        ] {
+            for value in request.headers(name) {
+                text.push_str(&format!(
+                    "{}: {}\r\n",
+                    name.as_str(),
+                    String::from_utf8_lossy(value)
+                ));
+            }
+        }
+        let to = String::from_utf8_lossy(request.header(HeaderName::To).unwrap()).into_owned();
+        text.push_str(&format!(
+            "To: {to};tag=t{code}\r\n{more}Content-Length: 0\r\n\r\n"
+        ));
+        self.receive(text);
+    }
+
+    /// The Service-Route of the usual UE.
+    pub(super) fn service_route(&mut self) -> String {
+        let response = self.register(&Reg::protected(3));
+        header(&response, HeaderName::ServiceRoute)
+    }
+
+    /// The next request that came out, and where it went.
+    pub(super) fn sent(&mut self) -> (Request, String) {
+        let request = self.requests.pop_front().expect("a request was sent");
+        let hop = self.hops.pop_front().expect("a request goes somewhere");
+        (request, hop.to_string())
     }
 
     /// Registers the second private identity at a contact of its own.
@@ -447,6 +503,13 @@ pub(super) fn status(response: &Response) -> u16 {
 
 pub(super) fn header(response: &Response, name: HeaderName) -> String {
     String::from_utf8(response.header(name).unwrap_or_default().to_vec()).unwrap()
+}
+
+pub(super) fn values(request: &Request, name: HeaderName) -> Vec<String> {
+    request
+        .values(name)
+        .map(|value| String::from_utf8(value.to_vec()).unwrap())
+        .collect()
 }
 
 pub(super) fn lines(response: &Response, name: HeaderName) -> Vec<String> {

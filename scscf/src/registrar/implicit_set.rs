@@ -78,8 +78,12 @@ impl ImplicitRegistrationSet {
         self.profile.subscription()
     }
 
+    /// The identity of the other kind, SIP or tel, that means the same user.
+    pub(crate) fn alias_of(&self, impu: &Impu) -> Option<Impu> {
+        self.profile.alias_of(impu)
+    }
+
     /// The services of an identity of the set, with their compiled filter criteria.
-    #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) fn services_of(&self, impu: &Impu) -> Option<&Arc<Services>> {
         self.profile.services_of(impu)
     }

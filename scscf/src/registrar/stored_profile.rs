@@ -97,7 +97,6 @@ impl StoredProfile {
     }
 
     /// The services of an identity. One that the HSS spells otherwise has those of the same number, else the first.
-    #[allow(dead_code, reason = "sessions ask it")]
     pub(super) fn services_of(&self, impu: &Impu) -> Option<&Arc<Services>> {
         let stored = self.subscription.as_ref()?;
         let place = stored.place_of(impu).or_else(|| {
@@ -118,6 +117,25 @@ impl StoredProfile {
                 barred: identity.barred,
                 is_distinct: identity.identity_type == IdentityType::DistinctImpu,
             })
+    }
+
+    /// The identity of the other kind, SIP or tel, that means the same user with the same services: of the same alias
+    /// group when the HSS says groups (TS 23.008 3.1.3), else of the same number.
+    pub(super) fn alias_of(&self, impu: &Impu) -> Option<Impu> {
+        let subscription = self.subscription.as_ref()?;
+        let own = subscription.identities.iter().find(|own| own.impu == *impu)?;
+        let is_alias = |other: &&StoredIdentity| {
+            other.impu.is_tel() != impu.is_tel()
+                && !other.barred
+                && other.profile == own.profile
+                && other.identity_type == IdentityType::DistinctImpu
+                && match (own.alias_group(), other.alias_group()) {
+                    (None, None) => has_same_number(impu, &other.impu),
+                    (own, other) => own == other,
+                }
+        };
+        let alias = subscription.identities.iter().find(is_alias)?;
+        Some(alias.impu.clone())
     }
 
     /// Makes the private identity share its text with an equal one.
@@ -153,7 +171,6 @@ impl StoredSubscription {
     }
 
     /// Which of the services an identity has.
-    #[allow(dead_code, reason = "sessions ask it")]
     fn place_of(&self, impu: &Impu) -> Option<u16> {
         let mut identities = self.identities.iter();
         identities.find(|i| i.impu == *impu).map(|i| i.profile)
@@ -181,6 +198,10 @@ impl StoredSubscription {
 }
 
 impl StoredIdentity {
+    fn alias_group(&self) -> Option<&str> {
+        self.whole.as_ref()?.alias_group.as_deref()
+    }
+
     fn of(identity: PublicIdentity, profile: u16) -> Self {
         let mut stored = Self {
             impu: identity.impu.clone(),
@@ -206,6 +227,17 @@ impl StoredIdentity {
             },
         }
     }
+}
+
+/// Whether both user parts are one global number, whatever is written before it.
+fn has_same_number(one: &Impu, other: &Impu) -> bool {
+    let digits = |impu: &Impu| {
+        let user = impu.user()?;
+        let digits = user.strip_prefix('+').unwrap_or(user);
+        let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| digits.to_owned())
+    };
+    digits(one).is_some_and(|own| digits(other) == Some(own))
 }
 
 fn is_pattern(identity_type: IdentityType) -> bool {
@@ -285,6 +317,45 @@ mod tests {
         assert_eq!(criteria("tel:+15550001"), 0);
         assert_eq!(criteria("sip:15550001@home.example"), 0);
         assert_eq!(criteria("sip:unlisted@home.example"), 1);
+    }
+
+    #[test]
+    fn an_alias_is_of_the_other_kind_and_of_the_same_group_or_number() {
+        let identity = |text: &str, group: &str| {
+            let group = match group {
+                "" => String::new(),
+                group => format!(
+                    "<Extension><IdentityType>0</IdentityType><Extension>\
+                     <AliasIdentityGroupID>{group}</AliasIdentityGroupID></Extension></Extension>"
+                ),
+            };
+            format!("<PublicIdentity><Identity>{text}</Identity>{group}</PublicIdentity>")
+        };
+        let alias = |identities: [String; 3], of: &str| {
+            let xml = format!(
+                "<IMSSubscription><PrivateID>a@h.example</PrivateID><ServiceProfile>{}</ServiceProfile>\
+                 </IMSSubscription>",
+                identities.concat()
+            );
+            let stored = stored(&xml, &mut SharedParts::default());
+            let alias = stored.alias_of(&Impu::parse(of).unwrap());
+            alias.map(|alias| alias.as_str().to_owned())
+        };
+        let by_number = || ["sip:+1555@h.example", "tel:+1666", "tel:1555"].map(|text| identity(text, ""));
+        assert_eq!(
+            alias(by_number(), "sip:+1555@h.example").as_deref(),
+            Some("tel:1555")
+        );
+        assert_eq!(alias(by_number(), "tel:+1666"), None);
+        let by_group = [
+            identity("sip:alice@h.example", "1"),
+            identity("tel:+1555", "2"),
+            identity("tel:+1666", "1"),
+        ];
+        assert_eq!(
+            alias(by_group, "sip:alice@h.example").as_deref(),
+            Some("tel:+1666")
+        );
     }
 
     #[test]

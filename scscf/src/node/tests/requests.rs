@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn request(method: &str, uri: &str, more: &str) -> String {
+pub(super) fn request(method: &str, uri: &str, more: &str) -> String {
     format!(
         "{method} {uri} SIP/2.0\r\n\
          Via: SIP/2.0/UDP 192.0.2.6:5060;branch=z9hG4bKr{method}\r\n\
@@ -12,7 +12,7 @@ fn request(method: &str, uri: &str, more: &str) -> String {
     )
 }
 
-fn answered(rig: &mut Rig, text: String) -> u16 {
+pub(super) fn answered(rig: &mut Rig, text: String) -> u16 {
     rig.receive(text);
     status(&rig.responses.pop_front().expect("the request was answered"))
 }
@@ -82,18 +82,6 @@ fn options_to_the_server_itself_are_answered() {
 }
 
 #[test]
-fn originating_request_is_refused_honestly_and_a_strange_token_more_so() {
-    let mut rig = Rig::registered();
-    let response = rig.register(&Reg::protected(3));
-    let route = header(&response, HeaderName::ServiceRoute);
-    let text = request("MESSAGE", "sip:bob@home.example", &format!("Route: {route}\r\n"));
-    assert_eq!(answered(&mut rig, text), 501);
-    let strange = format!("Route: <sip:orig-00strange@scscf1.{HOME};lr>\r\n");
-    let text = request("INFO", "sip:bob@home.example", &strange);
-    assert_eq!(answered(&mut rig, text), 403);
-}
-
-#[test]
 fn request_within_a_dialog_follows_its_route() {
     let mut rig = Rig::new();
     let routes = format!("Route: <sip:scscf1.{HOME};lr>, <sip:next@192.0.2.40;lr>\r\n");
@@ -102,4 +90,21 @@ fn request_within_a_dialog_follows_its_route() {
     let sent = rig.requests.pop_front().unwrap();
     let left: Vec<_> = sent.values(HeaderName::Route).collect();
     assert_eq!(left, [b"<sip:next@192.0.2.40;lr>"]);
+}
+
+#[test]
+fn request_within_a_dialog_leaves_out_all_routes_of_ours_at_once() {
+    let mut rig = Rig::new();
+    let own = format!("<sip:rr-1@scscf1.{HOME};lr>, <sip:rr-2@scscf1.{HOME};lr>");
+    let routes = format!("Route: {own}, <sip:next@192.0.2.40;lr>\r\n");
+    let text = request("INVITE", "sip:bob@192.0.2.50", &routes).replace("\r\nCall-ID", ";tag=t\r\nCall-ID");
+    rig.receive(text);
+    let (sent, hop) = rig.sent();
+    assert_eq!(values(&sent, HeaderName::Route), ["<sip:next@192.0.2.40;lr>"]);
+    assert_eq!(hop, "192.0.2.40:5060");
+    let again = [
+        format!("<sip:rr-2@scscf1.{HOME};lr>"),
+        format!("<sip:rr-1@scscf1.{HOME};lr>"),
+    ];
+    assert_eq!(values(&sent, HeaderName::RecordRoute), again);
 }

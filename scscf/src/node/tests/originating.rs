@@ -1,0 +1,239 @@
+//! Testkit: requests of UEs (SE-01, SE-12 to SE-14, SE-18, SE-20, SE-23, SE-24, SE-31).
+
+use super::requests::{answered, request};
+use super::*;
+
+const BOB: &str = "sip:bob@ims.mnc001.mcc001.3gppnetwork.org";
+
+/// A request as the P-CSCF of the usual UE forwards it.
+fn originating(route: &str, method: &str, uri: &str, more: &str) -> String {
+    let more = format!(
+        "Route: {route}\r\nP-Asserted-Identity: <{IMPU}>\r\nP-Access-Network-Info: 3GPP-E-UTRAN-FDD\r\n\
+         P-Charging-Vector: icid-value=\"i1\";orig-ioi=\"Type 1visited.example\"\r\n{more}"
+    );
+    request(method, uri, &more)
+}
+
+#[test]
+fn request_of_a_ue_goes_to_the_home_network_and_its_answers_come_back() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    rig.receive(originating(&route, "INVITE", BOB, ""));
+    let (sent, hop) = rig.sent();
+    assert_eq!(hop, ICSCF);
+    assert_eq!(values(&sent, HeaderName::Route), Vec::<String>::new());
+    assert_eq!(sent.request_uri_bytes(), BOB.as_bytes());
+    assert_eq!(
+        values(&sent, HeaderName::PChargingVector),
+        [format!("icid-value=\"i1\";orig-ioi=\"{HOME}\"")]
+    );
+    rig.answer(
+        &sent,
+        200,
+        "P-Charging-Vector: icid-value=\"i1\";orig-ioi=\"x\";term-ioi=\"there.example\"\r\n",
+    );
+    let response = rig.responses.pop_front().unwrap();
+    assert_eq!(status(&response), 200);
+    assert_eq!(
+        header(&response, HeaderName::PChargingVector),
+        format!("icid-value=\"i1\";orig-ioi=\"Type 1visited.example\";term-ioi=\"Type 1{HOME}\"")
+    );
+    assert_eq!(rig.gauge("ims_scscf_sessions"), 1, "further 2xx may come");
+    rig.advance(secs(40));
+    assert_eq!(rig.gauge("ims_scscf_sessions"), 0);
+}
+
+#[test]
+fn only_requests_that_make_dialogs_are_record_routed() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    for (method, is_recorded) in [
+        ("INVITE", true),
+        ("SUBSCRIBE", true),
+        ("REFER", true),
+        ("MESSAGE", false),
+        ("OPTIONS", false),
+        ("PUBLISH", false),
+    ] {
+        rig.receive(originating(&route, method, BOB, ""));
+        let (sent, _) = rig.sent();
+        let recorded = values(&sent, HeaderName::RecordRoute);
+        assert_eq!(recorded.len(), usize::from(is_recorded), "{method}");
+        for value in recorded {
+            assert!(
+                value.starts_with("<sip:rr-00") && value.ends_with(&format!("@scscf1.{HOME};lr>")),
+                "{value}"
+            );
+        }
+    }
+}
+
+#[test]
+fn identity_of_somebody_else_a_barred_one_and_none_get_403() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    let wrong = [
+        (
+            "P-Asserted-Identity: <sip:mallory@home.example>\r\n".to_owned(),
+            "foreign",
+        ),
+        (format!("P-Asserted-Identity: <{TEMPORARY_IMPU}>\r\n"), "barred"),
+        (String::new(), "missing"),
+    ];
+    for (identity, what) in wrong {
+        let text = request("MESSAGE", BOB, &format!("Route: {route}\r\n{identity}"))
+            .replace("z9hG4bKr", &format!("z9hG4bK{what}"));
+        assert_eq!(answered(&mut rig, text), 403, "{what}");
+    }
+    assert!(rig.requests.is_empty());
+}
+
+#[test]
+fn alias_of_the_other_kind_is_asserted_too() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    rig.receive(originating(&route, "INVITE", BOB, ""));
+    let (sent, _) = rig.sent();
+    let expected = [format!("<{IMPU}>"), "<tel:+15550001>".to_owned()];
+    assert_eq!(values(&sent, HeaderName::PAssertedIdentity), expected);
+}
+
+#[test]
+fn two_asserted_identities_are_enough() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    rig.receive(originating(
+        &route,
+        "INVITE",
+        BOB,
+        "P-Asserted-Identity: <tel:+15550001>\r\n",
+    ));
+    let (sent, _) = rig.sent();
+    assert_eq!(values(&sent, HeaderName::PAssertedIdentity).len(), 2);
+}
+
+#[test]
+fn what_is_private_stays_at_home() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    rig.receive(originating(
+        &route,
+        "INVITE",
+        "sip:eve@192.0.2.99",
+        "Privacy: id; critical\r\n",
+    ));
+    let (sent, hop) = rig.sent();
+    assert_eq!(hop, "192.0.2.99:5060");
+    for name in [
+        HeaderName::PAssertedIdentity,
+        HeaderName::PAccessNetworkInfo,
+        HeaderName::PChargingVector,
+    ] {
+        assert_eq!(values(&sent, name), Vec::<String>::new());
+    }
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    rig.receive(originating(&route, "INVITE", "sip:eve@192.0.2.99", ""));
+    let (sent, _) = rig.sent();
+    assert_eq!(
+        values(&sent, HeaderName::PAssertedIdentity).len(),
+        2,
+        "nothing was asked for"
+    );
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    rig.receive(originating(&route, "INVITE", BOB, "Privacy: id\r\n"));
+    let (sent, _) = rig.sent();
+    assert_eq!(
+        values(&sent, HeaderName::PAssertedIdentity).len(),
+        2,
+        "home is trusted"
+    );
+    assert_eq!(values(&sent, HeaderName::PAccessNetworkInfo).len(), 1);
+}
+
+#[test]
+fn preferred_service_becomes_the_asserted_one() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    let service = "urn:urn-7:3gpp-service.ims.icsi.mmtel";
+    rig.receive(originating(
+        &route,
+        "INVITE",
+        BOB,
+        &format!("P-Preferred-Service: {service}\r\n"),
+    ));
+    let (sent, _) = rig.sent();
+    assert_eq!(values(&sent, HeaderName::PAssertedService), [service]);
+    assert_eq!(values(&sent, HeaderName::PPreferredService), Vec::<String>::new());
+}
+
+#[test]
+fn service_that_the_profile_does_not_list_is_not_asserted() {
+    let mut rig = Rig::new();
+    let services = "<CoreNetworkServicesAuthorization><Extension><ListOfServiceIds><ServiceId>\
+        urn:urn-7:3gpp-service.ims.icsi.mmtel</ServiceId></ListOfServiceIds></Extension>\
+        </CoreNetworkServicesAuthorization></ServiceProfile>";
+    rig.hss.user_data = Some(profile().replace("</ServiceProfile>", services));
+    rig.register_over_ipsec();
+    let route = rig.service_route();
+    let other = "P-Preferred-Service: urn:urn-7:3gpp-service.ims.icsi.gaming\r\n";
+    rig.receive(originating(&route, "INVITE", BOB, other));
+    let (sent, _) = rig.sent();
+    assert_eq!(values(&sent, HeaderName::PAssertedService), Vec::<String>::new());
+    assert_eq!(values(&sent, HeaderName::PPreferredService), Vec::<String>::new());
+}
+
+#[test]
+fn forgotten_service_route_gets_504_that_makes_the_ue_register() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    let mut restarted = Rig::new();
+    restarted.receive(originating(&route, "INVITE", BOB, ""));
+    let response = restarted.responses.pop_front().unwrap();
+    assert_eq!(status(&response), 504);
+    assert_eq!(header(&response, HeaderName::PAssertedIdentity), route);
+    assert_eq!(
+        header(&response, HeaderName::ContentType),
+        "application/3gpp-ims+xml"
+    );
+    let body = String::from_utf8_lossy(response.body()).into_owned();
+    assert!(
+        body.contains("<type>restoration</type>") && body.contains("<action>initial-registration</action>")
+    );
+}
+
+#[test]
+fn emergency_call_that_came_this_far_goes_to_the_e_cscf() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    assert_eq!(
+        answered(&mut rig, originating(&route, "INVITE", "urn:service:sos", "")),
+        404
+    );
+    let mut rig = Rig::with_config("  sessions: {ecscf: \"sip:192.0.2.77\"}\n");
+    rig.register_over_ipsec();
+    let route = rig.service_route();
+    rig.receive(originating(&route, "INVITE", "urn:service:sos.police", ""));
+    let (sent, hop) = rig.sent();
+    assert_eq!(
+        (sent.request_uri_bytes(), &*hop),
+        (&b"urn:service:sos.police"[..], "192.0.2.77:5060")
+    );
+}
+
+#[test]
+fn next_hop_that_is_overloaded_is_told_as_500_and_one_that_is_silent_as_408() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    rig.receive(originating(&route, "INVITE", BOB, ""));
+    let (sent, _) = rig.sent();
+    rig.answer(&sent, 503, "");
+    assert_eq!(status(&rig.responses.pop_front().unwrap()), 500);
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    rig.receive(originating(&route, "INVITE", BOB, ""));
+    rig.advance(secs(33));
+    assert_eq!(status(&rig.responses.pop_front().unwrap()), 408);
+    assert_eq!(rig.gauge("ims_scscf_sessions"), 0);
+}

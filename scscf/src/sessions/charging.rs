@@ -1,0 +1,125 @@
+//! Codec: P-Charging-Vector at the boundaries of this server (TS 24.229 4.5.4; RFC 7315 4.6).
+
+use crate::charging::parameters;
+
+/// Between which networks a message goes: the type of its IOIs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Boundary {
+    /// Type 1: visited and home network, that is P-CSCF and S-CSCF.
+    Visited,
+    /// Type 2: the home networks of the two sides.
+    Home,
+    /// Type 3: home network and application server.
+    #[allow(dead_code, reason = "for application servers")]
+    Isc,
+}
+
+impl Boundary {
+    /// Our network in `orig-ioi` or `term-ioi`, quoted.
+    fn ioi(self, home_realm: &str) -> String {
+        match self {
+            Self::Visited => format!("\"Type 1{home_realm}\""),
+            Self::Home => format!("\"{home_realm}\""),
+            Self::Isc => format!("\"Type 3{home_realm}\""),
+        }
+    }
+}
+
+/// Of a request that leaves over `boundary`: what was received with our network as `orig-ioi`. A request without
+/// `icid-value` gets a fresh one.
+pub(super) fn of_request(
+    received: Option<&[u8]>,
+    boundary: Boundary,
+    home_realm: &str,
+    fresh_icid: impl FnOnce() -> String,
+) -> String {
+    let received = text(received);
+    let mut value: Vec<String> = parameters(received)
+        .filter(|parameter| !is_any_of(parameter, &["orig-ioi", "term-ioi"]))
+        .map(str::to_owned)
+        .collect();
+    if !value
+        .iter()
+        .any(|parameter| is_any_of(parameter, &["icid-value"]))
+    {
+        value.insert(0, format!("icid-value=\"{}\"", fresh_icid()));
+    }
+    value.push(format!("orig-ioi={}", boundary.ioi(home_realm)));
+    value.join(";")
+}
+
+/// Of a response that leaves over `boundary`: `icid-value` and `orig-ioi` of the request as it was received there,
+/// our network as `term-ioi`, and what else the response came with. `None` when nothing says which session it is.
+pub(super) fn of_response(
+    request: Option<&[u8]>,
+    response: Option<&[u8]>,
+    boundary: Boundary,
+    home_realm: &str,
+) -> Option<String> {
+    let (request, response) = (text(request), text(response));
+    let of_request =
+        parameters(request).filter(|p| is_any_of(p, &["icid-value", "icid-generated-at", "orig-ioi"]));
+    let mut value: Vec<&str> = of_request.collect();
+    if !value
+        .iter()
+        .any(|parameter| is_any_of(parameter, &["icid-value"]))
+    {
+        let icid = parameters(response).find(|parameter| is_any_of(parameter, &["icid-value"]))?;
+        value.insert(0, icid);
+    }
+    let ours = ["icid-value", "icid-generated-at", "orig-ioi", "term-ioi"];
+    let term_ioi = format!("term-ioi={}", boundary.ioi(home_realm));
+    value.push(&term_ioi);
+    value.extend(parameters(response).filter(|parameter| !is_any_of(parameter, &ours)));
+    Some(value.join(";"))
+}
+
+fn text(value: Option<&[u8]>) -> &str {
+    value
+        .and_then(|value| std::str::from_utf8(value).ok())
+        .unwrap_or_default()
+}
+
+fn is_any_of(parameter: &str, names: &[&str]) -> bool {
+    let name = parameter.split('=').next().unwrap_or_default().trim();
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECEIVED: &[u8] =
+        b"icid-value=\"a1\";icid-generated-at=192.0.2.1;orig-ioi=\"Type 1visited.example\"";
+
+    #[test]
+    fn each_boundary_has_its_type_and_our_network_is_the_originating_one_of_requests() {
+        let of = |boundary| {
+            of_request(Some(RECEIVED), boundary, "home.example", || {
+                unreachable!("there is one")
+            })
+        };
+        let common = "icid-value=\"a1\";icid-generated-at=192.0.2.1;orig-ioi=";
+        assert_eq!(of(Boundary::Visited), format!("{common}\"Type 1home.example\""));
+        assert_eq!(of(Boundary::Home), format!("{common}\"home.example\""));
+        assert_eq!(of(Boundary::Isc), format!("{common}\"Type 3home.example\""));
+    }
+
+    #[test]
+    fn a_request_without_an_identifier_gets_one() {
+        let value = of_request(None, Boundary::Home, "home.example", || "fresh".to_owned());
+        assert_eq!(value, "icid-value=\"fresh\";orig-ioi=\"home.example\"");
+    }
+
+    #[test]
+    fn a_response_says_what_the_request_said_and_our_network_as_terminating() {
+        let response =
+            b"icid-value=a1;orig-ioi=\"home.example\";term-ioi=\"Type 1visited2.example\";related-icid=b";
+        assert_eq!(
+            of_response(Some(RECEIVED), Some(response), Boundary::Visited, "home.example").unwrap(),
+            "icid-value=\"a1\";icid-generated-at=192.0.2.1;orig-ioi=\"Type 1visited.example\";\
+             term-ioi=\"Type 1home.example\";related-icid=b"
+        );
+        assert_eq!(of_response(None, None, Boundary::Home, "home.example"), None);
+    }
+}
