@@ -1,5 +1,6 @@
 //! Codec: the configuration of a P-CSCF, and what it becomes.
 
+pub(crate) mod emergency;
 mod ipsec;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use ims_common::steering::{ShardPlace, SteeringRule};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::emergency::EmergencyConfig;
 use self::ipsec::Taken;
 pub use self::ipsec::{AlgorithmsText, IpsecConfig};
 use crate::contacts::ContactTable;
@@ -45,6 +47,9 @@ pub struct PcscfConfig {
     /// Entry points of the home network.
     #[serde(default)]
     pub icscf: EntryPointsConfig,
+    /// Calls for help.
+    #[serde(default)]
+    pub emergency: EmergencyConfig,
     /// Text of P-Visited-Network-ID and orig-ioi; the home realm unless set.
     #[serde(default)]
     pub visited_network: Option<String>,
@@ -237,6 +242,7 @@ impl PcscfConfig {
             own_uris: own_uris?,
             entry_points: self.entry_points()?,
             unregistered_requests: self.gm.unregistered_requests,
+            emergency: self.emergency.policy(self.home_realm.as_str())?,
         })
     }
 

@@ -98,6 +98,11 @@ impl Contact {
         &self.registrations
     }
 
+    /// TS 24.229 5.1.6.2: whether this is an emergency registration.
+    pub(crate) fn is_emergency(&self) -> bool {
+        is_sos(&self.address)
+    }
+
     fn next_expiry(&self) -> Option<Instant> {
         self.registrations.iter().map(|r| r.expires_at).min()
     }
@@ -161,9 +166,11 @@ impl ContactTable {
         self.contacts.len()
     }
 
-    /// Whether a further contact has no place. `pending` REGISTERs may each become one.
-    pub(crate) fn is_full(&self, pending: usize) -> bool {
-        self.contacts.len().saturating_add(pending) >= self.limit
+    /// Whether a further contact has no place. `pending` REGISTERs may each become one. Emergency registrations have
+    /// some places more.
+    pub(crate) fn is_full(&self, pending: usize, address: &UriBuf) -> bool {
+        let spare = if is_sos(address) { self.limit / 8 + 1 } else { 0 };
+        self.contacts.len().saturating_add(pending) >= self.limit + spare
     }
 
     /// The contact of a token.
@@ -172,12 +179,17 @@ impl ContactTable {
     }
 
     /// The token of this private identity's contact behind this flow, or else with this contact address:
-    /// a UE that comes back keeps its Path.
+    /// a UE that comes back keeps its Path. An emergency registration is another contact than an ordinary one of the
+    /// same UE (TS 24.229 5.4.8.2).
     pub(crate) fn token_of(&self, key: &ContactKey, address: Option<&UriBuf>) -> Option<&FlowToken> {
-        let mut behind = self.of_impi(&key.impi).filter(|c| same_way(&c.flow, &key.flow));
+        let sort = |c: &&Contact| address.is_none_or(|address| c.is_emergency() == is_sos(address));
+        let mut behind = self
+            .of_impi(&key.impi)
+            .filter(sort)
+            .filter(|c| same_way(&c.flow, &key.flow));
         let mut with = self
             .of_impi(&key.impi)
-            .filter(|c| address.is_some_and(|address| c.address.as_uri().equivalent(&address.as_uri())));
+            .filter(|c| address.is_some_and(|address| same_contact(&c.address, address)));
         behind.next().or_else(|| with.next()).map(|c| &c.token)
     }
 
@@ -188,9 +200,11 @@ impl ContactTable {
     }
 
     /// Contacts of a private identity that were registered over security associations from this address: a set speaks
-    /// for them alone.
+    /// for them alone. Those of emergency registrations come last.
     pub(crate) fn protected(&self, impi: &Impi, ue: IpAddr) -> impl Iterator<Item = (&FlowToken, &Contact)> {
-        self.of_impi(impi)
+        let ordinary = self.of_impi(impi).filter(|contact| !contact.is_emergency());
+        ordinary
+            .chain(self.of_impi(impi).filter(|contact| contact.is_emergency()))
             .filter(move |contact| contact.flow.interface == Interface::GmProtected)
             .filter(move |contact| contact.flow.remote.ip() == ue)
             .map(|contact| (&contact.token, contact))
@@ -212,14 +226,14 @@ impl ContactTable {
     }
 
     /// Contacts behind a flow in clear: those at exactly this address and port first, then others of the same address.
-    /// (A handset registers on TCP and subscribes on UDP, from another port.)
+    /// (A handset registers on TCP and subscribes on UDP, from another port.) Emergency registrations come last.
     pub(crate) fn behind(&self, flow: &Flow) -> Vec<(&FlowToken, &Contact)> {
         let mut found: Vec<_> = self
             .all(self.by_address.get(&flow.remote.ip()))
             .filter(|contact| contact.flow.interface == flow.interface)
             .map(|contact| (&contact.token, contact))
             .collect();
-        found.sort_by_key(|(_, contact)| contact.flow.remote != flow.remote);
+        found.sort_by_key(|(_, contact)| (contact.is_emergency(), contact.flow.remote != flow.remote));
         found
     }
 
@@ -242,7 +256,7 @@ impl ContactTable {
             .filter(|other| {
                 self.contacts
                     .get(other)
-                    .is_some_and(|c| c.address.as_uri().equivalent(&address.as_uri()))
+                    .is_some_and(|c| same_contact(&c.address, &address))
             })
             .collect();
         for other in stale {
@@ -285,10 +299,11 @@ impl ContactTable {
     }
 
     /// TS 33.203 7.5: a phone that comes over security associations from another address or port than before is not at
-    /// that one any more. Says which addresses those were.
-    pub(crate) fn moved(&mut self, key: &ContactKey) -> SmallVec<[IpAddr; 2]> {
+    /// that one any more. Says which addresses those were. (An emergency registration has an address of its own.)
+    pub(crate) fn moved(&mut self, key: &ContactKey, address: &UriBuf) -> SmallVec<[IpAddr; 2]> {
         let was_here = |contact: &Contact| {
             contact.flow.interface == Interface::GmProtected
+                && contact.is_emergency() == is_sos(address)
                 && key.device.is_some()
                 && contact.device == key.device
                 && contact.flow.remote != key.flow.remote
@@ -378,6 +393,16 @@ impl ContactTable {
         self.expiries.cancel(&id);
         Some(contact)
     }
+}
+
+/// TS 24.229 5.1.6.2: the URI parameter of a contact that is registered for emergencies.
+pub(crate) fn is_sos(address: &UriBuf) -> bool {
+    address.as_uri().param("sos").is_some()
+}
+
+/// The same address (RFC 3261 19.1.4), registered for the same purpose.
+pub(crate) fn same_contact(a: &UriBuf, b: &UriBuf) -> bool {
+    is_sos(a) == is_sos(b) && a.as_uri().equivalent(&b.as_uri())
 }
 
 /// The same transport between the same addresses: for a stream, also the same connection. Inside security associations

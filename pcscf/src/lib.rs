@@ -8,11 +8,14 @@
 //! * `contacts`: who is registered behind which flow; `entry_points`: the I-CSCFs to try
 //! * [`ipsec`]: the security agreement with UEs
 //! * `signals`: what challenges and their answers tell the operator
+//! * `emergency`: calls for help; `restoration`: a dead S-CSCF; `alternative_service`: what a UE is told to do instead
 //! * `reject`: refusals and their status codes
 
+mod alternative_service;
 mod challenge;
 pub mod config;
 mod contacts;
+mod emergency;
 mod entry_points;
 pub mod ipsec;
 pub mod node;
@@ -21,6 +24,7 @@ mod passage;
 mod protection;
 mod register;
 mod reject;
+mod restoration;
 mod signals;
 mod terminating;
 mod trust_boundary;

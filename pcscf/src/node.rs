@@ -11,12 +11,16 @@ use ims_common::sip::{HeaderName, Method, Request, StatusCode, UriBuf};
 use tracing::info;
 
 use crate::config::UnregisteredRequests;
+use crate::config::emergency::EmergencyPolicy;
 use crate::contacts::ContactTable;
+use crate::emergency::EmergencyRoutes;
+use crate::emergency::callers::EmergencyCallers;
 use crate::ipsec::agreement::supported;
 use crate::passage::Passages;
 use crate::protection::Protection;
 use crate::register::AwaitRegisterAnswer;
 use crate::reject::Reject;
+use crate::restoration::Restorations;
 use crate::signals::Signals;
 
 /// Seconds after which a UE may ask again when a table is full (RFC 3261 21.5.4).
@@ -43,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) entry_points: Vec<UriBuf>,
     /// Policy for UEs without a registration.
     pub(crate) unregistered_requests: UnregisteredRequests,
+    /// What becomes of calls for help.
+    pub(crate) emergency: EmergencyPolicy,
 }
 
 impl Settings {
@@ -84,6 +90,9 @@ pub struct Pcscf {
     pub(crate) contacts: ContactTable,
     pub(crate) registers: BTreeMap<ForwardId, AwaitRegisterAnswer>,
     pub(crate) passages: Passages,
+    pub(crate) emergency_callers: EmergencyCallers,
+    pub(crate) emergency_routes: EmergencyRoutes,
+    pub(crate) restorations: Restorations,
     /// Where security associations are made with UEs.
     pub(crate) protection: Option<Protection>,
     /// What challenges and their answers tell the operator.
@@ -109,6 +118,9 @@ impl Pcscf {
             contacts,
             registers: BTreeMap::new(),
             passages: Passages::default(),
+            emergency_callers: EmergencyCallers::default(),
+            emergency_routes: EmergencyRoutes::default(),
+            restorations: Restorations::default(),
             signals: Signals::default(),
             counters: Counters::default(),
             phase: Phase::Serving,
@@ -278,6 +290,7 @@ impl Node for Pcscf {
             }
         }
         self.passages.expire(now);
+        self.emergency_callers.expire(now);
         self.signals.handle_timeout(now);
         self.core.handle_timeout(now);
         self.drain_events(now);
@@ -308,6 +321,7 @@ impl Node for Pcscf {
         let tables = earliest(self.contacts.poll_timeout(), self.passages.poll_timeout());
         let sets = self.protection.as_ref().and_then(|p| p.sas.poll_timeout());
         let tables = earliest(tables, self.signals.poll_timeout());
+        let tables = earliest(tables, self.emergency_callers.poll_timeout());
         earliest(earliest(self.core.poll_timeout(), sets), tables)
     }
 
@@ -322,6 +336,16 @@ impl Node for Pcscf {
         }
         out.gauge("ims_pcscf_contacts", &[], self.contacts.len() as u64);
         out.gauge("ims_pcscf_requests_pending", &[], self.passages.len() as u64);
+        out.gauge(
+            "ims_pcscf_emergency_callers",
+            &[],
+            self.emergency_callers.len() as u64,
+        );
+        out.gauge(
+            "ims_pcscf_emergency_pending",
+            &[],
+            self.emergency_routes.len() as u64,
+        );
         out.gauge("ims_pcscf_registers_pending", &[], self.registers.len() as u64);
     }
 }

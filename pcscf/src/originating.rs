@@ -26,6 +26,14 @@ struct Origin {
     service_route: SmallVec<[Box<str>; 1]>,
 }
 
+/// A request on its way to the home network.
+struct Onward {
+    request: Request,
+    hop: NextHop,
+    /// The contact along whose Service-Route something begins.
+    by: Option<FlowToken>,
+}
+
 impl Origin {
     fn new(token: &FlowToken, asserted: UriBuf, registration: &Registration) -> Self {
         Self {
@@ -45,11 +53,22 @@ impl Pcscf {
         request: &Request,
         flow: Flow,
     ) {
+        if let Some(emergency) = self.emergency_in(request) {
+            return self.on_emergency(now, transaction, request, flow, &emergency);
+        }
         match self.originate(request, &flow) {
-            Ok((request, hop)) => {
+            Ok(Onward {
+                request: sent,
+                hop,
+                by,
+            }) => {
                 self.counters.count("ims_pcscf_originating_total", "forwarded");
-                info!(procedure = "originating", method = %request.method(), "request forwarded to the home network");
-                self.pass_on(now, transaction, request, hop, Interface::Mw);
+                info!(procedure = "originating", method = %sent.method(), "request forwarded to the home network");
+                let forward = self.pass_on(now, transaction, sent, hop, Interface::Mw);
+                if let Some(token) = by {
+                    let path = self.settings.path_of(&token);
+                    self.restorations.watch(forward, request, path);
+                }
             }
             Err(Reject::NotRegistered)
                 if self.settings.unregistered_requests == UnregisteredRequests::Drop =>
@@ -68,7 +87,7 @@ impl Pcscf {
         let onward = match flow.interface {
             Interface::Gm | Interface::GmProtected => self
                 .originate(request, &flow)
-                .map(|(r, hop)| (r, hop, Interface::Mw)),
+                .map(|onward| (onward.request, onward.hop, Interface::Mw)),
             Interface::Mw => self
                 .terminate(request)
                 .map(|(r, flow)| (r, NextHop::Flow(flow), flow.interface)),
@@ -79,11 +98,21 @@ impl Pcscf {
         }
     }
 
-    fn originate(&mut self, request: &Request, flow: &Flow) -> Result<(Request, NextHop), Reject> {
+    fn originate(&mut self, request: &Request, flow: &Flow) -> Result<Onward, Reject> {
+        if self.is_of_emergency_caller(request, flow) {
+            return self.along_the_dialog(request);
+        }
         let origin = self.origin(request, flow).ok_or(Reject::NotRegistered)?;
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         if in_dialog {
             return self.along_the_dialog(request);
+        }
+        let is_emergency = self
+            .contacts
+            .get(&origin.token)
+            .is_some_and(Contact::is_emergency);
+        if is_emergency {
+            return Err(Reject::EmergencyRegistration);
         }
         let first = origin.service_route.first().ok_or(Reject::NoServiceRoute)?;
         let hop = next_hop_of(first).ok_or(Reject::NoServiceRoute)?;
@@ -100,11 +129,15 @@ impl Pcscf {
                 edit = edit.push_front(HeaderName::RecordRoute, value);
             }
         }
-        Ok((edit.finish_request(), hop))
+        Ok(Onward {
+            request: edit.finish_request(),
+            hop,
+            by: Some(origin.token),
+        })
     }
 
     /// Our own entries leave the Route; the next one, or the Request-URI, is the way.
-    fn along_the_dialog(&self, request: &Request) -> Result<(Request, NextHop), Reject> {
+    fn along_the_dialog(&self, request: &Request) -> Result<Onward, Reject> {
         let routes = request
             .name_addrs(HeaderName::Route)
             .map_err(|_| Reject::NoServiceRoute)?;
@@ -120,7 +153,11 @@ impl Pcscf {
         for _ in 0..own {
             edit = edit.pop_first_value(HeaderName::Route);
         }
-        Ok((edit.finish_request(), NextHop::Uri(next)))
+        Ok(Onward {
+            request: edit.finish_request(),
+            hop: NextHop::Uri(next),
+            by: None,
+        })
     }
 
     /// Whose request it is: the contact at exactly this address and port, or another contact of this address
@@ -153,7 +190,7 @@ impl Pcscf {
 }
 
 /// P-Preferred-Identity first, then From (TS 24.229 5.2.6.3.1).
-fn wished_identities(request: &Request) -> Vec<Impu> {
+pub(crate) fn wished_identities(request: &Request) -> Vec<Impu> {
     let preferred = request
         .name_addrs(HeaderName::PPreferredIdentity)
         .unwrap_or_default();
@@ -165,7 +202,10 @@ fn wished_identities(request: &Request) -> Vec<Impu> {
 }
 
 /// TS 24.229 5.2.6.3.1: the wished identity where it is registered, else the default one.
-fn asserted_identity<'a>(contact: &'a Contact, wishes: &[Impu]) -> Option<(&'a Registration, UriBuf)> {
+pub(crate) fn asserted_identity<'a>(
+    contact: &'a Contact,
+    wishes: &[Impu],
+) -> Option<(&'a Registration, UriBuf)> {
     for wish in wishes {
         for registration in contact.registrations().iter().rev() {
             if let Some((_, uri)) = identities(registration).find(|(identity, _)| identity == wish) {

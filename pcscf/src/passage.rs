@@ -44,6 +44,12 @@ impl Passages {
         self.timer_m.next()
     }
 
+    /// Another one takes its place.
+    pub(crate) fn forget(&mut self, forward: ForwardId) {
+        self.timer_m.cancel(&forward);
+        self.by_forward.remove(&forward);
+    }
+
     /// Forgets answered INVITEs of which no further 2xx will come.
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some(forward) = self.timer_m.pop_expired(now) {
@@ -61,7 +67,7 @@ impl Pcscf {
         request: Request,
         hop: NextHop,
         out: Interface,
-    ) {
+    ) -> ForwardId {
         let method = request.method();
         let forward = self.core.forward(now, request, hop, out);
         let passage = Passage {
@@ -70,13 +76,19 @@ impl Pcscf {
             out,
         };
         self.passages.by_forward.insert(forward, passage);
+        forward
     }
 
     /// An answer, marked for the side that it goes to.
     pub(crate) fn on_passage_response(&mut self, now: Instant, forward: ForwardId, response: &Response) {
+        if self.on_ecscf_response(now, forward, response) {
+            return;
+        }
         let Some(passage) = self.passages.by_forward.get(&forward) else {
             return;
         };
+        self.emergency_callers.heard(now, response);
+        self.restorations.heard(forward);
         let transaction = passage.transaction;
         let towards = match passage.out {
             Interface::Mw => response_towards_ue(response),
@@ -97,9 +109,15 @@ impl Pcscf {
 
     /// No answer will come.
     pub(crate) fn on_passage_failed(&mut self, now: Instant, forward: ForwardId, cause: ForwardFailure) {
+        if self.on_ecscf_failed(now, forward, cause) {
+            return;
+        }
         let Some(passage) = self.passages.by_forward.remove(&forward) else {
             return;
         };
+        if self.restore(now, passage.transaction, forward, cause) {
+            return;
+        }
         let reject = match (cause, passage.out) {
             (ForwardFailure::Timeout, _) => Reject::Silence,
             (ForwardFailure::Unreachable | ForwardFailure::Unresolvable, Interface::Mw) => {
@@ -122,6 +140,7 @@ impl Pcscf {
             .map(|(forward, _)| *forward)
             .collect();
         for forward in cancelled {
+            self.emergency_routes.give_up(forward);
             self.core.cancel(now, forward, None);
         }
     }

@@ -14,7 +14,7 @@ use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId}
 use ims_common::sip::{Contacts, Credentials, HeaderName, NameAddr, Request, Response, StatusCode, UriBuf};
 use tracing::{debug, info};
 
-use crate::contacts::{ContactKey, Device, FlowToken, Registration, UriList};
+use crate::contacts::{ContactKey, Device, FlowToken, Registration, UriList, same_contact};
 use crate::entry_points::{EntryPointSearch, Verdict};
 use crate::node::Pcscf;
 use crate::protection::Protection;
@@ -93,7 +93,9 @@ impl Pcscf {
         };
         let known = self.contacts.token_of(&key, address).cloned();
         // A query or a farewell takes no place.
-        if known.is_none() && address.is_some() && self.contacts.is_full(self.registers.len()) {
+        if let (None, Some(address)) = (&known, address)
+            && self.contacts.is_full(self.registers.len(), address)
+        {
             return Err(Reject::ContactsFull);
         }
         let token = known.unwrap_or_else(|| self.core.fresh_token().into());
@@ -326,7 +328,7 @@ impl Pcscf {
                     address.clone(),
                     registration,
                 );
-                let left = self.contacts.moved(&procedure.key);
+                let left = self.contacts.moved(&procedure.key, address);
                 for _ in &left {
                     self.counters.count("ims_pcscf_ue_signals_total", "moved");
                 }
@@ -391,7 +393,7 @@ fn granted_secs(response: &Response, address: &UriBuf) -> Option<u32> {
         return None;
     };
     list.iter()
-        .find(|contact| contact.uri.equivalent(&address.as_uri()))
+        .find(|contact| same_contact(&UriBuf::from(contact.uri), address))
         .and_then(|contact| contact.expires().or_else(|| response.expires()))
 }
 

@@ -50,6 +50,10 @@ pub(crate) enum Reject {
     Overtaken,
     /// The table of security associations has no place left. RFC 3261 21.5.4.
     SetsFull,
+    /// An emergency call of a UE without a registration, where none is allowed. TS 23.167 7.4.
+    EmergencyNotAllowed,
+    /// A request that is no emergency, of an emergency registration. TS 24.229 5.2.10.2.
+    EmergencyRegistration,
     /// A UE that would reach us through no Service-Route has nowhere to go. TS 24.229 5.2.6.3.
     NoServiceRoute,
 }
@@ -70,9 +74,12 @@ impl Reject {
             Self::ContactsFull | Self::SetsFull | Self::KernelBusy => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoEntryPoint | Self::HomeUnreachable => StatusCode::SERVER_TIMEOUT,
             Self::Silence => StatusCode::REQUEST_TIMEOUT,
-            Self::RegisterOnMw | Self::NotRegistered | Self::NoServiceRoute | Self::ForeignIdentity => {
-                StatusCode::FORBIDDEN
-            }
+            Self::RegisterOnMw
+            | Self::NotRegistered
+            | Self::EmergencyNotAllowed
+            | Self::EmergencyRegistration
+            | Self::NoServiceRoute
+            | Self::ForeignIdentity => StatusCode::FORBIDDEN,
             // RFC 5626 5.3: the flow is gone; the S-CSCF may try another contact.
             Self::UnknownFlowToken | Self::FlowFailed => StatusCode::FLOW_FAILED,
         }
@@ -100,6 +107,8 @@ impl Reject {
             Self::Overtaken => "overtaken",
             Self::SetsFull => "sets-full",
             Self::KernelBusy => "kernel-busy",
+            Self::EmergencyNotAllowed => "emergency-not-allowed",
+            Self::EmergencyRegistration => "emergency-registration",
             Self::NoServiceRoute => "no-service-route",
             Self::Silence => "silence",
             Self::FlowFailed => "flow-failed",

@@ -25,7 +25,7 @@ impl Pcscf {
             Ok((request, flow)) => {
                 self.counters.count("ims_pcscf_terminating_total", "forwarded");
                 info!(procedure = "terminating", method = %request.method(), "request forwarded to the UE");
-                self.pass_on(now, transaction, request, NextHop::Flow(flow), flow.interface);
+                _ = self.pass_on(now, transaction, request, NextHop::Flow(flow), flow.interface);
             }
             Err(reject) => self.refuse(now, transaction, request, reject),
         }
@@ -40,13 +40,13 @@ impl Pcscf {
             .iter()
             .take_while(|route| self.settings.is_own(&route.uri))
             .count();
-        let (token, contact) = routes
+        let (token, flow) = routes
             .iter()
             .take(own)
             .filter_map(|route| std::str::from_utf8(route.uri.user()?).ok())
-            .find_map(|token| Some((token, self.contacts.get(token)?)))
+            .find_map(|token| Some((token, self.way_of_token(token, request)?)))
             .ok_or(Reject::UnknownFlowToken)?;
-        let flow = self.way_to(contact).ok_or(Reject::FlowFailed)?;
+        let flow = flow.ok_or(Reject::FlowFailed)?;
         let mut edit = request_towards_ue(request);
         for _ in 0..own {
             edit = edit.pop_first_value(HeaderName::Route);
@@ -58,6 +58,14 @@ impl Pcscf {
             }
         }
         Ok((edit.finish_request(), flow))
+    }
+
+    /// `None`: nobody knows the token. `Some(None)`: there is no way to its UE any more.
+    fn way_of_token(&self, token: &str, request: &Request) -> Option<Option<Flow>> {
+        match self.contacts.get(token) {
+            Some(contact) => Some(self.way_to(contact)),
+            None => self.emergency_callers.way_of(token, request).map(Some),
+        }
     }
 
     /// TS 33.203 7.1: to a UE that registered over security associations, over its set in use, and no other way.

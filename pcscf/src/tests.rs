@@ -1,12 +1,14 @@
 //! Testkit: a P-CSCF on a bench: messages in, messages out, virtual time.
 
 mod deregistration;
+mod emergency;
 mod entry_points;
 mod hostile;
 mod kernel;
 mod others;
 mod protected;
 mod registration;
+mod restoration;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,8 +19,8 @@ use ims_common::config::{DaemonConfig, parse};
 use ims_common::ipsec::XfrmInput;
 use ims_common::limits::SipLimits;
 use ims_common::net::{
-    Command, ConnectionId, Destination, Flow, Interface, NetInput, NetOutput, SipInput, SipOutput, Transmit,
-    Transport,
+    Command, ConnectionId, Destination, Flow, Interface, NetInput, NetOutput, SendTag, SipInput, SipOutput,
+    Transmit, Transport,
 };
 use ims_common::node::{Metrics, Node, Seed};
 use ims_common::sip::{HeaderName, Message, Request, Response, SipMessage};
@@ -42,6 +44,8 @@ pub(crate) struct Bench {
     pub(crate) node: Pcscf,
     now: Instant,
     sent: VecDeque<Transmit>,
+    /// Of the request that was sent last.
+    last_tag: Option<SendTag>,
     pub(crate) kernel: Kernel,
     pub(crate) closed: Vec<ConnectionId>,
 }
@@ -68,6 +72,7 @@ impl Bench {
             node,
             now: epoch(),
             sent: VecDeque::new(),
+            last_tag: None,
             kernel: Kernel::default(),
             closed: Vec::new(),
         }
@@ -99,7 +104,12 @@ impl Bench {
         loop {
             while let Some(output) = self.node.poll_output() {
                 match output {
-                    NetOutput::Sip(SipOutput::Transmit(transmit)) => self.sent.push_back(transmit),
+                    NetOutput::Sip(SipOutput::Transmit(transmit)) => {
+                        if !transmit.bytes.starts_with(b"SIP/2.0") {
+                            self.last_tag = Some(transmit.tag);
+                        }
+                        self.sent.push_back(transmit);
+                    }
                     NetOutput::Sip(SipOutput::Close(connection)) => self.closed.push(connection),
                     NetOutput::Xfrm(output) => self.kernel.ask(output),
                     other => panic!("{other:?}"),
@@ -109,6 +119,25 @@ impl Bench {
                 break;
             };
             self.node.handle(self.now, NetInput::Xfrm(answer));
+        }
+    }
+
+    /// What was sent last could not be, and is forgotten.
+    pub(crate) fn cannot_send(&mut self) {
+        self.flush_requests();
+        let tag = self.last_tag.take().expect("no request was sent");
+        let input = NetInput::Sip(SipInput::SendFailed(tag));
+        self.node.handle(self.now, input);
+        self.collect();
+    }
+
+    /// The last word on a request; provisional ones do not count.
+    pub(crate) fn final_response(&mut self) -> Response {
+        loop {
+            let response = self.response();
+            if response.status().is_final() {
+                return response;
+            }
         }
     }
 
@@ -182,6 +211,11 @@ impl Bench {
     pub(crate) fn flush_requests(&mut self) {
         self.sent
             .retain(|transmit| transmit.bytes.starts_with(b"SIP/2.0"));
+    }
+
+    /// Forgets the ACKs that were sent.
+    pub(crate) fn flush_acks(&mut self) {
+        self.sent.retain(|transmit| !transmit.bytes.starts_with(b"ACK"));
     }
 
     /// The whole of a registration that is granted at once.
