@@ -1,6 +1,7 @@
 //! Codec: the S-CSCF's configuration: a typed promise with its defaults in one place.
 
 mod sessions;
+mod routing;
 mod shared_ifc_sets;
 
 use std::net::SocketAddr;
@@ -22,8 +23,12 @@ use ims_common::steering::{ShardPlace, SteeringRule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::sessions::{EntryPointConfig, IscConfig, RedirectPolicy, SessionsConfig, TrustedPeers};
+pub(crate) use self::routing::RouteKey;
+pub use self::routing::{NumbersConfig, RouteConfig};
 pub use self::shared_ifc_sets::SharedIfcSetConfig;
+use crate::breakout::Breakout;
 use crate::node::{Scscf, ScscfSettings};
+use crate::numbers::Normaliser;
 
 /// Configuration of one S-CSCF: the value below `scscf:`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -49,6 +54,12 @@ pub struct ScscfConfig {
     /// Filter criteria that profiles name by number.
     #[serde(default)]
     pub shared_ifc_sets: Vec<SharedIfcSetConfig>,
+    /// How numbers are dialled at home.
+    #[serde(default)]
+    pub numbers: NumbersConfig,
+    /// Next hops for numbers and domains that this network does not serve.
+    #[serde(default)]
+    pub routes: Vec<RouteConfig>,
     /// Where requests to users of the home network go.
     #[serde(default)]
     pub icscf: EntryPointConfig,
@@ -252,6 +263,7 @@ impl DaemonConfig for ScscfConfig {
 impl ScscfConfig {
     /// What one value alone cannot know.
     fn check(&self) -> Result<(), ConfigError> {
+        self.numbers.check()?;
         let r = &self.registration;
         if r.expires_min > r.expires_max {
             return Err(ConfigError::invalid(
@@ -329,6 +341,8 @@ impl ScscfConfig {
             server_name: self.server_name.uri().clone(),
             address: self.mw.address.socket(),
             registration: self.registration.clone(),
+            normaliser: Normaliser::new(&self.numbers, self.home_realm.as_str()),
+            breakout: Breakout::new(routing::routes(&self.routes)?),
             shared_ifc_sets: shared_ifc_sets::read(&self.shared_ifc_sets)?,
         })
     }

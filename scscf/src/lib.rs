@@ -7,6 +7,8 @@
 //!
 //! Documents to read first: TS 24.229 5.4.1, TS 29.228 6.1 to 6.3, RFC 3261 10, RFC 3310, RFC 3327.
 
+#[allow(dead_code, reason = "sessions ask it")]
+mod breakout;
 mod challenges;
 mod charging;
 pub mod config;
@@ -16,6 +18,8 @@ mod deregister;
 mod ifc;
 mod network_initiated;
 pub mod node;
+#[allow(dead_code, reason = "sessions ask it")]
+mod numbers;
 mod register;
 pub mod registrar;
 pub mod registration_change;

@@ -17,10 +17,12 @@ use ims_common::sip::{Method, Request, Response, StatusCode, UriBuf};
 use ims_common::token::{self, ShardId};
 use rand::rngs::StdRng;
 
+use crate::breakout::Breakout;
 use crate::challenges::{ChallengeLimits, Challenges};
 use crate::config::{IscConfig, RegistrationConfig, SessionsConfig};
 use crate::context::{Context, Notice};
 use crate::ifc::SharedIfcSets;
+use crate::numbers::Normaliser;
 use crate::register::{self, Await, Outcome, Register, Step};
 use crate::registrar::{Registrar, RegistrarLimits};
 use crate::registration_change::{Outbox, RegistrationChange};
@@ -53,6 +55,12 @@ pub struct ScscfSettings {
     pub address: SocketAddr,
     /// Policy of the registrar.
     pub registration: RegistrationConfig,
+    /// What number a Request-URI names.
+    #[allow(dead_code, reason = "sessions ask it")]
+    pub(crate) normaliser: Normaliser,
+    /// Next hops for what this network does not serve.
+    #[allow(dead_code, reason = "sessions ask it")]
+    pub(crate) breakout: Breakout,
     /// Filter criteria that profiles name by number.
     pub(crate) shared_ifc_sets: SharedIfcSets,
 }
