@@ -25,8 +25,12 @@ impl Breakout {
                 RouteKey::Domain(domain) => breakout.domains.push((domain, to)),
             }
         }
-        breakout.prefixes.sort_by_key(|(prefix, _)| usize::MAX - prefix.len());
-        breakout.domains.sort_by_key(|(domain, _)| usize::MAX - domain.len());
+        breakout
+            .prefixes
+            .sort_by_key(|(prefix, _)| usize::MAX - prefix.len());
+        breakout
+            .domains
+            .sort_by_key(|(domain, _)| usize::MAX - domain.len());
         breakout
     }
 

@@ -1,7 +1,7 @@
 //! Codec: the S-CSCF's configuration: a typed promise with its defaults in one place.
 
-mod sessions;
 mod routing;
+mod sessions;
 mod shared_ifc_sets;
 
 use std::net::SocketAddr;
@@ -22,9 +22,9 @@ use ims_common::sip::UriBuf;
 use ims_common::steering::{ShardPlace, SteeringRule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use self::sessions::{EntryPointConfig, IscConfig, RedirectPolicy, SessionsConfig, TrustedPeers};
 pub(crate) use self::routing::RouteKey;
 pub use self::routing::{NumbersConfig, RouteConfig};
+pub use self::sessions::{EntryPointConfig, IscConfig, RedirectPolicy, SessionsConfig, TrustedPeers};
 pub use self::shared_ifc_sets::SharedIfcSetConfig;
 use crate::breakout::Breakout;
 use crate::node::{Scscf, ScscfSettings};

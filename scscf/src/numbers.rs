@@ -278,13 +278,17 @@ impl<'a> Subscriber<'a> {
 
     /// `rn`, global by itself or by its context, when `npdi` says that it is the answer of a query.
     fn routing_number(&self) -> Option<String> {
-        let dipped = self.parameters().any(|(name, _)| name.eq_ignore_ascii_case("npdi"));
+        let dipped = self
+            .parameters()
+            .any(|(name, _)| name.eq_ignore_ascii_case("npdi"));
         let number = without_separators(self.parameter("rn").filter(|_| dipped)?);
         let digits = number.strip_prefix('+').unwrap_or(&number);
         if !is_digits(digits) || number.len() > 2 * GLOBAL_DIGITS_MAX {
             return None;
         }
-        let context = self.parameter("rn-context").and_then(|context| context.strip_prefix('+'));
+        let context = self
+            .parameter("rn-context")
+            .and_then(|context| context.strip_prefix('+'));
         Some(match context.filter(|_| !number.starts_with('+')) {
             Some(prefix) => format!("+{}{number}", without_separators(prefix)),
             None => number,
@@ -306,7 +310,10 @@ fn is_digits(number: &str) -> bool {
 
 /// RFC 3966 3 `local-number-digits`, but for hexadecimal digits: no phone has them.
 fn is_local(number: &str) -> bool {
-    !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'*' | b'#'))
+    !number.is_empty()
+        && number
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'*' | b'#'))
 }
 
 /// MCC and MNC of `ims.mncNNN.mccNNN.3gppnetwork.org` (TS 23.003 13.2). An MNC of two digits is written with a zero

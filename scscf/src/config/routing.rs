@@ -127,7 +127,10 @@ fn route_key(rule: &RouteConfig) -> Result<RouteKey, ConfigError> {
 
 fn next_hops(to: &[String]) -> Result<Vec<UriBuf>, ConfigError> {
     if to.is_empty() {
-        return Err(bad_route("a rule without next hops".to_owned(), "at least one SIP URI"));
+        return Err(bad_route(
+            "a rule without next hops".to_owned(),
+            "at least one SIP URI",
+        ));
     }
     let read = |text: &String| match text.parse::<UriBuf>() {
         Ok(uri) if uri.as_uri().is_sip() => Ok(uri),

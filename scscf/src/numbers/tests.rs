@@ -48,7 +48,10 @@ fn what_is_global_stays_so_in_one_spelling() {
         ("sip:+15550001@HOME", "tel:+15550001"),
         ("sip:%2B15550001@HOME;user=phone", "tel:+15550001"),
         ("sips:+1-555-0001@HOME;user=PHONE;x=y", "tel:+15550001"),
-        ("tel:+15550001;isub=12;verstat=x", "tel:+15550001;isub=12;verstat=x"),
+        (
+            "tel:+15550001;isub=12;verstat=x",
+            "tel:+15550001;isub=12;verstat=x",
+        ),
         ("tel:+123", "incomplete"),
         ("tel:+1234567890123456", "no number"),
     ] {
@@ -64,7 +67,10 @@ fn numbers_of_an_open_plan_are_dialled_with_prefixes() {
         ("tel:030123456;phone-context=geo-local.HOME", "tel:+4930123456"),
         ("tel:030-123456;phone-context=+49", "tel:+4930123456"),
         ("sip:030123456@HOME;user=phone", "tel:+4930123456"),
-        ("sip:030123456;phone-context=HOME@HOME;user=phone", "tel:+4930123456"),
+        (
+            "sip:030123456;phone-context=HOME@HOME;user=phone",
+            "tel:+4930123456",
+        ),
         ("sip:030123456@HOME", "tel:+4930123456"),
         ("tel:030123456;phone-context=+1", "tel:+1030123456"),
         ("tel:7654321;phone-context=+44", "tel:+447654321"),
@@ -76,7 +82,10 @@ fn numbers_of_an_open_plan_are_dialled_with_prefixes() {
         ("tel:*31#", "local *31#"),
         ("tel:7042;phone-context=PBX.Example", "local 7042 in pbx.example"),
         ("tel:*1;phone-context=+44", "local *1 in +44"),
-        ("tel:7042;phone-context=notHOME", &format!("local 7042 in not{HOME}")),
+        (
+            "tel:7042;phone-context=notHOME",
+            &format!("local 7042 in not{HOME}"),
+        ),
     ] {
         assert_eq!(read(&open_plan(), uri), number, "{uri}");
     }
