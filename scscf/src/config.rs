@@ -1,6 +1,7 @@
 //! Codec: the S-CSCF's configuration: a typed promise with its defaults in one place.
 
 mod routing;
+mod reg_event;
 mod sessions;
 mod shared_ifc_sets;
 
@@ -29,6 +30,7 @@ pub use self::shared_ifc_sets::SharedIfcSetConfig;
 use crate::breakout::Breakout;
 use crate::node::{Scscf, ScscfSettings};
 use crate::numbers::Normaliser;
+pub use reg_event::RegEventConfig;
 
 /// Configuration of one S-CSCF: the value below `scscf:`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -48,6 +50,9 @@ pub struct ScscfConfig {
     /// Policy of the registrar.
     #[serde(default)]
     pub registration: RegistrationConfig,
+    /// Policy of the reg event package.
+    #[serde(default)]
+    pub reg_event: RegEventConfig,
     /// Visited networks that count as home: their P-CSCFs learn the charging addresses.
     #[serde(default)]
     pub home_networks: Vec<DomainName>,
@@ -247,6 +252,7 @@ impl DaemonConfig for ScscfConfig {
         self.limits = self.limits.part_of(place);
         self.registration.bindings = place.part_of(self.registration.bindings);
         self.registration.challenges = place.part_of(self.registration.challenges);
+        self.reg_event = self.reg_event.part_of(place);
         self.isc.dialog_ids = place.part_of(self.isc.dialog_ids);
         self.sessions.unregistered_profiles = place.part_of(self.sessions.unregistered_profiles);
         let mut settings = self.settings()?;
@@ -343,6 +349,7 @@ impl ScscfConfig {
             registration: self.registration.clone(),
             normaliser: Normaliser::new(&self.numbers, self.home_realm.as_str()),
             breakout: Breakout::new(routing::routes(&self.routes)?),
+            reg_event: self.reg_event.clone(),
             shared_ifc_sets: shared_ifc_sets::read(&self.shared_ifc_sets)?,
         })
     }

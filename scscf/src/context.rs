@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 
 use crate::challenges::Challenges;
 use crate::node::ScscfSettings;
+use crate::reg_event::Subscriptions;
 use crate::registrar::Registrar;
 use crate::registration_change::Outbox;
 use crate::service_route::ServiceRoute;
@@ -21,6 +22,7 @@ pub(crate) struct Context<'a> {
     pub(crate) registrar: &'a mut Registrar,
     pub(crate) challenges: &'a mut Challenges,
     pub(crate) changes: &'a mut Outbox,
+    pub(crate) subscriptions: &'a mut Subscriptions,
     pub(crate) notices: &'a mut Vec<Notice>,
     pub(crate) rng: &'a mut StdRng,
     pub(crate) shard: ShardId,

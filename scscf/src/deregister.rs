@@ -6,7 +6,7 @@ use ims_common::identity::Impu;
 use crate::context::{Context, Notice};
 use crate::register::{Await, ContactRequest, Outcome, Proof, Register, Step, ok};
 use crate::registrar::{Binding, BindingId};
-use crate::registration_change::{ContactEvent, RegistrationChange};
+use crate::registration_change::{ContactChange, ContactEvent, RegistrationChange};
 use crate::reject::RegisterReject;
 
 /// A removal already made, which the HSS is being told.
@@ -51,8 +51,9 @@ pub(crate) fn start(
         .unbind(id, &register.impi, |b| meant.contains(&b.id));
     ctx.changes.push(RegistrationChange {
         impi: register.impi.clone(),
+        set: id,
         identities,
-        contacts: removed.iter().map(|b| b.contact.uri().clone()).collect(),
+        contacts: removed.iter().map(ContactChange::from).collect(),
         event: ContactEvent::Unregistered,
     });
     if ctx.registrar.is_registered(&register.impi, &register.impu) {

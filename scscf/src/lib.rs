@@ -3,7 +3,7 @@
 //! * `config`: [`config::ScscfConfig`]
 //! * `node`: [`node::Scscf`], a pure node; `register`, `deregister`, `network_initiated`, `sessions` are
 //!   its procedures, `registrar` and `challenges` its tables, `reject` the one place with status codes
-//! * `registration_change`: what happened to registrations, in order
+//! * `registration_change`: what happened to registrations, in order; `reg_event` tells it to those who watch them
 //!
 //! Documents to read first: TS 24.229 5.4.1, TS 29.228 6.1 to 6.3, RFC 3261 10, RFC 3310, RFC 3327.
 
@@ -20,6 +20,7 @@ mod network_initiated;
 pub mod node;
 #[allow(dead_code, reason = "sessions ask it")]
 mod numbers;
+mod reg_event;
 mod register;
 pub mod registrar;
 pub mod registration_change;

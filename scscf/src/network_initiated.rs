@@ -9,15 +9,15 @@ use ims_common::identity::{Impi, Impu};
 use crate::context::Context;
 use crate::register::read_user_data;
 use crate::registrar::{Profile, SetId, members_of};
-use crate::registration_change::{ContactEvent, RegistrationChange};
+use crate::registration_change::{ContactChange, ContactEvent, RegistrationChange};
 
 /// Removes what the HSS says; no SAR follows (TS 29.228 6.1.3).
 pub(crate) fn on_rtr(ctx: &mut Context<'_>, rtr: &Rtr) -> Rta {
     let event = match rtr.reason.code {
-        ReasonCode::PermanentTermination => Some(ContactEvent::Rejected),
-        ReasonCode::ServerChange => Some(ContactEvent::Deactivated),
+        ReasonCode::PermanentTermination => ContactEvent::Rejected,
+        ReasonCode::ServerChange => ContactEvent::Deactivated,
         // TS 24.229 5.4.1.5: the UE is not told, it is registered elsewhere already.
-        ReasonCode::NewServerAssigned => None,
+        ReasonCode::NewServerAssigned => ContactEvent::MovedAway,
         // Concerns profiles kept for unregistered services only; this server keeps none.
         ReasonCode::RemoveScscf => {
             return Rta {
@@ -65,21 +65,20 @@ fn scope(ctx: &Context<'_>, impi: &Impi, identities: &[Impu]) -> Vec<SetId> {
     all.into_iter().filter(is_meant).collect()
 }
 
-fn remove(ctx: &mut Context<'_>, id: SetId, impi: &Impi, event: Option<ContactEvent>) -> usize {
+fn remove(ctx: &mut Context<'_>, id: SetId, impi: &Impi, event: ContactEvent) -> usize {
     let identities: Vec<Impu> = ctx
         .registrar
         .set(id)
         .map(|set| set.associated_identities().collect())
         .unwrap_or_default();
     let removed = ctx.registrar.unbind(id, impi, |_| true);
-    if let Some(event) = event {
-        ctx.changes.push(RegistrationChange {
-            impi: impi.clone(),
-            identities,
-            contacts: removed.iter().map(|b| b.contact.uri().clone()).collect(),
-            event,
-        });
-    }
+    ctx.changes.push(RegistrationChange {
+        impi: impi.clone(),
+        set: id,
+        identities,
+        contacts: removed.iter().map(ContactChange::from).collect(),
+        event,
+    });
     removed.len()
 }
 
@@ -160,6 +159,7 @@ fn replace(ctx: &mut Context<'_>, id: SetId, part: Option<ImsSubscription>, ppr:
         if !identities.is_empty() {
             ctx.changes.push(RegistrationChange {
                 impi: ppr.user_name.clone(),
+                set: id,
                 identities,
                 contacts: Vec::new(),
                 event,

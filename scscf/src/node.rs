@@ -2,6 +2,7 @@
 
 mod hss;
 mod sessions;
+mod watchers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -12,20 +13,21 @@ use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::identity::{Impi, Impu};
 use ims_common::net::Command;
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
-use ims_common::proxy::{CoreEvent, ProxyCore, ProxyCoreConfig, ServerTransactionId};
+use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ProxyCoreConfig, ServerTransactionId};
 use ims_common::sip::{Method, Request, Response, StatusCode, UriBuf};
 use ims_common::token::{self, ShardId};
 use rand::rngs::StdRng;
 
 use crate::breakout::Breakout;
 use crate::challenges::{ChallengeLimits, Challenges};
-use crate::config::{IscConfig, RegistrationConfig, SessionsConfig};
+use crate::config::{IscConfig, RegEventConfig, RegistrationConfig, SessionsConfig};
 use crate::context::{Context, Notice};
 use crate::ifc::SharedIfcSets;
 use crate::numbers::Normaliser;
+use crate::reg_event::{SubscriptionId, SubscriptionLimits, Subscriptions};
 use crate::register::{self, Await, Outcome, Register, Step};
 use crate::registrar::{Registrar, RegistrarLimits};
-use crate::registration_change::{Outbox, RegistrationChange};
+use crate::registration_change::Outbox;
 use crate::reject::RegisterReject;
 use crate::service_route::ServiceRoute;
 
@@ -61,6 +63,8 @@ pub struct ScscfSettings {
     /// Next hops for what this network does not serve.
     #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) breakout: Breakout,
+    /// Policy of the reg event package.
+    pub reg_event: RegEventConfig,
     /// Filter criteria that profiles name by number.
     pub(crate) shared_ifc_sets: SharedIfcSets,
 }
@@ -79,6 +83,12 @@ enum InProgress {
     },
 }
 
+/// What a request that this node has sent itself is about.
+#[derive(Clone, Copy, Debug)]
+enum Originated {
+    Notify(SubscriptionId),
+}
+
 /// What goes on for one private identity: REGISTERs are served one after the other (RG-22).
 #[derive(Debug, Default)]
 struct Busy {
@@ -95,6 +105,8 @@ pub struct Scscf {
     registrar: Registrar,
     challenges: Challenges,
     changes: Outbox,
+    subscriptions: Subscriptions,
+    originated: BTreeMap<ForwardId, Originated>,
     rng: StdRng,
     shard: ShardId,
     in_progress: BTreeMap<CxRequestId, InProgress>,
@@ -129,12 +141,18 @@ impl Scscf {
             digest_nonce_lifetime: policy.digest_nonce_lifetime.get(),
             challenges: policy.challenges,
         });
+        let subscriptions = Subscriptions::new(SubscriptionLimits {
+            subscriptions: settings.reg_event.subscriptions,
+            per_set: settings.reg_event.subscriptions_per_set,
+        });
         Self {
             service_route: ServiceRoute::of(&settings.server_name),
             core: ProxyCore::new(settings.core.clone(), seed),
             registrar,
             challenges,
             changes: Outbox::default(),
+            subscriptions,
+            originated: BTreeMap::new(),
             rng: seed.rng(b'S'),
             shard: settings.core.shard,
             in_progress: BTreeMap::new(),
@@ -154,8 +172,9 @@ impl Scscf {
     }
 
     /// The next change of registrations, in order.
-    pub fn poll_change(&mut self) -> Option<RegistrationChange> {
-        self.changes.pop()
+    #[cfg(test)]
+    pub(crate) fn poll_change(&mut self) -> Option<crate::registration_change::RegistrationChange> {
+        self.changes.read.pop_front()
     }
 
     /// Who is registered: the private and the public identity of each contact.
@@ -173,6 +192,7 @@ impl Scscf {
             registrar: &mut self.registrar,
             challenges: &mut self.challenges,
             changes: &mut self.changes,
+            subscriptions: &mut self.subscriptions,
             notices,
             rng: &mut self.rng,
             shard: self.shard,
@@ -190,12 +210,19 @@ impl Scscf {
                     transaction,
                     request,
                     flow,
-                } => self.on_request(now, transaction, &request, &flow),
+                } => {
+                    if !self.on_subscribe(now, transaction, &request, &flow) {
+                        self.on_request(now, transaction, &request, &flow);
+                    }
+                }
                 CoreEvent::Ack { request, .. } => self.on_ack(now, &request),
                 CoreEvent::Forked { transaction, answer } => self.on_forked(now, transaction, answer),
-                // A REGISTER cannot be cancelled, what was forked or relayed is cancelled by the core, and this
-                // node starts no client transactions of its own.
-                CoreEvent::Cancelled { .. } | CoreEvent::Response { .. } | CoreEvent::Failed { .. } => {}
+                CoreEvent::Response { forward, response } => {
+                    self.on_originated(now, forward, Some(&response));
+                }
+                CoreEvent::Failed { forward, .. } => self.on_originated(now, forward, None),
+                // A REGISTER cannot be cancelled, and what was forked or relayed is cancelled by the core.
+                CoreEvent::Cancelled { .. } => {}
             }
         }
     }
@@ -320,7 +347,7 @@ impl Node for Scscf {
                 self.core.drain();
             }
         }
-        self.drain_core(now);
+        self.settle(now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -328,6 +355,7 @@ impl Node for Scscf {
         self.drain_core(now);
         self.expire(now);
         self.expire_sessions(now);
+        self.settle(now);
     }
 
     fn poll_output(&mut self) -> Option<CscfOutput> {
@@ -353,6 +381,7 @@ impl Node for Scscf {
     fn poll_timeout(&self) -> Option<Instant> {
         let tables = earliest(self.registrar.next_timeout(), self.challenges.next_timeout());
         let tables = earliest(tables, self.running.next_timeout());
+        let tables = earliest(tables, self.subscriptions.next_timeout());
         earliest(self.core.poll_timeout(), tables)
     }
 
@@ -367,6 +396,7 @@ impl Node for Scscf {
             ("ims_scscf_bindings", self.registrar.len()),
             ("ims_scscf_registration_sets", self.registrar.sets_len()),
             ("ims_scscf_challenges", self.challenges.len()),
+            ("ims_scscf_reg_subscriptions", self.subscriptions.len()),
             ("ims_scscf_in_progress", self.in_progress.len()),
             ("ims_scscf_sessions", self.running.len()),
             ("ims_scscf_changes_unread", self.changes.len()),

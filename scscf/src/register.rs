@@ -307,7 +307,9 @@ fn on_saa(
     let id = ctx.registrar.store_profile(&register.impu, profile);
     let effects = apply(ctx, register, id, grant);
     let first = effects.iter().find_map(|effect| match effect {
-        BindingEffect::Registered(contact) | BindingEffect::Refreshed(contact) => Some(contact.clone()),
+        BindingEffect::Registered(contact) | BindingEffect::Refreshed(contact) => {
+            Some(contact.address.clone())
+        }
         BindingEffect::Replaced(_) | BindingEffect::Removed(_) => None,
     });
     report(ctx, register, id, effects);
@@ -426,8 +428,9 @@ fn report(ctx: &mut Context<'_>, register: &Register, id: SetId, effects: Vec<Bi
         };
         ctx.changes.push(RegistrationChange {
             impi: register.impi.clone(),
+            set: id,
             identities: identities.clone(),
-            contacts: vec![contact.uri().clone()],
+            contacts: vec![contact],
             event,
         });
     }

@@ -22,6 +22,7 @@ use ims_common::node::{NumberHash, NumberMap, TimerTable, give_back};
 use smallvec::SmallVec;
 
 use crate::ifc::SharedIfcSets;
+use crate::registration_change::{ContactChange, ContactEvent};
 use announcements::Announcements;
 pub use binding::{Binding, BindingId, ContactAddress};
 pub(crate) use binding::{BindingSource, ContactGrant};
@@ -42,11 +43,11 @@ pub(crate) struct RegistrarLimits {
 /// What [`Registrar::bind`] did with one contact.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum BindingEffect {
-    Registered(ContactAddress),
-    Refreshed(ContactAddress),
+    Registered(ContactChange),
+    Refreshed(ContactChange),
     /// Another contact of the same private identity took its place (TS 24.229 5.4.1.2.2 4A).
-    Replaced(ContactAddress),
-    Removed(ContactAddress),
+    Replaced(ContactChange),
+    Removed(ContactChange),
 }
 
 /// A binding whose time is over, already removed.
@@ -55,7 +56,8 @@ pub(crate) struct Expired {
     pub(crate) impi: Impi,
     /// The identity that was registered.
     pub(crate) impu: Impu,
-    pub(crate) contact: ContactAddress,
+    pub(crate) set: SetId,
+    pub(crate) contact: ContactChange,
     pub(crate) identities: Vec<Impu>,
     pub(crate) hss_host: Option<String>,
     /// No contact of this private identity is left in the set.
@@ -275,16 +277,12 @@ impl Registrar {
             let previous = position.map(|at| old.remove(at));
             let Some(expires) = grant.expires else {
                 if let Some(previous) = previous {
-                    effects.push(BindingEffect::Removed(previous.contact.clone()));
+                    effects.push(BindingEffect::Removed(ContactChange::from(&previous)));
                     self.forget(id, &previous);
                 }
                 continue;
             };
-            effects.push(if previous.is_some() {
-                BindingEffect::Refreshed(grant.contact.clone())
-            } else {
-                BindingEffect::Registered(grant.contact.clone())
-            });
+            let is_known = previous.is_some();
             let binding = Binding {
                 id: previous
                     .as_ref()
@@ -297,12 +295,21 @@ impl Registrar {
                 cseq: source.cseq,
                 expires_at: now + expires,
                 authenticated_at,
+                event: match is_known {
+                    true => ContactEvent::Refreshed,
+                    false => ContactEvent::Registered,
+                },
                 service_route: previous.map_or_else(|| fresh_token().into(), |b| b.service_route),
             };
+            let change = ContactChange::from(&binding);
+            effects.push(match is_known {
+                true => BindingEffect::Refreshed(change),
+                false => BindingEffect::Registered(change),
+            });
             self.insert(id, binding);
         }
         for replaced in old {
-            effects.push(BindingEffect::Replaced(replaced.contact.clone()));
+            effects.push(BindingEffect::Replaced(ContactChange::from(&replaced)));
             self.forget(id, &replaced);
         }
         self.rearm(id);
@@ -349,7 +356,7 @@ impl Registrar {
             let identities = set.associated_identities().collect();
             let hss_host = set.hss_host();
             let impu = binding.impu.clone();
-            let contact = binding.contact.clone();
+            let contact = ContactChange::from(binding);
             self.unbind(id, &impi, |b| b.id == binding_id);
             let last_of_impi = self
                 .set(id)
@@ -357,6 +364,7 @@ impl Registrar {
             return Some(Expired {
                 impi,
                 impu,
+                set: id,
                 contact,
                 identities,
                 hss_host,

@@ -1,10 +1,11 @@
-//! Codec: what happened to registrations, for the reg event package and third-party REGISTERs to come
+//! Codec: what happened to registrations, for the reg event package and third-party REGISTERs
 //! (TS 24.229 5.4.1.7, 5.4.2.1.2; RFC 3680 5.1).
 
 use std::collections::VecDeque;
 
 use ims_common::identity::{Impi, Impu};
-use ims_common::sip::UriBuf;
+
+use crate::registrar::{Binding, BindingId, ContactAddress, SetId};
 
 /// Changes that nobody has read yet, at most.
 const UNREAD_MAX: usize = 1_024;
@@ -18,6 +19,8 @@ pub enum ContactEvent {
     Created,
     /// Bound before, lifetime renewed.
     Refreshed,
+    /// Bound, but the network has shortened its lifetime (TS 24.229 5.4.1.6).
+    Shortened,
     /// Its time is over.
     Expired,
     /// Removed by the network; the UE should register again.
@@ -26,6 +29,54 @@ pub enum ContactEvent {
     Unregistered,
     /// Removed by the network; the UE must not register again.
     Rejected,
+    /// Removed because another S-CSCF serves the user now: nobody is told (TS 24.229 5.4.1.5).
+    MovedAway,
+}
+
+impl ContactEvent {
+    /// The value of the attribute `event`. What nobody is told has none.
+    pub(crate) fn attribute(self) -> Option<&'static str> {
+        match self {
+            Self::Registered => Some("registered"),
+            Self::Created => Some("created"),
+            Self::Refreshed => Some("refreshed"),
+            Self::Shortened => Some("shortened"),
+            Self::Expired => Some("expired"),
+            Self::Deactivated => Some("deactivated"),
+            Self::Unregistered => Some("unregistered"),
+            Self::Rejected => Some("rejected"),
+            Self::MovedAway => None,
+        }
+    }
+
+    /// Whether the contact is gone after it.
+    pub(crate) fn is_end(self) -> bool {
+        match self {
+            Self::Registered | Self::Created | Self::Refreshed | Self::Shortened => false,
+            Self::Expired | Self::Deactivated | Self::Unregistered | Self::Rejected | Self::MovedAway => true,
+        }
+    }
+}
+
+/// A contact that something happened to, as it was when it happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ContactChange {
+    /// Which binding.
+    pub(crate) id: BindingId,
+    pub(crate) address: ContactAddress,
+    pub(crate) call_id: Box<[u8]>,
+    pub(crate) cseq: u32,
+}
+
+impl From<&Binding> for ContactChange {
+    fn from(binding: &Binding) -> Self {
+        Self {
+            id: binding.id,
+            address: binding.contact.clone(),
+            call_id: binding.call_id.clone(),
+            cseq: binding.cseq,
+        }
+    }
 }
 
 /// One change.
@@ -33,10 +84,12 @@ pub enum ContactEvent {
 pub struct RegistrationChange {
     /// Whose contacts.
     pub impi: Impi,
+    /// Their implicit registration set, which may be gone since.
+    pub set: SetId,
     /// The identities concerned, barred ones left out, the default one first.
     pub identities: Vec<Impu>,
     /// The contacts concerned; empty when only identities came or went.
-    pub contacts: Vec<UriBuf>,
+    pub contacts: Vec<ContactChange>,
     /// What happened to them.
     pub event: ContactEvent,
 }
@@ -45,6 +98,9 @@ pub struct RegistrationChange {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     changes: VecDeque<RegistrationChange>,
+    /// Those that were read, for tests.
+    #[cfg(test)]
+    pub(crate) read: VecDeque<RegistrationChange>,
 }
 
 impl Outbox {
@@ -56,7 +112,10 @@ impl Outbox {
     }
 
     pub(crate) fn pop(&mut self) -> Option<RegistrationChange> {
-        self.changes.pop_front()
+        let change = self.changes.pop_front()?;
+        #[cfg(test)]
+        self.read.push_back(change.clone());
+        Some(change)
     }
 
     pub(crate) fn len(&self) -> usize {

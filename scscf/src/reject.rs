@@ -206,3 +206,58 @@ impl RequestReject {
         }
     }
 }
+
+/// Why a SUBSCRIBE to the reg event package is refused (TS 24.229 5.4.2.1.1; RFC 6665 4.2.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SubscribeReject {
+    /// A header that a dialog needs is missing or cannot be read.
+    Malformed(&'static str),
+    /// Neither the user, nor its P-CSCF, nor one of its application servers (TS 24.229 5.4.2.1.1).
+    Forbidden,
+    /// The identity has no contact here (TS 24.229 5.4.2.1.1).
+    NotRegistered,
+    /// `application/reginfo+xml` is not accepted (RFC 3680 4.5).
+    NotAcceptable,
+    /// A lifetime below the minimum (RFC 6665 4.2.1.1).
+    IntervalTooBrief { expires_min_secs: u64 },
+    /// No such subscription, or one of somebody else (RFC 3261 12.2.2).
+    NoSuchDialog,
+    /// Another event package (RFC 6665 4.2.1.3).
+    BadEvent,
+    /// CSeq not higher than the last one of the dialog (RFC 3261 12.2.2).
+    OutOfOrder,
+    /// The table is full.
+    Full,
+}
+
+impl SubscribeReject {
+    /// The status code.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotRegistered => StatusCode::TEMPORARILY_UNAVAILABLE,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::IntervalTooBrief { .. } => StatusCode::INTERVAL_TOO_BRIEF,
+            Self::NoSuchDialog => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
+            Self::BadEvent => StatusCode::BAD_EVENT,
+            Self::OutOfOrder => StatusCode::SERVER_INTERNAL_ERROR,
+            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The metric label.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::Forbidden => "forbidden",
+            Self::NotRegistered => "not_registered",
+            Self::NotAcceptable => "not_acceptable",
+            Self::IntervalTooBrief { .. } => "interval_too_brief",
+            Self::NoSuchDialog => "no_such_dialog",
+            Self::BadEvent => "bad_event",
+            Self::OutOfOrder => "out_of_order",
+            Self::Full => "full",
+        }
+    }
+}

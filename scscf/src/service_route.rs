@@ -27,6 +27,11 @@ impl ServiceRoute {
         }
     }
 
+    /// `host[:port]` of the server name.
+    pub(crate) fn host_port(&self) -> &str {
+        &self.host_port
+    }
+
     /// The header value for a binding's token.
     pub(crate) fn value(&self, token: &str) -> String {
         format!("<sip:{ORIGINATING}{token}@{};lr>", self.host_port)

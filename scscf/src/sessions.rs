@@ -124,7 +124,7 @@ pub(crate) fn on_request(
 }
 
 /// Whether a URI names this server: by its name or by its address.
-fn is_own(ctx: &Context<'_>, uri: &Uri<'_>) -> bool {
+pub(crate) fn is_own(ctx: &Context<'_>, uri: &Uri<'_>) -> bool {
     let name = ctx.settings.server_name.as_uri();
     let port_of = |uri: &Uri<'_>| uri.port().unwrap_or(ims_common::config::SIP_PORT);
     let by_name = uri.host() == name.host() && port_of(uri) == port_of(&name);

@@ -151,11 +151,12 @@ impl Scscf {
         let mut notices = Vec::new();
         while let Some(expired) = self.registrar.pop_expired(now, |impi| busy.contains_key(impi)) {
             self.counters.count("ims_scscf_expirations_total", "binding");
-            tracing::info!(impi = ?expired.impi, contact = ?expired.contact, "binding expired");
+            tracing::info!(impi = ?expired.impi, contact = ?expired.contact.address, "binding expired");
             self.changes.push(RegistrationChange {
                 impi: expired.impi.clone(),
+                set: expired.set,
                 identities: expired.identities,
-                contacts: vec![expired.contact.uri().clone()],
+                contacts: vec![expired.contact],
                 event: ContactEvent::Expired,
             });
             if expired.last_of_impi {
@@ -166,6 +167,10 @@ impl Scscf {
                     hss_host: expired.hss_host,
                 });
             }
+        }
+        for _ in 0..self.subscriptions.expire(now) {
+            self.counters
+                .count("ims_scscf_expirations_total", "reg_subscription");
         }
         while let Some((impi, challenge)) = self.challenges.pop_expired(now) {
             self.counters.count("ims_scscf_expirations_total", "challenge");

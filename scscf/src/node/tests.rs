@@ -6,6 +6,7 @@ mod digest;
 mod hss_faults;
 mod network;
 mod originating;
+mod reg_event;
 mod registration;
 mod requests;
 mod swarm;

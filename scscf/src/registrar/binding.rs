@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ims_common::identity::{Impi, Impu};
-use ims_common::sip::{NameAddr, UriBuf};
+use ims_common::sip::{NameAddr, Params, UriBuf};
 use ims_common::telemetry::redact::Redacted;
 use smallvec::SmallVec;
+
+use crate::registration_change::ContactEvent;
 
 /// Number of a binding, unique in one registrar.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -46,9 +48,14 @@ impl ContactAddress {
 
     /// `+sip.instance` (RFC 5626 4.1), unquoted.
     fn instance(&self) -> Option<Vec<u8>> {
+        self.with_parameters(|params| params.unquoted("+sip.instance").map(|i| i.into_owned()))
+    }
+
+    /// The header parameters.
+    pub(crate) fn with_parameters<T>(&self, read: impl FnOnce(Params<'_>) -> T) -> T {
         let value = format!("<{}>{}", self.uri, self.parameters);
-        let value = NameAddr::parse(value.as_bytes()).ok()?;
-        value.params.unquoted("+sip.instance").map(|i| i.into_owned())
+        let params = NameAddr::parse(value.as_bytes()).map(|value| value.params);
+        read(params.unwrap_or_default())
     }
 
     /// The contact URI.
@@ -102,6 +109,8 @@ pub struct Binding {
     pub(crate) expires_at: Instant,
     /// When its private identity has last proved itself.
     pub(crate) authenticated_at: Option<Instant>,
+    /// What has last happened to it: registered, refreshed or shortened.
+    pub(crate) event: ContactEvent,
     /// The token in the user part of this binding's Service-Route.
     pub(crate) service_route: Arc<str>,
 }

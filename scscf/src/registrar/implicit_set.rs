@@ -124,6 +124,18 @@ impl ImplicitRegistrationSet {
             .map(|m| m.impu)
     }
 
+    /// The identities that the reg event package tells: those of P-Associated-URI, and wildcarded ones with their
+    /// patterns (TS 24.229 5.4.2.1.2).
+    pub(crate) fn told_identities(&self) -> impl Iterator<Item = (Impu, Option<String>)> {
+        let distinct = self.associated_identities().map(|impu| (impu, None));
+        distinct.chain(self.profile.wildcarded())
+    }
+
+    /// The application servers that the filter criteria of the set name.
+    pub(crate) fn application_servers(&self) -> impl Iterator<Item = &str> {
+        self.profile.application_servers()
+    }
+
     /// The contacts, in the order in which they were first bound.
     #[must_use]
     pub fn bindings(&self) -> &[Binding] {

@@ -138,6 +138,25 @@ impl StoredProfile {
         Some(alias.impu.clone())
     }
 
+    /// The wildcarded identities that are not barred, with their patterns.
+    pub(super) fn wildcarded(&self) -> impl Iterator<Item = (Impu, Option<String>)> {
+        let identities = self.subscription.iter().flat_map(|s| &*s.identities);
+        identities
+            .filter(|identity| identity.identity_type == IdentityType::WildcardedImpu && !identity.barred)
+            .filter_map(|identity| {
+                let pattern = identity.whole.as_ref()?.wildcarded_impu.clone()?;
+                Some((identity.impu.clone(), Some(pattern)))
+            })
+    }
+
+    /// The application servers that the filter criteria name.
+    pub(super) fn application_servers(&self) -> impl Iterator<Item = &str> {
+        let services = self.subscription.iter().flat_map(|s| &*s.services);
+        services
+            .flat_map(|services| &services.filter_criteria)
+            .map(|criterion| &*criterion.application_server.server_name)
+    }
+
     /// Makes the private identity share its text with an equal one.
     pub(super) fn share(&mut self, impi: &Impi) {
         if let Some(subscription) = &mut self.subscription

@@ -41,7 +41,7 @@ fn each_reason_of_a_termination_has_its_effect_and_no_sar_follows() {
     let cases = [
         (ReasonCode::PermanentTermination, 0, Some(ContactEvent::Rejected)),
         (ReasonCode::ServerChange, 0, Some(ContactEvent::Deactivated)),
-        (ReasonCode::NewServerAssigned, 0, None),
+        (ReasonCode::NewServerAssigned, 0, Some(ContactEvent::MovedAway)),
         (ReasonCode::RemoveScscf, 1, None),
     ];
     for (code, left, event) in cases {
