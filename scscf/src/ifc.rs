@@ -83,6 +83,13 @@ impl Criteria {
         self.criteria.iter().any(|compiled| compiled.names_case(case))
     }
 
+    /// The servers that the criteria name.
+    pub(crate) fn application_servers(&self) -> impl Iterator<Item = &str> {
+        self.criteria
+            .iter()
+            .map(|compiled| &*compiled.criterion.application_server.server_name)
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.criteria.len()

@@ -152,9 +152,7 @@ impl StoredProfile {
     /// The application servers that the filter criteria name.
     pub(super) fn application_servers(&self) -> impl Iterator<Item = &str> {
         let services = self.subscription.iter().flat_map(|s| &*s.services);
-        services
-            .flat_map(|services| &services.filter_criteria)
-            .map(|criterion| &*criterion.application_server.server_name)
+        services.flat_map(|services| services.criteria.application_servers())
     }
 
     /// Makes the private identity share its text with an equal one.
