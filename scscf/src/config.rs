@@ -1,7 +1,7 @@
 //! Codec: the S-CSCF's configuration: a typed promise with its defaults in one place.
 
-mod routing;
 mod reg_event;
+mod routing;
 mod sessions;
 mod shared_ifc_sets;
 

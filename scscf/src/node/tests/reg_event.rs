@@ -92,7 +92,7 @@ impl Rig {
     /// The next NOTIFY, answered with 200.
     fn notify(&mut self) -> Told {
         let told = self.unanswered_notify();
-        self.answer(&told.request, StatusCode::OK, "");
+        self.answer_notify(&told.request, StatusCode::OK, "");
         told
     }
 
@@ -102,7 +102,7 @@ impl Rig {
         Told { request }
     }
 
-    fn answer(&mut self, request: &Request, status: StatusCode, more: &str) {
+    fn answer_notify(&mut self, request: &Request, status: StatusCode, more: &str) {
         let mut reply = request.reply(status).to_tag("n1");
         if let Some((name, value)) = more.split_once(": ") {
             reply = reply.header_named(name, value);
@@ -379,7 +379,7 @@ fn versions_count_per_subscription_and_changes_meanwhile_go_into_one_notify() {
     );
     assert_eq!(rig.notify().version(), 2);
     assert!(rig.requests.is_empty());
-    rig.answer(&first.request, StatusCode::OK, "");
+    rig.answer_notify(&first.request, StatusCode::OK, "");
     let late = rig.notify();
     assert_eq!(
         (late.version(), late.header(HeaderName::CSeq)),
@@ -631,7 +631,7 @@ fn subscriber_that_knows_nothing_or_is_silent_gets_nothing_more() {
         rig.subscribe(&Sub::ue());
         let told = rig.unanswered_notify();
         match answer {
-            Some(status) => rig.answer(&told.request, status, ""),
+            Some(status) => rig.answer_notify(&told.request, status, ""),
             None => rig.advance(secs(40)),
         }
         rig.requests.clear();
@@ -660,7 +660,7 @@ fn last_notify_waits_for_the_answer_to_the_one_before() {
     let first = rig.unanswered_notify();
     rig.push(rtr(ReasonCode::PermanentTermination));
     assert!(rig.requests.is_empty());
-    rig.answer(&first.request, StatusCode::OK, "");
+    rig.answer_notify(&first.request, StatusCode::OK, "");
     let told = rig.notify();
     assert_eq!(
         (told.version(), told.state()),
@@ -674,7 +674,7 @@ fn subscriber_that_asks_for_a_pause_gets_it() {
     let mut rig = Rig::registered();
     rig.subscribe(&Sub::ue());
     let told = rig.unanswered_notify();
-    rig.answer(&told.request, StatusCode::SERVICE_UNAVAILABLE, "Retry-After: 30");
+    rig.answer_notify(&told.request, StatusCode::SERVICE_UNAVAILABLE, "Retry-After: 30");
     rig.requests.clear();
     rig.register(&Reg::protected(3));
     rig.advance(secs(29));
