@@ -10,12 +10,14 @@ mod maximum;
 mod phone;
 pub mod protected;
 mod protection;
+mod relay;
 mod report;
 pub mod responder;
 mod run;
 pub mod scaling;
 mod stub;
 mod system;
+mod talk;
 mod watched;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,6 +42,21 @@ pub enum Scenario {
     Deregister,
     /// Of ten that are registered, seven register again and three leave; the others register.
     Mixed,
+    /// Registered phones call each other: INVITE with an offer, 180, 200, ACK, `--hold`, BYE, 200.
+    Calls,
+    /// Registered phones write to each other: MESSAGE, 200.
+    Messages,
+}
+
+impl Scenario {
+    /// What phones say to each other, if anything.
+    const fn talk(self) -> Option<talk::Kind> {
+        match self {
+            Self::Register | Self::Reregister | Self::Deregister | Self::Mixed => None,
+            Self::Calls => Some(talk::Kind::Call),
+            Self::Messages => Some(talk::Kind::Message),
+        }
+    }
 }
 
 /// What to do, and to whom.
@@ -78,6 +95,15 @@ pub struct Plan {
     /// Seconds after which an operation has failed.
     #[arg(long, default_value_t = 32)]
     pub patience: u64,
+    /// Seconds between ACK and BYE of a call.
+    #[arg(long, default_value_t = 0.1)]
+    pub hold: f64,
+    /// Filter criteria of each user that look at its calls and messages and match none; of `bench`.
+    #[arg(long, default_value_t = 0)]
+    pub criteria: u32,
+    /// Application servers in the way of each call and message, which give it back; of `bench` of ours.
+    #[arg(long, default_value_t = 0)]
+    pub app_servers: u32,
     /// Seconds of rest before memory is read at the end.
     #[arg(long, default_value_t = 0)]
     pub settle: u64,

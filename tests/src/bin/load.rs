@@ -57,7 +57,7 @@ fn main() -> Result<()> {
         } => show(&bench::bench(system, &plan)?),
         Action::Bench { system, plan, .. } => {
             let rate = bench::find_maximum(system, &plan)?;
-            eprintln!("{system:?} bears {rate:.0} registrations a second");
+            eprintln!("{system:?} bears {rate:.0} a second");
             print_json(&rate)
         }
         Action::Restart { system, plan } => show(&bench::restart(system, &plan)?),
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
         Action::SelfTest(plan) => {
             let reports = responder::ceiling(&plan)?;
             eprintln!(
-                "this program keeps up to {} registrations a second",
+                "this program keeps up to {} a second",
                 responder::highest(&reports)
             );
             print_json(&reports)

@@ -64,6 +64,10 @@ struct SubscriberRange {
     k: Option<HexKey>,
     /// OPc, 32 hex digits.
     opc: Option<HexKey>,
+    /// Each has a number: this, and the last ten digits of its IMSI.
+    msisdn_prefix: Option<String>,
+    /// Initial filter criteria of each, XML.
+    ifcs: Option<String>,
 }
 
 impl SubscriberRange {
@@ -77,7 +81,15 @@ impl SubscriberRange {
         }
         let k = self.k.as_ref().map_or(TEST_K, |k| *k.0.expose());
         let opc = self.opc.as_ref().map_or(TEST_OPC, |opc| *opc.0.expose());
-        let subscriber = |imsi| Subscriber::new(&format!("{imsi:015}")).key(k, opc);
+        let criteria =
+            parse_ifcs(self.ifcs.as_deref().unwrap_or_default()).map_err(|error| format!("ifcs: {error}"))?;
+        let subscriber = |imsi| {
+            let mut subscriber = Subscriber::new(&format!("{imsi:015}")).key(k, opc);
+            if let Some(prefix) = &self.msisdn_prefix {
+                subscriber = subscriber.msisdn(&format!("{prefix}{:010}", imsi % 10_000_000_000));
+            }
+            criteria.iter().cloned().fold(subscriber, Subscriber::ifc)
+        };
         Ok((first..end).map(subscriber).collect())
     }
 }
@@ -372,6 +384,22 @@ mod tests {
             shell.diameter_listen,
             Some(SocketAddr::from(([127, 0, 1, 5], 3868)))
         );
+    }
+
+    #[test]
+    fn all_of_a_range_have_numbers_and_the_same_criteria() {
+        let text = "first_imsi: \"001010000100009\"\ncount: 2\nmsisdn_prefix: \"+1555\"\n\
+                    ifcs: '<InitialFilterCriteria><Priority>3</Priority><ApplicationServer><ServerName>sip:as.example\
+                    </ServerName></ApplicationServer></InitialFilterCriteria>'\n";
+        let range: SubscriberRange = serde_saphyr::from_str(text).unwrap();
+        let mut all = range.build().unwrap();
+        let numbers: Vec<_> = all
+            .iter()
+            .filter_map(|one| one.public_identities().last())
+            .map(|identity| identity.impu.as_str())
+            .collect();
+        assert_eq!(numbers, ["tel:+15550000100009", "tel:+15550000100010"]);
+        assert!(all.iter_mut().all(|one| one.profile().filter_criteria.len() == 1));
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(super) struct Answer<'a> {
     pub(super) security: Option<&'a str>,
     /// The seconds of Retry-After.
     pub(super) retry_after: Option<u64>,
+    /// The value of Service-Route.
+    pub(super) service_route: Option<&'a str>,
 }
 
 /// What names one request: it is all of the branch.
@@ -59,6 +61,7 @@ impl<'a> Answer<'a> {
         let mut lines = str::from_utf8(datagram).ok()?.split("\r\n");
         let status = lines.next()?.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()?;
         let (mut ticket, mut challenge, mut security, mut retry_after) = (None, None, None, None);
+        let mut service_route = None;
         for line in lines.take_while(|line| !line.is_empty()) {
             let Some((name, value)) = line.split_once(':') else {
                 continue;
@@ -71,6 +74,7 @@ impl<'a> Answer<'a> {
                 11 if name.eq_ignore_ascii_case("Retry-After") => {
                     retry_after = value.trim().split([';', ' ']).next()?.parse().ok();
                 }
+                13 if name.eq_ignore_ascii_case("Service-Route") => service_route = Some(value.trim()),
                 15 if name.eq_ignore_ascii_case("Security-Server") => security = Some(value.trim()),
                 16 if name.eq_ignore_ascii_case("WWW-Authenticate") => challenge = Some(value.trim()),
                 _ => {}
@@ -82,6 +86,7 @@ impl<'a> Answer<'a> {
             challenge,
             security,
             retry_after,
+            service_route,
         })
     }
 }

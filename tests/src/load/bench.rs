@@ -47,12 +47,17 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// With this many users at a time.
+    /// With this many users at a time; calls and messages are always among those of the plan.
     pub(super) fn new(system: System, plan: &Plan, users: u32) -> Self {
+        let is_talk = plan.scenario.talk().is_some();
         let plan = Plan {
             first_imsi: FIRST_IMSI,
-            users,
-            scenario: Scenario::Register,
+            users: if is_talk { plan.users } else { users },
+            scenario: if is_talk {
+                plan.scenario
+            } else {
+                Scenario::Register
+            },
             ..plan.clone()
         };
         Self {
@@ -80,7 +85,7 @@ impl Bench {
         watched.filter_map(process).collect()
     }
 
-    /// Registers new users at a rate for some seconds.
+    /// Registers new users at a rate for some seconds; or lets the users of the plan talk to each other.
     pub(super) fn load(&mut self, rate: f64, seconds: f64) -> Result<Report> {
         // A rate is far below 2^32.
         #[allow(
@@ -88,7 +93,9 @@ impl Bench {
             clippy::cast_sign_loss,
             reason = "see above"
         )]
-        let users = (rate * seconds) as u32;
+        let operations = (rate * seconds) as u32;
+        let is_talk = self.plan.scenario.talk().is_some();
+        let users = if is_talk { 0 } else { operations };
         if self.next + users > self.plan.users {
             self.renew();
         }
@@ -99,9 +106,9 @@ impl Bench {
         };
         let plan = Plan {
             first_imsi: self.plan.first_imsi + u64::from(self.next),
-            users,
+            users: if is_talk { self.plan.users } else { users },
             rate,
-            operations: None,
+            operations: Some(u64::from(operations)),
             ..running.plan(&self.plan)
         };
         self.next += users;

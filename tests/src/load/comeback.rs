@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::run::{Load, phase, read};
+use super::run::{Load, listen, phase};
 use super::watched::Watched;
 use super::{Plan, Scenario};
 
@@ -55,9 +55,7 @@ pub(super) fn comeback(plan: &Plan, restart: &mut dyn FnMut() -> Result<()>) -> 
 
 async fn all(plan: &Plan, restart: &mut dyn FnMut() -> Result<()>) -> Result<Comeback> {
     let load = Rc::new(RefCell::new(Load::new(plan).await?));
-    for socket in load.borrow().sockets.clone() {
-        tokio::task::spawn_local(read(socket, Rc::clone(&load)));
-    }
+    listen(&load);
     let watched: Vec<Watched> = plan
         .watch
         .iter()

@@ -12,6 +12,7 @@ use md5::{Digest as _, Md5};
 
 use super::answer::{Answer, Ticket};
 use super::protection::Protection;
+use super::talk::Party;
 use crate::site::HOME;
 use crate::text::param_of;
 use crate::usim::{Res, Usim};
@@ -23,6 +24,11 @@ const T2: Duration = Duration::from_secs(16);
 /// A second challenge is answered too: Kamailio answers 401 before it has noted the vector, and challenges anew when
 /// the response is faster.
 const CHALLENGES_MAX: u8 = 2;
+
+/// Of the contact of a phone that can be called.
+const FEATURES: &str = ";+g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.mmtel\";+g.3gpp.smsip";
+/// Numbers of phones: this, and the last ten digits of the IMSI.
+pub(super) const NUMBER_PREFIX: &str = "+1555";
 
 /// What a phone does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,6 +87,10 @@ pub(super) struct Phone {
     expires: u32,
     challenge: Option<Challenge>,
     request: Vec<u8>,
+    /// Whether it can be called, and says so in its contact.
+    pub(super) can_talk: bool,
+    /// The way of its calls, of its last registration.
+    service_route: Box<str>,
     /// What protects it, when something is to.
     pub(super) protection: Option<Protection>,
     pub(super) pending: Option<Pending>,
@@ -89,14 +99,7 @@ pub(super) struct Phone {
 
 impl Phone {
     /// A phone that is switched off.
-    pub(super) const fn new(
-        run: u32,
-        phone: u32,
-        imsi: u64,
-        local: SocketAddr,
-        usim: Usim,
-        expires: u32,
-    ) -> Self {
+    pub(super) fn new(run: u32, phone: u32, imsi: u64, local: SocketAddr, usim: Usim, expires: u32) -> Self {
         Self {
             ticket: Ticket {
                 run,
@@ -110,6 +113,8 @@ impl Phone {
             expires,
             challenge: None,
             request: Vec::new(),
+            can_talk: false,
+            service_route: Box::default(),
             protection: None,
             pending: None,
             is_registered: false,
@@ -124,6 +129,17 @@ impl Phone {
     /// What names the request.
     pub(super) const fn ticket(&self) -> Ticket {
         self.ticket
+    }
+
+    /// Who it is in calls over this P-CSCF.
+    pub(super) fn party(&self, pcscf: SocketAddr) -> Party {
+        let separator = if self.service_route.is_empty() { "" } else { "," };
+        Party {
+            imsi: self.imsi,
+            number: number_of(self.imsi),
+            local: self.local,
+            route: format!("<sip:{pcscf};lr>{separator}{}", self.service_route),
+        }
     }
 
     /// Begins an operation.
@@ -187,6 +203,9 @@ impl Phone {
             return self.fail(answer.status.to_string());
         }
         self.is_registered = operation != Operation::Deregister;
+        if self.can_talk {
+            self.service_route = answer.service_route.unwrap_or_default().into();
+        }
         self.pending = None;
         Step::Done
     }
@@ -279,6 +298,7 @@ impl Phone {
         } else {
             self.expires
         };
+        let features = if self.can_talk { FEATURES } else { "" };
         let out = &mut self.request;
         out.clear();
         let _ = write!(
@@ -286,7 +306,7 @@ impl Phone {
             "REGISTER sip:{HOME} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch={ticket};rport\r\nMax-Forwards: 70\r\n\
              From: <sip:{imsi:015}@{HOME}>;tag={run:x}-{call:x}\r\nTo: <sip:{imsi:015}@{HOME}>\r\n\
              Call-ID: {run:08x}{phone:08x}{call:08x}@{local}\r\nCSeq: {cseq} REGISTER\r\n\
-             Contact: <sip:{imsi:015}@{local}>;+sip.instance=\"<urn:gsma:imei:35622410-{:06}-0>\"\r\n\
+             Contact: <sip:{imsi:015}@{local}>;+sip.instance=\"<urn:gsma:imei:35622410-{:06}-0>\"{features}\r\n\
              Expires: {expires}\r\nSupported: path\r\n\
              Authorization: Digest username=\"{imsi:015}@{HOME}\",realm=\"{HOME}\",uri=\"sip:{HOME}\",",
             phone % 1_000_000
@@ -328,6 +348,11 @@ fn write_proof(out: &mut Vec<u8>, challenge: Option<&mut Challenge>) {
     if challenge.has_qop {
         let _ = write!(out, ",qop=auth,nc={count:08x},cnonce=\"0a4f113b\"");
     }
+}
+
+/// The number of a phone.
+pub(super) fn number_of(imsi: u64) -> String {
+    format!("{NUMBER_PREFIX}{:010}", imsi % 10_000_000_000)
 }
 
 fn hex(hash: Md5) -> String {
@@ -375,6 +400,7 @@ mod tests {
             challenge: challenges.get(number).map(String::as_str),
             security: None,
             retry_after: None,
+            service_route: None,
         };
         let first = answer(&phone, 0);
         assert!(matches!(phone.on_answer(&first), Step::Send));
@@ -402,6 +428,7 @@ mod tests {
             challenge: None,
             security: None,
             retry_after: Some(9),
+            service_route: None,
         };
         assert!(matches!(phone.on_answer(&answer), Step::Wait(wait) if wait == Duration::from_secs(9)));
         assert!(

@@ -194,7 +194,7 @@ pub(super) async fn attend(plan: &Plan, load: &Rc<RefCell<Load>>) -> Result<Join
         };
         let (client, server) = (bind(PORT_UC).await?, Rc::new(bind(PORT_US).await?));
         client.writable().await?;
-        tokio::task::spawn_local(read(server, Rc::clone(load)));
+        tokio::task::spawn_local(read(server, usize::try_from(index)?, Rc::clone(load)));
         load.borrow_mut().protected.push(Rc::new(client));
     }
     let mut kernel = started(PHONES_REQID, Vec::new())?;

@@ -66,6 +66,8 @@ pub(super) struct Used {
     pub(super) memory_bytes_after: u64,
     /// Nothing when nobody is registered at the end.
     pub(super) memory_bytes_per_user: Option<u64>,
+    /// Growth from before the first operation until the last one has begun; nothing when none is under way then.
+    pub(super) memory_bytes_per_operation_under_way: Option<u64>,
 }
 
 /// All of a run.
@@ -89,6 +91,8 @@ pub struct Report {
     pub(super) generator_lag_ms_max: f64,
     pub(super) generator_cpu_seconds: f64,
     pub(super) registered_users: u64,
+    /// Operations under way when the last one has begun.
+    pub(super) under_way_at_most: usize,
     pub(super) watched: BTreeMap<String, Used>,
     pub(super) cores: usize,
     pub(super) load_average: String,
@@ -115,6 +119,7 @@ impl Report {
             generator_lag_ms_max: milliseconds(tally.lag_max),
             generator_cpu_seconds: 0.0,
             registered_users: 0,
+            under_way_at_most: 0,
             watched: BTreeMap::new(),
             cores: 0,
             load_average: String::new(),

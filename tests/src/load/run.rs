@@ -19,6 +19,7 @@ use super::answer::{Answer, Ticket};
 use super::phone::{Operation, Phone, Step};
 use super::protection::Protection;
 use super::report::{Report, Tally, Used};
+use super::talk::{Ended, Heard, Talk};
 use super::watched::{Usage, Watched};
 use super::{Plan, Scenario, protected};
 use crate::hss::{TEST_K, TEST_OPC};
@@ -41,6 +42,11 @@ pub fn run(plan: &Plan) -> Result<Report> {
         "there must be a phone and an address"
     );
     ensure!(plan.rate > 0.0 && plan.prepare_rate > 0.0, "a rate is above zero");
+    let has_addresses = plan.scenario.talk().is_none() || (2..=plan.addresses).contains(&plan.users);
+    ensure!(
+        has_addresses,
+        "who is to be called needs an address of its own, and somebody who calls"
+    );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -57,9 +63,7 @@ async fn all(plan: &Plan) -> Result<Report> {
     let usages = || watched.iter().map(Watched::usage).collect::<Result<Vec<Usage>>>();
     let own = Watched::parse(&format!("load={}", std::process::id()))?;
     let load = Rc::new(RefCell::new(Load::new(plan).await?));
-    for socket in load.borrow().sockets.clone() {
-        tokio::task::spawn_local(read(socket, Rc::clone(&load)));
-    }
+    listen(&load);
     let kernel = match plan.ipsec {
         true => Some(protected::attend(plan, &load).await?),
         false => None,
@@ -68,7 +72,13 @@ async fn all(plan: &Plan) -> Result<Report> {
     prepare(plan, &load).await?;
     let (before, own_before) = (usages()?, own.usage()?);
     let operations = plan.operations.unwrap_or_else(|| u64::from(plan.users));
-    let tally = phase(&load, operations, plan.rate, plan.scenario).await;
+    let mut busiest = None;
+    let tally = phase_until(&load, operations, plan.rate, plan.scenario, &mut |under_way| {
+        busiest = Some((under_way, usages()));
+    })
+    .await;
+    let (under_way, busiest) = busiest.context("a phase begins all of its operations")?;
+    let busiest = busiest?;
     let (after, own_after) = (usages()?, own.usage()?);
     tokio::time::sleep(Duration::from_secs(plan.settle)).await;
     let settled = usages()?;
@@ -93,6 +103,7 @@ async fn all(plan: &Plan) -> Result<Report> {
         .unwrap_or_default()
         .trim()
         .to_owned();
+    report.under_way_at_most = under_way;
     for (index, process) in watched.iter().enumerate() {
         let at = |usages: &[Usage]| usages.get(index).copied().unwrap_or_default();
         let cpu_seconds = at(&after).cpu_seconds - at(&before).cpu_seconds;
@@ -105,6 +116,10 @@ async fn all(plan: &Plan) -> Result<Report> {
             memory_bytes_per_user: memory_after
                 .saturating_sub(memory_before)
                 .checked_div(report.registered_users),
+            memory_bytes_per_operation_under_way: at(&busiest)
+                .memory_bytes
+                .saturating_sub(at(&before).memory_bytes)
+                .checked_div(u64::try_from(under_way)?),
         };
         report.watched.insert(process.name.clone(), used);
     }
@@ -122,17 +137,30 @@ async fn prepare(plan: &Plan, load: &Rc<RefCell<Load>>) -> Result<()> {
         "not all phones could register beforehand: {:?}",
         tally.failures
     );
+    load.borrow_mut().meet(plan);
     Ok(())
 }
 
 /// Starts `operations` at `rate` and waits for all ends.
 pub(super) async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, scenario: Scenario) -> Tally {
+    phase_until(load, operations, rate, scenario, &mut |_| ()).await
+}
+
+/// The same; says how many are under way once all have begun.
+async fn phase_until(
+    load: &Rc<RefCell<Load>>,
+    operations: u64,
+    rate: f64,
+    scenario: Scenario,
+    on_all_begun: &mut dyn FnMut(usize),
+) -> Tally {
     let began = Instant::now();
     let planned = Duration::from_secs_f64(operations as f64 / rate);
     load.borrow_mut().tally = Tally::default();
     load.borrow_mut().last_intended = began + planned;
     load.borrow_mut().began = began;
     let window = load.borrow().window;
+    let mut on_all_begun = Some(on_all_begun);
     let mut started = 0;
     loop {
         let now = Instant::now();
@@ -146,6 +174,12 @@ pub(super) async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, 
             started += 1;
         }
         load.borrow_mut().expire(now);
+        if started == operations
+            && let Some(on_all_begun) = on_all_begun.take()
+        {
+            let under_way = load.borrow().under_way;
+            on_all_begun(under_way);
+        }
         if started == operations && load.borrow().under_way == 0 {
             let mut tally = load.borrow_mut().close(began);
             tally.planned = planned;
@@ -158,13 +192,20 @@ pub(super) async fn phase(load: &Rc<RefCell<Load>>, operations: u64, rate: f64, 
     }
 }
 
+/// All sockets are read from now on.
+pub(super) fn listen(load: &Rc<RefCell<Load>>) {
+    for (index, socket) in load.borrow().sockets.iter().enumerate() {
+        tokio::task::spawn_local(read(Rc::clone(socket), index, Rc::clone(load)));
+    }
+}
+
 /// Everything that a socket hears goes to its phone.
-pub(super) async fn read(socket: Rc<UdpSocket>, load: Rc<RefCell<Load>>) {
+pub(super) async fn read(socket: Rc<UdpSocket>, index: usize, load: Rc<RefCell<Load>>) {
     while socket.readable().await.is_ok() {
         let mut buffer = [0; DATAGRAM_MAX];
         while let Ok(length) = socket.try_recv(&mut buffer) {
             load.borrow_mut()
-                .receive(buffer.get(..length).unwrap_or_default());
+                .receive(index, buffer.get(..length).unwrap_or_default());
         }
     }
 }
@@ -176,6 +217,8 @@ pub(super) struct Load {
     pub(super) protected: Vec<Rc<UdpSocket>>,
     /// Where sets are asked for, with IPsec.
     pub(super) kernel: Option<UnboundedSender<XfrmOutput>>,
+    /// Calls or messages, in the scenarios of them.
+    talk: Option<Talk>,
     window: Option<usize>,
     /// Timer E of requests, some of them answered long ago.
     timers: BinaryHeap<Reverse<(Instant, u32, u32)>>,
@@ -215,13 +258,17 @@ impl Load {
             .map(|(index, address)| {
                 let imsi = plan.first_imsi + u64::from(index);
                 let mut phone = Phone::new(run, index, imsi, *address, Usim::new(&k, &opc), plan.expires);
+                phone.can_talk = plan.scenario.talk().is_some();
                 phone.protection = plan.ipsec.then(|| Protection::new(address.ip(), plan.pcscf.ip()));
                 phone
             })
             .collect();
+        let hold = Duration::from_secs_f64(plan.hold);
+        let talk = |kind| Talk::new(kind, run, hold, plan.patience());
         Ok(Self {
             sockets,
             phones,
+            talk: plan.scenario.talk().map(talk),
             protected: Vec::new(),
             kernel: None,
             window: plan.window,
@@ -239,6 +286,12 @@ impl Load {
     /// Begins the operation of this number.
     fn begin(&mut self, number: u64, scenario: Scenario, intended: Instant) {
         self.tally.attempted += 1;
+        if scenario.talk().is_some() {
+            let now = Instant::now();
+            self.tally.lag_max = self.tally.lag_max.max(now - intended);
+            self.under_way += 1;
+            return self.talk(now, &mut |talk| talk.begin(now, number, intended));
+        }
         let turns = u64::try_from(self.turns.len()).unwrap_or(1).max(1);
         let turn = usize::try_from(number % turns).unwrap_or_default();
         let index = self.turns.get(turn).copied().unwrap_or_default();
@@ -255,12 +308,45 @@ impl Load {
             Scenario::Mixed if !phone.is_registered => Operation::Register,
             Scenario::Mixed if number % 10 < 7 => Operation::Reregister,
             Scenario::Mixed => Operation::Deregister,
+            Scenario::Calls | Scenario::Messages => return,
         };
         phone.start(operation, intended);
         self.under_way += 1;
         let now = Instant::now();
         self.tally.lag_max = self.tally.lag_max.max(now - intended);
         self.send(index, now);
+    }
+
+    /// Lets phones talk to each other once they are registered.
+    fn meet(&mut self, plan: &Plan) {
+        if let Some(talk) = &mut self.talk {
+            talk.meet(self.phones.iter().map(|phone| phone.party(plan.pcscf)).collect());
+        }
+    }
+
+    /// Does something with the calls, and what follows from it.
+    fn talk(&mut self, now: Instant, act: &mut dyn FnMut(&mut Talk)) {
+        let Some(mut talk) = self.talk.take() else { return };
+        act(&mut talk);
+        while let Some((phone, octets)) = talk.poll_sent() {
+            let socket = self.sockets.get(phone % self.sockets.len());
+            let _ = socket.map(|socket| socket.try_send(&octets));
+        }
+        while let Some(Ended { intended, outcome }) = talk.poll_ended() {
+            self.end(now);
+            match outcome {
+                Ok(latency) => self.succeeded(now, intended + latency, intended),
+                Err(kind) => self.failed(kind),
+            }
+        }
+        self.tally.retransmissions += std::mem::take(&mut talk.retransmissions);
+        self.talk = Some(talk);
+    }
+
+    fn succeeded(&mut self, now: Instant, answered: Instant, intended: Instant) {
+        self.tally.latencies.push(answered - intended);
+        self.tally.in_time += u64::from(now <= self.last_intended);
+        self.tally.last_success = now - self.began;
     }
 
     /// Sends the request of a phone and starts Timer E. What the kernel refuses is lost, as on a wire.
@@ -286,6 +372,7 @@ impl Load {
 
     /// Lets timers fire that are due.
     fn expire(&mut self, now: Instant) {
+        self.talk(now, &mut |talk| talk.expire(now));
         while let Some(Reverse((at, number, cseq))) = self.timers.peek().copied() {
             if at > now {
                 return;
@@ -313,7 +400,14 @@ impl Load {
         }
     }
 
-    fn receive(&mut self, datagram: &[u8]) {
+    fn receive(&mut self, socket: usize, datagram: &[u8]) {
+        if self.talk.is_some()
+            && let Some(heard) = Heard::read(datagram)
+            && !heard.is_of_a_registration()
+        {
+            let now = Instant::now();
+            return self.talk(now, &mut |talk| talk.receive(now, socket, &heard));
+        }
         let Some(answer) = Answer::read(datagram) else {
             return;
         };
@@ -343,9 +437,7 @@ impl Load {
                 self.timers.push(Reverse((at, phone, cseq)));
             }
             Step::Done => {
-                self.tally.latencies.push(now - pending.intended);
-                self.tally.in_time += u64::from(now <= self.last_intended);
-                self.tally.last_success = now - self.began;
+                self.succeeded(now, now, pending.intended);
                 self.end(now);
             }
             Step::Failed(kind) => {

@@ -1,20 +1,18 @@
 //! Shell: a home network that challenges and accepts everybody, for little processor time: what a P-CSCF alone speaks to.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::str;
 use std::sync::OnceLock;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::relay;
 use crate::hss::{TEST_K, TEST_OPC};
 use crate::milenage::{Milenage, Sqn};
 use crate::site::HOME;
-
-/// Octets that the kernel is to keep for it.
-const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Lets it answer here until the process ends. Another call finds it there.
 ///
@@ -27,8 +25,7 @@ pub(super) fn start(address: SocketAddr) -> Result<()> {
 }
 
 fn serve(address: SocketAddr) -> Result<()> {
-    let socket = UdpSocket::bind(address).with_context(|| format!("cannot have {address}"))?;
-    socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
+    let socket = relay::bind(address)?;
     std::thread::Builder::new()
         .name("stub".to_owned())
         .spawn(move || {

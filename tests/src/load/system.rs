@@ -1,14 +1,15 @@
 //! Shell: the systems that are measured, each of P-, I- and S-CSCF with the embedded HSS, on loopback.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::{Plan, Scenario, kamailio, run, stub};
+use super::phone::NUMBER_PREFIX;
+use super::{Plan, Scenario, kamailio, relay, run, stub};
 use crate::daemons::{Daemon, Daemons, binaries, fresh_directory};
 use crate::site::{HOME, Site};
 
@@ -73,6 +74,9 @@ impl Running {
         let directory = fresh_directory()?;
         let config = directory.join("hss.yaml");
         fs::write(&config, hss_file(system, &site, plan))?;
+        if plan.app_servers > 0 {
+            relay::start_app_servers(&app_servers(&site, plan), site.scscf())?;
+        }
         let programs = binaries()?;
         let mut hss = Daemon::start("hss", &programs.join("hss"), &config)?;
         hss.wait_ready()?;
@@ -174,11 +178,59 @@ fn hss_file(system: System, site: &Site, plan: &Plan) -> String {
         // Kamailio connects to what the resolver makes of the name.
         System::Kamailio | System::KamailioDefault => site.hss.ip().to_string(),
     };
+    let talk = match plan.scenario.talk() {
+        Some(_) => {
+            let criteria = criteria(site, plan);
+            format!(", msisdn_prefix: \"{NUMBER_PREFIX}\", ifcs: '{criteria}'")
+        }
+        None => String::new(),
+    };
     format!(
         "hss:\n  listen: {}\n  origin_host: \"{origin_host}\"\n  origin_realm: {HOME}\n  \
-         range: {{first_imsi: \"{:015}\", count: {}{keys}}}\n",
+         range: {{first_imsi: \"{:015}\", count: {}{keys}{talk}}}\n",
         site.hss,
         plan.first_imsi,
         plan.users + 1
     )
+}
+
+/// One for each application server in the way.
+fn app_servers(site: &Site, plan: &Plan) -> Vec<SocketAddr> {
+    let mut next = site.gm;
+    (0..plan.app_servers)
+        .map(|index| {
+            let IpAddr::V4(ip) = site.gm.ip() else {
+                return next;
+            };
+            next.set_ip(Ipv4Addr::from_bits(ip.to_bits() + 100 + index).into());
+            next
+        })
+        .collect()
+}
+
+/// Criteria that look at each INVITE and MESSAGE of the caller: those that do not match, then those of the application
+/// servers.
+fn criteria(site: &Site, plan: &Plan) -> String {
+    let spt = |group: u32, condition: &str| {
+        format!("<SPT><ConditionNegated>0</ConditionNegated><Group>{group}</Group>{condition}</SPT>")
+    };
+    let methods = ["INVITE", "MESSAGE"].map(|method| spt(0, &format!("<Method>{method}</Method>")));
+    let originating = spt(1, "<SessionCase>0</SessionCase>");
+    let of = |priority: u32, more: &str, server: SocketAddr| {
+        format!(
+            "<InitialFilterCriteria><Priority>{priority}</Priority><TriggerPoint>\
+             <ConditionTypeCNF>1</ConditionTypeCNF>{methods}{originating}{more}</TriggerPoint>\
+             <ApplicationServer><ServerName>sip:{server}</ServerName><DefaultHandling>1</DefaultHandling>\
+             </ApplicationServer></InitialFilterCriteria>",
+            methods = methods.concat()
+        )
+    };
+    let header =
+        "<SIPHeader><Header>Content-Type</Header><Content>application/vnd\\.3gpp\\.sms</Content></SIPHeader>";
+    let other = (0..plan.criteria).map(|priority| of(priority, &spt(2, header), site.icscf));
+    let servers = app_servers(site, plan);
+    let servers = (plan.criteria..)
+        .zip(servers)
+        .map(|(priority, server)| of(priority, "", server));
+    other.chain(servers).collect()
 }
