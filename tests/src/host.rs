@@ -171,7 +171,7 @@ impl Phone {
     /// # Errors
     /// When it is not done in time.
     pub fn tell_and_wait(&self, command: UeCommand, patience: Duration) -> Result<Vec<UeEvent>> {
-        self.tell(command);
+        self.tell(command.clone());
         let end = Instant::now() + patience;
         while Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));

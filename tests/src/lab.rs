@@ -158,25 +158,25 @@ impl Lab {
     }
 
     fn round(&mut self, once: bool) -> Result<()> {
-        self.step("registers", UeCommand::Register)?;
+        self.step("registers", &UeCommand::Register)?;
         self.show_associations()?;
         if once {
-            self.step("registers again", UeCommand::Refresh)?;
+            self.step("registers again", &UeCommand::Refresh)?;
             self.show_associations()?;
         } else {
             self.say("the phones refresh by themselves; Ctrl-C ends");
             wait_for_interrupt()?;
         }
-        self.step("leaves", UeCommand::Deregister)
+        self.step("leaves", &UeCommand::Deregister)
     }
 
     /// Lets both phones do something, one after the other.
-    fn step(&self, what: &str, command: UeCommand) -> Result<()> {
+    fn step(&self, what: &str, command: &UeCommand) -> Result<()> {
         for phone in &self.phones {
             self.say(&format!("{} {what}", phone.name()));
             let _before = phone.take_events();
             let events = phone
-                .tell_and_wait(command, PATIENCE)
+                .tell_and_wait(command.clone(), PATIENCE)
                 .with_context(|| format!("{} {what}: no end", phone.name()))?;
             ensure!(
                 holds(command, &events),
@@ -226,7 +226,7 @@ fn associations(text: &str) -> Option<Vec<String>> {
 }
 
 /// Whether a phone got what it wanted.
-fn holds(command: UeCommand, events: &[UeEvent]) -> bool {
+fn holds(command: &UeCommand, events: &[UeEvent]) -> bool {
     let refused = |event: &UeEvent| {
         matches!(
             event,
@@ -339,13 +339,13 @@ mod tests {
             min_expires: None,
         };
         let full = UeEvent::Registered(granted);
-        assert!(holds(UeCommand::Register, std::slice::from_ref(&full)));
-        assert!(!holds(UeCommand::Register, &[refused, full]));
+        assert!(holds(&UeCommand::Register, std::slice::from_ref(&full)));
+        assert!(!holds(&UeCommand::Register, &[refused, full]));
         assert!(!holds(
-            UeCommand::Register,
+            &UeCommand::Register,
             &[UeEvent::Registered(Granted::default())]
         ));
-        assert!(!holds(UeCommand::Deregister, &[]));
+        assert!(!holds(&UeCommand::Deregister, &[]));
     }
 
     #[test]

@@ -1,18 +1,32 @@
 //! Testkit: a simulated phone.
 //!
 //! It speaks SIP through the project's transactions (with the timers of TS 24.229 table 7.8 for Gm) but builds its
-//! REGISTERs as text, in the very shape of a phone family ([`shape`]), and computes its digests by itself: a fault
-//! of the codec or of the authentication engine cannot hide by being on both sides.
+//! messages as text, its REGISTERs in the very shape of a phone family ([`shape`]), and computes its digests by itself:
+//! a fault of the codec or of the authentication engine cannot hide by being on both sides.
+//!
+//! * `register`, `sas`, `security`, `esp_keys`: registrations and security associations
+//! * `agent`: all that it does beside; `call`: calls; [`message`], [`subscription`]; `acting` sends what they want
+//! * [`dialog`], [`sdp`], `around`: what their messages are made of
 
+mod acting;
+mod agent;
+mod around;
+mod call;
+pub mod config;
+pub mod dialog;
 pub mod esp_keys;
 pub mod events;
 pub mod fixtures;
 pub mod identity;
+pub mod message;
 pub mod register;
 pub mod remote;
 pub mod sas;
+pub mod sdp;
 pub mod security;
 pub mod shape;
+pub mod subscription;
+pub mod talk;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -25,207 +39,21 @@ use ims_common::node::{Metrics, Node, Seed, earliest};
 use ims_common::proxy::{
     CoreEvent, ForwardId, HostsTable, InterfaceConfig, NextHop, ProxyCore, ProxyCoreConfig, ProxyLimits,
 };
-use ims_common::sip::{Message, Method, Request, SipMessage, StatusCode};
+use ims_common::sip::{Message, Request, SipMessage};
 use ims_common::token::ShardId;
-use ims_common::transaction::{ServerTransactionId, SipTimers};
+use ims_common::transaction::SipTimers;
 
-use self::identity::{Secret, UeIdentity};
+use self::agent::Agent;
+use self::around::Around;
+pub use self::config::{Behaviour, Granted, UeCommand, UeConfig, UeEvent};
+use self::dialog::Dialog;
 use self::register::Registrant;
-use self::sas::{Answer, SaView, Sas, Way};
-use self::security::{Misdeed, UeSecurity};
-use self::shape::Shape;
-
-/// What a phone is and how it behaves.
-#[derive(Clone, Debug)]
-pub struct UeConfig {
-    /// Its names.
-    pub identity: UeIdentity,
-    /// What it proves them with.
-    pub secret: Secret,
-    /// How its messages look.
-    pub shape: Shape,
-    /// Where it is.
-    pub local: SocketAddr,
-    /// How it speaks.
-    pub transport: Transport,
-    /// The P-CSCF it was told of.
-    pub pcscf: SocketAddr,
-    /// The seconds it asks for.
-    pub expires: u32,
-    /// What it does wrong.
-    pub behaviour: Behaviour,
-    /// Refreshes by itself when TS 24.229 5.1.1.4.1 says so.
-    pub refreshes: bool,
-    /// Comes again by itself when a 503 has said when (RFC 3261 21.5.4).
-    pub comes_again: bool,
-    /// How it protects Gm; `None`: not at all.
-    pub security: Option<UeSecurity>,
-}
-
-impl UeConfig {
-    /// An honest phone of the family `shape`, over UDP, asking for 600 000 s.
-    #[must_use]
-    pub const fn new(identity: UeIdentity, secret: Secret, local: SocketAddr, pcscf: SocketAddr) -> Self {
-        Self {
-            identity,
-            secret,
-            shape: shape::PLAIN,
-            local,
-            transport: Transport::Udp,
-            pcscf,
-            expires: 600_000,
-            behaviour: Behaviour::Honest,
-            refreshes: false,
-            comes_again: false,
-            security: None,
-        }
-    }
-
-    /// The same phone in another shape.
-    #[must_use]
-    pub const fn shape(mut self, shape: Shape) -> Self {
-        self.shape = shape;
-        self
-    }
-
-    /// The same phone over another transport.
-    #[must_use]
-    pub const fn transport(mut self, transport: Transport) -> Self {
-        self.transport = transport;
-        self
-    }
-
-    /// The same phone asking for this many seconds.
-    #[must_use]
-    pub const fn expires(mut self, seconds: u32) -> Self {
-        self.expires = seconds;
-        self
-    }
-
-    /// The same phone with IPsec.
-    #[must_use]
-    pub const fn security(mut self, security: UeSecurity) -> Self {
-        self.security = Some(security);
-        self
-    }
-
-    /// What it does wrong with security associations.
-    #[must_use]
-    pub(crate) fn misdeed(&self) -> Misdeed {
-        self.security.unwrap_or_default().misdeed
-    }
-
-    /// The same phone with a private identity that is not its own.
-    pub(crate) fn with_impi_of_another(&self) -> Self {
-        let mut other = self.clone();
-        other.identity.impi = format!("001010000000099@{}", self.identity.home);
-        other
-    }
-
-    /// The same phone with this behaviour.
-    #[must_use]
-    pub const fn behaviour(mut self, behaviour: Behaviour) -> Self {
-        self.behaviour = behaviour;
-        self
-    }
-}
-
-/// What a phone does when it is challenged.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Behaviour {
-    /// What TS 24.229 5.1.1.5 asks.
-    #[default]
-    Honest,
-    /// Answers with a wrong RES.
-    WrongResponse,
-    /// Finds every AUTN wrong: an empty response without AUTS.
-    MacFailure,
-    /// Finds every SQN out of range: AUTS, whatever the network does.
-    AlwaysResync,
-    /// Never answers a challenge.
-    IgnoreChallenge,
-    /// Answers a challenge in a new Call-ID.
-    NewCallId,
-}
-
-/// What a phone is told to do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum UeCommand {
-    /// Initial registration, in a new Call-ID.
-    Register,
-    /// Registration again, same Call-ID, CSeq + 1, last nonce with the next nonce count.
-    Refresh,
-    /// De-registration of its own contact.
-    Deregister,
-    /// De-registration of all contacts (`Contact: *`).
-    DeregisterAll,
-    /// Asks for the bindings (REGISTER without Contact).
-    Query,
-    /// Sends another request, the text of which has the places of a [`shape`]; `To` and all before the Via is in it.
-    Request(&'static str),
-}
+use self::sas::{Sas, Way};
+use self::security::Misdeed;
 
 /// A short message of somebody who cannot wait.
 const MESSAGE: &str = "MESSAGE sip:+15550009@{home} SIP/2.0\nMax-Forwards: 70\nFrom: <{impu}>;tag={tag}\n\
                        To: <sip:+15550009@{home}>\nCall-ID: m-{call_id}\nCSeq: 1 MESSAGE\nContent-Length: 0\n\n";
-
-/// What a phone saw.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum UeEvent {
-    /// A challenge came.
-    Challenged {
-        /// Its algorithm.
-        algorithm: String,
-    },
-    /// The challenge was good and is being answered.
-    NetworkAuthentic,
-    /// AUTN did not verify.
-    MacFailure,
-    /// SQN was out of range; AUTS goes back.
-    SyncFailure,
-    /// 200 to a registration.
-    Registered(Granted),
-    /// 200 to a de-registration.
-    Deregistered,
-    /// 200 to a query: the Contact values.
-    Bindings(Vec<String>),
-    /// A final answer that is neither 200 nor a challenge.
-    Rejected {
-        /// Its status.
-        status: u16,
-        /// Retry-After, when there.
-        retry_after: Option<u32>,
-        /// Min-Expires, when there.
-        min_expires: Option<u32>,
-    },
-    /// No final answer before the phone's own timers ended.
-    NoAnswer,
-    /// Two challenges in a row were bad: the phone stops (TS 24.229 5.1.1.5.1).
-    GaveUp,
-    /// A request came from the network.
-    Request(String),
-    /// The final answer to a request that was no REGISTER.
-    Answered(u16),
-    /// The kernel has the states of a set.
-    SaInstalled(SaView),
-    /// A set could not be had, or vanished.
-    SaFailed(&'static str),
-}
-
-/// What a 200 to a registration gave.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Granted {
-    /// The seconds of the phone's own contact.
-    pub expires: u32,
-    /// All Contact values.
-    pub contacts: Vec<String>,
-    /// Service-Route values.
-    pub service_route: Vec<String>,
-    /// P-Associated-URI values.
-    pub associated: Vec<String>,
-    /// Path values.
-    pub path: Vec<String>,
-}
 
 /// A simulated phone. See the module.
 pub struct Ue {
@@ -241,6 +69,8 @@ pub struct Ue {
     held: Option<String>,
     /// A request that is no REGISTER.
     asked: Option<ForwardId>,
+    /// Calls, messages, the subscription.
+    agent: Agent,
     draining: bool,
 }
 
@@ -251,6 +81,7 @@ impl Ue {
         let core = ProxyCore::new(core_config(&config), seed);
         Self {
             registrant: Registrant::new(seed, &config),
+            agent: Agent::new(seed),
             core,
             config,
             commands: VecDeque::new(),
@@ -267,7 +98,7 @@ impl Ue {
     /// Tells the phone to do something, after what it does now.
     pub fn command(&mut self, now: Instant, command: UeCommand) {
         self.commands.push_back(command);
-        self.next_command(now);
+        self.run(now);
     }
 
     /// What it saw since it was last asked.
@@ -290,7 +121,19 @@ impl Ue {
     /// Whether it does nothing and has nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.commands.is_empty() && !self.is_busy()
+        self.commands.is_empty() && !self.is_busy() && self.agent.is_idle()
+    }
+
+    /// The dialogs of its calls, the newest last.
+    #[must_use]
+    pub fn dialogs(&self) -> Vec<Dialog> {
+        self.agent.dialogs()
+    }
+
+    /// Calls that have begun and are not over.
+    #[must_use]
+    pub fn calls_in_progress(&self) -> usize {
+        self.agent.calls_in_progress()
     }
 
     fn is_busy(&self) -> bool {
@@ -309,28 +152,31 @@ impl Ue {
     }
 
     fn next_command(&mut self, now: Instant) {
-        if self.is_busy() {
-            return;
-        }
-        match self.commands.pop_front() {
-            None => {}
-            Some(UeCommand::Request(template)) => {
-                let text = self.registrant.other_request(template, &self.config);
-                let way = self.sas().map(|sas| sas.way_in_use(self.config.transport));
-                self.asked = match way {
-                    None => Some(self.originate(now, &text, None)),
-                    Some(Some(flow)) => Some(self.originate(now, &text, Some(flow))),
-                    Some(None) => {
-                        self.events.push(UeEvent::SaFailed("no set in use"));
-                        None
-                    }
-                };
-            }
-            Some(command) => {
-                let text = self.registrant.start(command, &self.config);
-                self.send(now, text);
+        while !self.is_busy()
+            && let Some(command) = self.commands.pop_front()
+        {
+            match (command.procedure(), command) {
+                (Some(procedure), _) => {
+                    let text = self.registrant.start(procedure, &self.config);
+                    self.send(now, text);
+                }
+                (None, UeCommand::Request(template)) => self.ask(now, template),
+                (None, command) => self.talk(now, command),
             }
         }
+    }
+
+    fn ask(&mut self, now: Instant, template: &'static str) {
+        let text = self.registrant.other_request(template, &self.config);
+        let way = self.sas().map(|sas| sas.way_in_use(self.config.transport));
+        self.asked = match way {
+            None => Some(self.originate(now, &text, None)),
+            Some(Some(flow)) => Some(self.originate(now, &text, Some(flow))),
+            Some(None) => {
+                self.events.push(UeEvent::SaFailed("no set in use"));
+                None
+            }
+        };
     }
 
     fn send(&mut self, now: Instant, text: String) {
@@ -349,7 +195,7 @@ impl Ue {
 
     /// Sends a request inside a security association, or in clear to where the P-CSCF was said to be.
     fn originate(&mut self, now: Instant, text: &str, inside: Option<Flow>) -> ForwardId {
-        let request = request_of(text);
+        let request = request_of(text.as_bytes());
         let (hop, interface) = match inside {
             Some(flow) => (NextHop::Flow(flow), Interface::GmProtected),
             None => {
@@ -369,12 +215,12 @@ impl Ue {
             return;
         };
         match sas.on_xfrm(input, &mut self.events) {
-            Answer::Nothing => {}
-            Answer::GiveUp => {
+            sas::Answer::Nothing => {}
+            sas::Answer::GiveUp => {
                 self.held = None;
                 self.registrant.on_no_answer();
             }
-            Answer::GoOn => {
+            sas::Answer::GoOn => {
                 let Some(text) = self.held.take() else { return };
                 match self.config.misdeed() {
                     Misdeed::NeverAnswers => return self.registrant.on_no_answer_but_keep(),
@@ -409,10 +255,16 @@ impl Ue {
     }
 
     fn run(&mut self, now: Instant) {
-        while let Some(event) = self.core.poll_event() {
-            self.on_event(now, event);
+        loop {
+            while let Some(event) = self.core.poll_event() {
+                self.on_event(now, event);
+            }
+            self.next_command(now);
+            match self.agent.poll_act() {
+                Some(act) => self.perform(now, act),
+                None => break,
+            }
         }
-        self.next_command(now);
         while let Some(output) = self.core.poll_output() {
             self.outputs.push_back(NetOutput::Sip(output));
         }
@@ -449,14 +301,7 @@ impl Ue {
                 self.asked = None;
                 self.events.push(UeEvent::NoAnswer);
             }
-            CoreEvent::Request {
-                transaction, request, ..
-            } => self.on_request(now, transaction, &request),
-            CoreEvent::Response { .. }
-            | CoreEvent::Failed { .. }
-            | CoreEvent::Ack { .. }
-            | CoreEvent::Cancelled { .. }
-            | CoreEvent::Forked { .. } => {}
+            other => self.on_talk(now, other),
         }
     }
 
@@ -473,20 +318,12 @@ impl Ue {
             let wait = Duration::from_secs(u64::from(*seconds));
             self.again_at = self.config.comes_again.then(|| now + wait);
         }
+        self.subscribe();
         self.refresh_at = self
             .registrant
             .granted()
             .filter(|_| self.config.refreshes)
             .map(|seconds| now + register::refresh_after(seconds));
-    }
-
-    fn on_request(&mut self, now: Instant, transaction: ServerTransactionId, request: &Request) {
-        self.events.push(UeEvent::Request(request.method().to_string()));
-        let status = match request.method() {
-            Method::Options | Method::Notify | Method::Message => StatusCode::OK,
-            _ => StatusCode::METHOD_NOT_ALLOWED,
-        };
-        self.core.reject(now, transaction, status);
     }
 }
 
@@ -495,9 +332,12 @@ impl Node for Ue {
     type Output = NetOutput;
 
     fn handle(&mut self, now: Instant, input: NetInput) {
+        if self.agent.is_gone() {
+            return;
+        }
         match input {
             NetInput::Sip(input) => {
-                if let Some(input) = self.arrived(now, input) {
+                if let Some(input) = self.arrived(now, input).filter(|input| self.hears(input)) {
                     self.core.handle(now, input);
                 }
             }
@@ -509,9 +349,14 @@ impl Node for Ue {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        if self.agent.is_gone() {
+            return;
+        }
         self.core.handle_timeout(now);
+        let around = Around::of(&self.registrant, &self.config);
+        self.agent.handle_timeout(now, &around, &mut self.events);
         if let Some(sas) = &mut self.registrant.sas
-            && sas.on_timeout(now, &mut self.events) == Answer::GiveUp
+            && sas.on_timeout(now, &mut self.events) == sas::Answer::GiveUp
         {
             self.held = None;
             self.registrant.on_no_answer();
@@ -538,7 +383,11 @@ impl Node for Ue {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let own = earliest(self.refresh_at, self.again_at);
+        if self.agent.is_gone() {
+            return None;
+        }
+        let own = earliest(self.agent.poll_timeout(), self.refresh_at);
+        let own = earliest(own, self.again_at);
         let own = earliest(own, self.sas().and_then(Sas::poll_timeout));
         earliest(self.core.poll_timeout(), own)
     }
@@ -573,8 +422,9 @@ fn core_config(config: &UeConfig) -> ProxyCoreConfig {
 ///
 /// # Panics
 /// When it is none: the shapes are ours.
-fn request_of(text: &str) -> Request {
-    let bytes = bytes::Bytes::copy_from_slice(text.as_bytes());
+fn request_of(octets: &[u8]) -> Request {
+    let text = String::from_utf8_lossy(octets);
+    let bytes = bytes::Bytes::copy_from_slice(octets);
     match Message::parse(bytes, &SipLimits::default()).map(Message::into_parts) {
         Ok(SipMessage::Request(request)) => request,
         Ok(SipMessage::Response(_)) => unreachable!("a shape is a request"),

@@ -27,6 +27,17 @@ pub fn json(event: &UeEvent) -> Value {
         UeEvent::GaveUp => json!({"event": "gave_up"}),
         UeEvent::Request(method) => json!({"event": "request", "method": method}),
         UeEvent::Answered(status) => json!({"event": "answered", "status": status}),
+        UeEvent::Call { call, what } => json!({"event": "call", "call": call, "what": format!("{what:?}")}),
+        UeEvent::MessageReceived(received) => json!({
+            "event": "message_received", "from": received.from, "content_type": received.content_type,
+            "octets": received.body.len(), "in_reply_to": received.in_reply_to,
+        }),
+        UeEvent::Subscribed(seconds) => json!({"event": "subscribed", "expires": seconds}),
+        UeEvent::Notified(info) => json!({
+            "event": "notified", "subscription": info.subscription, "version": info.version,
+            "registrations": info.registrations.iter().map(|one| format!("{} {}", one.aor, one.state)).collect::<Vec<_>>(),
+        }),
+        UeEvent::Misled(whereto) => json!({"event": "misled", "whereto": whereto}),
         UeEvent::SaInstalled(view) => installed(view),
         UeEvent::SaFailed(why) => json!({"event": "sa_failed", "why": why}),
     }

@@ -15,7 +15,7 @@ use super::identity::Secret;
 use super::sas::{Said, Sas};
 use super::security::Misdeed;
 use super::shape::Fill;
-use super::{Behaviour, Granted, UeCommand, UeConfig, UeEvent};
+use super::{Behaviour, Granted, UeConfig, UeEvent};
 use crate::text::{SipText, param_of};
 use crate::usim::{Res, UsimError};
 
@@ -28,6 +28,21 @@ pub const fn refresh_after(seconds: u32) -> Duration {
     } else {
         seconds / 2
     })
+}
+
+/// What a REGISTER is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Procedure {
+    /// Initial registration.
+    Register,
+    /// Registration again.
+    Refresh,
+    /// De-registration of the phone's own contact.
+    Deregister,
+    /// De-registration of all contacts.
+    DeregisterAll,
+    /// Asks for the bindings.
+    Query,
 }
 
 /// Challenges that a phone answers in one procedure.
@@ -60,7 +75,7 @@ enum Proof {
 
 /// What is under way.
 struct Pending {
-    command: UeCommand,
+    command: Procedure,
     forward: Option<ForwardId>,
     challenges: u32,
     bad_challenges: u32,
@@ -75,7 +90,8 @@ pub struct Registrant {
     challenge: Option<Challenge>,
     pending: Option<Pending>,
     granted: Option<u32>,
-    service_route: Vec<String>,
+    pub(super) service_route: Vec<String>,
+    pub(super) associated: Vec<String>,
     /// Its security associations, when it can have some.
     pub(super) sas: Option<Sas>,
 }
@@ -92,6 +108,7 @@ impl Registrant {
             pending: None,
             granted: None,
             service_route: Vec::new(),
+            associated: Vec::new(),
         }
     }
 
@@ -129,7 +146,7 @@ impl Registrant {
         let authorization = Authorization::default();
         let fill = Fill {
             config,
-            command: UeCommand::Register,
+            command: Procedure::Register,
             call_id: &call_id,
             from_tag: &from_tag,
             cseq: 1,
@@ -153,15 +170,15 @@ impl Registrant {
     }
 
     /// The first REGISTER of a command.
-    pub(super) fn start(&mut self, mut command: UeCommand, config: &UeConfig) -> String {
+    pub(super) fn start(&mut self, mut command: Procedure, config: &UeConfig) -> String {
         if let Some(sas) = &mut self.sas {
             // Nothing but an initial registration is of use when the security associations are gone.
-            if command == UeCommand::Refresh && !sas.is_established() {
-                command = UeCommand::Register;
+            if command == Procedure::Refresh && !sas.is_established() {
+                command = Procedure::Register;
             }
-            sas.begin(config, command == UeCommand::Register);
+            sas.begin(config, command == Procedure::Register);
         }
-        if command == UeCommand::Register {
+        if command == Procedure::Register {
             self.call_id = self.word();
             self.from_tag = self.word();
             self.cseq = 0;
@@ -207,7 +224,7 @@ impl Registrant {
                 }
                 next
             }
-            423 if pending.command != UeCommand::Query => self.on_brief(pending, text, config, events),
+            423 if pending.command != Procedure::Query => self.on_brief(pending, text, config, events),
             status => {
                 events.push(rejected(status, text));
                 if let Some(sas) = &mut self.sas {
@@ -228,20 +245,20 @@ impl Registrant {
         }
     }
 
-    fn on_ok(&mut self, command: UeCommand, text: SipText<'_>, config: &UeConfig) -> UeEvent {
+    fn on_ok(&mut self, command: Procedure, text: SipText<'_>, config: &UeConfig) -> UeEvent {
         let granted = granted(text, config);
         match command {
-            UeCommand::Register | UeCommand::Refresh => {
+            Procedure::Register | Procedure::Refresh => {
                 self.granted = Some(granted.expires);
                 self.service_route.clone_from(&granted.service_route);
+                self.associated.clone_from(&granted.associated);
                 UeEvent::Registered(granted)
             }
-            UeCommand::Deregister | UeCommand::DeregisterAll => {
+            Procedure::Deregister | Procedure::DeregisterAll => {
                 self.granted = None;
                 UeEvent::Deregistered
             }
-            UeCommand::Query => UeEvent::Bindings(granted.contacts),
-            UeCommand::Request(_) => unreachable!("no registration"),
+            Procedure::Query => UeEvent::Bindings(granted.contacts),
         }
     }
 
@@ -390,7 +407,7 @@ impl Registrant {
         }
     }
 
-    fn request(&mut self, command: UeCommand, config: &UeConfig, proof: &Proof) -> String {
+    fn request(&mut self, command: Procedure, config: &UeConfig, proof: &Proof) -> String {
         self.cseq += 1;
         let authorization = self.authorization(config, proof);
         let said = self

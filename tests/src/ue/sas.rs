@@ -13,8 +13,8 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 
 use super::esp_keys::esp_keys;
-use super::security::{self, Misdeed, Offer, Spis, Verify};
-use super::{UeConfig, UeEvent, UeSecurity};
+use super::security::{self, Misdeed, Offer, Spis, UeSecurity, Verify};
+use super::{UeConfig, UeEvent};
 use crate::usim::Res;
 
 /// reg-await-auth (TS 24.229 7.8).

@@ -5,10 +5,10 @@
 use ims_common::ipsec::{Encryption, Integrity, Suite};
 use ims_common::net::Transport;
 
-use super::register::Authorization;
+use super::UeConfig;
+use super::register::{Authorization, Procedure};
 use super::sas::Said;
 use super::security::{Dialect, Spis, suite};
-use super::{UeCommand, UeConfig};
 
 /// The looks of one family. The places to fill stand in braces in its templates.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -179,7 +179,7 @@ pub struct Fill<'a> {
     /// The phone.
     pub config: &'a UeConfig,
     /// What the REGISTER is for.
-    pub command: UeCommand,
+    pub command: Procedure,
     /// Call-ID
     pub call_id: &'a str,
     /// From tag
@@ -257,7 +257,7 @@ impl Fill<'_> {
             "transport" if self.config.transport == Transport::Tcp => ";transport=tcp".to_owned(),
             "transport" => String::new(),
             "seconds" => self.seconds().to_string(),
-            "expires" if self.command == UeCommand::Query => String::new(),
+            "expires" if self.command == Procedure::Query => String::new(),
             "expires" => self.seconds().to_string(),
             "realm" => self.authorization.realm.clone(),
             "nonce" => self.authorization.nonce.clone(),
@@ -265,9 +265,9 @@ impl Fill<'_> {
             "more" => self.authorization.more.clone(),
             "authorization" => self.text(shape.authorization, shape),
             "contact" => match self.command {
-                UeCommand::Query => String::new(),
-                UeCommand::DeregisterAll => "*".to_owned(),
-                UeCommand::Register | UeCommand::Refresh | UeCommand::Deregister | UeCommand::Request(_) => {
+                Procedure::Query => String::new(),
+                Procedure::DeregisterAll => "*".to_owned(),
+                Procedure::Register | Procedure::Refresh | Procedure::Deregister => {
                     self.text(shape.contact, shape)
                 }
             },
@@ -277,10 +277,8 @@ impl Fill<'_> {
 
     const fn seconds(&self) -> u32 {
         match self.command {
-            UeCommand::Deregister | UeCommand::DeregisterAll => 0,
-            UeCommand::Register | UeCommand::Refresh | UeCommand::Query | UeCommand::Request(_) => {
-                self.config.expires
-            }
+            Procedure::Deregister | Procedure::DeregisterAll => 0,
+            Procedure::Register | Procedure::Refresh | Procedure::Query => self.config.expires,
         }
     }
 }

@@ -4,10 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ims_common::ipsec::{SaSet, SaSetId, SaState, XfrmFailure, XfrmOutput};
 use ims_common::net::{Destination, SendTag, SipOutput, Transmit};
-use ims_common::sip::HeaderName;
+use ims_common::sip::{HeaderName, Method, StatusCode};
 use std::sync::Arc;
 
 use super::esp_keys::esp_keys;
+use super::identity::{Secret, UeIdentity};
+use super::security::UeSecurity;
 use super::*;
 use crate::hss::{TEST_K, TEST_OPC};
 use crate::kernel::{Dropped, Fault};
