@@ -58,7 +58,7 @@ impl Network {
 
     /// Tells a phone something that must end well.
     pub(crate) fn must(&self, phone: &Phone, command: UeCommand) -> Vec<UeEvent> {
-        let events = phone.tell_and_wait(command, PATIENCE).expect("an end");
+        let events = phone.tell_and_wait(command.clone(), PATIENCE).expect("an end");
         let done = |event: &UeEvent| {
             matches!(
                 event,

@@ -21,7 +21,7 @@ fn phones_over_udp_and_tcp_register_register_again_ask_and_leave() {
     let tcp = network.phone(2, |config| config.shape(shape::HUAWEI).transport(Transport::Tcp));
     for command in LIFE {
         for phone in [&udp, &tcp] {
-            network.must(phone, command);
+            network.must(phone, command.clone());
         }
     }
     network.stop();
@@ -34,7 +34,7 @@ fn phones_register_over_ipv6() {
     let tcp = network.phone(2, |config| config.shape(shape::IPHONE).transport(Transport::Tcp));
     for command in LIFE {
         for phone in [&udp, &tcp] {
-            network.must(phone, command);
+            network.must(phone, command.clone());
         }
     }
     network.stop();

@@ -65,7 +65,7 @@ fn live(shards: u8, number: u8) {
     let phones = phones(&network);
     for command in [UeCommand::Register, UeCommand::Refresh, UeCommand::Query] {
         for phone in &phones {
-            network.must(phone, command);
+            network.must(phone, command.clone());
         }
     }
     for (address, gauge) in [(admin[0], "ims_pcscf_contacts"), (admin[2], "ims_scscf_bindings")] {

@@ -19,7 +19,7 @@ fn every_family_of_phones_registers_registers_again_and_leaves_over_esp() {
         };
         let phone = network.phone(number, |config| config.shape(shape).transport(transport));
         for command in [UeCommand::Register, UeCommand::Refresh] {
-            let events = network.must(&phone, command);
+            let events = network.must(&phone, command.clone());
             // Each time a set of its own, for each REGISTER is challenged.
             let installed = events
                 .iter()

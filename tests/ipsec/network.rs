@@ -118,13 +118,13 @@ impl Network {
     pub(crate) fn tell(&self, handset: &Handset, command: UeCommand) -> Vec<UeEvent> {
         let phone = &handset.phone;
         phone
-            .tell_and_wait(command, PATIENCE)
+            .tell_and_wait(command.clone(), PATIENCE)
             .unwrap_or_else(|error| panic!("{} {command:?}: {error:#}\n{}", phone.name(), self.about()))
     }
 
     /// Tells a phone something that must end well.
     pub(crate) fn must(&self, handset: &Handset, command: UeCommand) -> Vec<UeEvent> {
-        let events = self.tell(handset, command);
+        let events = self.tell(handset, command.clone());
         let is_done = |event: &UeEvent| matches!(event, UeEvent::Registered(_) | UeEvent::Deregistered);
         assert!(
             events.iter().any(is_done),

@@ -70,7 +70,7 @@ fn all_inside(scene: &Scene, since: usize) -> bool {
 }
 
 fn told(scene: &mut Scene, fixture: &Fixture, command: UeCommand) -> Vec<UeEvent> {
-    let events = scene.tell("UE", command);
+    let events = scene.tell("UE", command.clone());
     let done = events.iter().any(|event| {
         matches!(
             event,

@@ -11,7 +11,7 @@ fn every_family_registers_registers_again_and_leaves_over_udp_and_tcp() {
             let mut scene = Scene::new(90 + number);
             scene.phone_with("UE", 1, |config| config.shape(shape).transport(transport));
             for command in [UeCommand::Register, UeCommand::Refresh, UeCommand::Deregister] {
-                let events = scene.tell("UE", command);
+                let events = scene.tell("UE", command.clone());
                 let done = events
                     .iter()
                     .any(|e| matches!(e, UeEvent::Registered(_) | UeEvent::Deregistered));

@@ -121,7 +121,7 @@ impl Ue {
             }
             Act::Cancel(errand) => {
                 if let Some(forward) = self.agent.forward_of(&errand) {
-                    self.core.cancel(now, forward);
+                    self.core.cancel(now, forward, None);
                 }
             }
             Act::RegisterAnew => self.tell_once(UeCommand::Register),

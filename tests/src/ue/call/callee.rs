@@ -40,7 +40,11 @@ impl Callee {
     pub(super) fn start(desk: &mut Desk<'_>, transaction: ServerTransactionId, bytes: &[u8]) -> Option<Self> {
         let text = SipText::new(bytes)?;
         let tag = desk.word();
-        let said = |own: &str, other: &str| text.header(own).or(text.header(other)).map(ToOwned::to_owned);
+        let said = |own: &str, other: &str| {
+            text.header(own)
+                .or_else(|| text.header(other))
+                .map(ToOwned::to_owned)
+        };
         desk.see(CallEvent::Incoming {
             from: said("P-Asserted-Identity", "From").unwrap_or_default(),
             called: said("P-Called-Party-ID", "To").unwrap_or_default(),
