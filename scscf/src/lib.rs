@@ -9,6 +9,8 @@
 
 #[allow(dead_code, reason = "sessions ask it")]
 mod breakout;
+#[allow(dead_code, reason = "sessions ask it")]
+mod caller_preferences;
 mod challenges;
 mod charging;
 pub mod config;

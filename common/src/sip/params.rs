@@ -11,8 +11,9 @@ pub struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
-    /// `text` is what comes after the first `;`, `None` when there is no `;`.
-    pub(crate) fn new(text: Option<&'a [u8]>) -> Self {
+    /// Parameters of a text: `text` is what comes after the first `;`, `None` when there is no `;`.
+    #[must_use]
+    pub fn new(text: Option<&'a [u8]>) -> Self {
         Self { text }
     }
 

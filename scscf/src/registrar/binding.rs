@@ -1,5 +1,6 @@
 //! Codec: one contact address of one private identity, with all that a terminating request needs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,16 +47,40 @@ impl ContactAddress {
         }
     }
 
-    /// `+sip.instance` (RFC 5626 4.1), unquoted.
-    fn instance(&self) -> Option<Vec<u8>> {
-        self.with_parameters(|params| params.unquoted("+sip.instance").map(|i| i.into_owned()))
+    /// All header parameters but `expires`.
+    pub(crate) fn params(&self) -> Params<'_> {
+        Params::new(self.parameters.strip_prefix(';').map(str::as_bytes))
     }
 
-    /// The header parameters.
+    /// `q` in thousandths.
+    pub(crate) fn q(&self) -> Option<u16> {
+        let contact = format!(
+            "<{}>;q={}",
+            self.uri,
+            String::from_utf8_lossy(self.params().get("q")??)
+        );
+        NameAddr::parse(contact.as_bytes()).ok()?.q()
+    }
+
+    /// The header parameters, lent to `read`.
     pub(crate) fn with_parameters<T>(&self, read: impl FnOnce(Params<'_>) -> T) -> T {
-        let value = format!("<{}>{}", self.uri, self.parameters);
-        let params = NameAddr::parse(value.as_bytes()).map(|value| value.params);
-        read(params.unwrap_or_default())
+        read(self.params())
+    }
+
+    /// `+sip.instance` (RFC 5626 4.1), unquoted.
+    fn instance(&self) -> Option<Cow<'_, [u8]>> {
+        self.params().unquoted("+sip.instance")
+    }
+
+    /// Whether `+sip.instance` is this one.
+    pub(crate) fn is_instance(&self, wanted: &[u8]) -> bool {
+        self.instance().is_some_and(|instance| *instance == *wanted)
+    }
+
+    /// Whether both are flows (`reg-id`) of one instance (RFC 5626 4.2).
+    pub(crate) fn is_flow_of_same_instance(&self, other: &Self) -> bool {
+        let instance = self.instance().filter(|_| self.params().has("reg-id"));
+        instance.is_some_and(|instance| other.params().has("reg-id") && other.is_instance(&instance))
     }
 
     /// The contact URI.
