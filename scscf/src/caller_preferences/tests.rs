@@ -38,6 +38,7 @@ fn bindings(contacts: &[&str]) -> Vec<Binding> {
             cseq: 1,
             expires_at: origin(),
             authenticated_at: None,
+            event: crate::registration_change::ContactEvent::Registered,
             service_route: "t".into(),
         }
     };
