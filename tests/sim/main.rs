@@ -1,6 +1,7 @@
 //! Testkit: the suite in the virtual world: real nodes, real messages, no sockets, no waiting.
 
 mod barred_identity;
+mod call_mo_mt;
 mod challenge_expiry;
 mod contacts;
 mod deregister;

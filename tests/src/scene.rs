@@ -1,5 +1,6 @@
 //! Testkit: a whole network in the virtual world, ready for phones.
 
+pub mod calls;
 mod servers;
 
 use std::net::{IpAddr, SocketAddr};

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use ims_common::net::{Flow, Interface, Transport};
 
 use crate::text::{SipText, param_of};
+use crate::ue::dialog::body_of;
+use crate::ue::sdp;
 
 pub(super) fn summary(bytes: &Bytes, flow: Flow, lost: bool) -> (String, String) {
     let Some(text) = SipText::new(bytes) else {
@@ -26,6 +28,7 @@ pub(super) fn summary(bytes: &Bytes, flow: Flow, lost: bool) -> (String, String)
     } else {
         response(text, &mut details);
     }
+    details.extend(session(bytes));
     if lost {
         details.push("LOST".to_owned());
     }
@@ -48,6 +51,28 @@ fn request(text: SipText<'_>, details: &mut Vec<String>) {
     }
     show(text, "P-Visited-Network-ID", Some, details);
     show(text, "Event", Some, details);
+    if text.method() != Some("REGISTER") {
+        show(text, "Subscription-State", Some, details);
+        for name in ["P-Preferred-Identity", "P-Asserted-Identity", "P-Called-Party-ID"] {
+            if text.header(name).is_some() {
+                details.push(name.to_owned());
+            }
+        }
+        show(text, "Reason", Some, details);
+    }
+}
+
+/// What a session description offers or answers: the direction, and whose resources are there.
+fn session(bytes: &Bytes) -> Option<String> {
+    let heard = sdp::read(body_of(bytes))?;
+    let direction = format!("{:?}", heard.direction).to_ascii_lowercase();
+    Some(match heard.qos {
+        None => format!("SDP({direction})"),
+        Some(qos) => {
+            let there = |there| if there { "yes" } else { "no" };
+            format!("SDP({direction},qos={}/{})", there(qos.local), there(qos.remote))
+        }
+    })
 }
 
 fn response(text: SipText<'_>, details: &mut Vec<String>) {
@@ -74,6 +99,9 @@ fn response(text: SipText<'_>, details: &mut Vec<String>) {
         if text.header(name).is_some() {
             details.push(name.to_owned());
         }
+    }
+    if text.header("RSeq").is_some() {
+        details.push("100rel".to_owned());
     }
     for name in ["Min-Expires", "Retry-After", "Unsupported", "Warning"] {
         show(text, name, Some, details);
