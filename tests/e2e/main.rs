@@ -4,6 +4,7 @@ mod daemon_life;
 mod free_diameter;
 mod lab_program;
 mod network;
+mod peers;
 mod phones;
 mod shards;
 mod sipp;
