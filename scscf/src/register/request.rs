@@ -81,7 +81,8 @@ pub(crate) struct Register {
     pub(crate) cseq: u32,
     pub(crate) protection: Protection,
     pub(crate) answer: ChallengeAnswer,
-    /// The Authorization header names a plain digest algorithm.
+    /// The Authorization header names a plain digest algorithm, or there is none: UEs with AKA always send one
+    /// (TS 24.229 5.1.1.2.2).
     pub(crate) plain_digest: bool,
     pub(crate) intent: Intent,
     pub(crate) path: Vec<String>,
@@ -110,7 +111,7 @@ impl Register {
             .map_err(|_| RegisterReject::Malformed("username"))?;
         let (protection, answer, plain_digest) = match &credentials {
             Some(c) => (protection_of(c), answer_of(c), is_plain_digest(c)),
-            None => (Protection::Unprotected, ChallengeAnswer::None, false),
+            None => (Protection::Unprotected, ChallengeAnswer::None, true),
         };
         Ok(Self {
             impi,

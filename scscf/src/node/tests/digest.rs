@@ -46,6 +46,18 @@ fn hss_that_answers_sip_digest_makes_a_digest_challenge_without_keys() {
     assert!(challenge.ends_with("algorithm=MD5,qop=\"auth\""), "{challenge}");
 }
 
+/// baresip's first REGISTER: it was asked for as AKA, which the HSS refused, and the client with 403.
+#[test]
+fn hss_decides_how_a_client_without_authorization_is_challenged() {
+    let mut rig = rig(false);
+    let response = rig.register(&Reg {
+        authorization: None,
+        ..Reg::new(1)
+    });
+    assert_eq!(rig.mars()[0].scheme, AuthScheme::Unknown);
+    assert_eq!(status(&response), 401);
+}
+
 #[test]
 fn right_digest_registers_and_the_200_proves_the_server_too() {
     let mut rig = rig(false);
