@@ -12,7 +12,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # For kernels without ESP: a virtual machine with Debian's.
 VM_PACKAGES := qemu-system-x86 busybox-static kmod lz4 xz-utils binutils dash iproute2 procps tcpdump
 LAB_PACKAGES := gcc libc6-dev $(if $(CLEAR),,$(VM_PACKAGES))
-TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd freediameter-extensions libfreediameter-dev
+TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd freediameter-extensions libfreediameter-dev \
+  kamailio baresip-core
 
 .PHONY: lab test setup-lab setup-test toolchain
 

@@ -1,4 +1,4 @@
-//! Testkit: the suite on loopback sockets: the three real binaries, the embedded HSS, phones of ours, SIPp and freeDiameter.
+//! Testkit: the suite on loopback sockets: the three real binaries, the embedded HSS, phones of ours, and peers by other hands: SIPp, baresip, Kamailio, freeDiameter.
 
 mod daemon_life;
 mod free_diameter;

@@ -3,7 +3,6 @@
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 mod baresip;
-mod kamailio;
 mod sipp;
 
 use ims_tests::hss::Subscriber;
@@ -14,8 +13,12 @@ use ims_tests::site::HOME;
 const PASSWORD: &str = "swordfish";
 
 /// The subscriber with this number, who has a password and one public identity.
+///
+/// baresip 1.0 and SIPp 3.6 know MD5 only, and baresip gives up when it is offered anything else first.
 fn client(number: u8) -> Subscriber {
-    Subscriber::new(&imsi(number)).digest_password(PASSWORD)
+    Subscriber::new(&imsi(number))
+        .digest_password(PASSWORD)
+        .md5_only()
 }
 
 fn impu(number: u8) -> String {

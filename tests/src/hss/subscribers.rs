@@ -49,6 +49,8 @@ pub(super) enum Authentication {
     },
     Digest {
         password: Secret<String>,
+        /// The HSS has H(A1) of SHA-256 beside that of MD5.
+        sha256: bool,
     },
 }
 
@@ -141,7 +143,17 @@ impl Subscriber {
     pub fn digest_password(mut self, password: &str) -> Self {
         self.authentication = Authentication::Digest {
             password: Secret::new(password.to_owned()),
+            sha256: true,
         };
+        self
+    }
+
+    /// With H(A1) of MD5 only, as of an HSS before TS 29.229 release 16; no effect on AKA.
+    #[must_use]
+    pub const fn md5_only(mut self) -> Self {
+        if let Authentication::Digest { sha256, .. } = &mut self.authentication {
+            *sha256 = false;
+        }
         self
     }
 

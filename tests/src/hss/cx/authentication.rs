@@ -65,14 +65,14 @@ impl Subscribers {
                 vector.autn[15] ^= u8::from(breaks_mac);
                 Ok(AuthItem::Aka(vector))
             }
-            Authentication::Digest { password } => {
-                let password = password.clone();
+            Authentication::Digest { password, sha256 } => {
+                let (password, sha256) = (password.clone(), *sha256);
                 Ok(AuthItem::Digest(DigestHa1 {
                     realm: subscriber.home.clone(),
                     qop: "auth".into(),
                     algorithm: None,
                     ha1: subscriber.ha1(DigestHash::Md5, &password),
-                    ha1_sha256: Some(subscriber.ha1(DigestHash::Sha256, &password)),
+                    ha1_sha256: sha256.then(|| subscriber.ha1(DigestHash::Sha256, &password)),
                 }))
             }
         }
