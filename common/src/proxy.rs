@@ -173,6 +173,8 @@ pub enum ForkAnswer {
     Response(Response),
     /// There is no final answer; no branch had a better end than this one.
     Failed(ForwardFailure),
+    /// A 100, which never travels: a branch has reached somebody.
+    Trying,
 }
 
 /// Number of one [`ProxyCore::forward`], unique in one node.

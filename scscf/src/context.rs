@@ -13,6 +13,7 @@ use crate::reg_event::Subscriptions;
 use crate::registrar::Registrar;
 use crate::registration_change::Outbox;
 use crate::service_route::ServiceRoute;
+use crate::sessions::Tables;
 
 /// The tables of the node and its settings, for one event at `now`.
 pub(crate) struct Context<'a> {
@@ -23,6 +24,7 @@ pub(crate) struct Context<'a> {
     pub(crate) challenges: &'a mut Challenges,
     pub(crate) changes: &'a mut Outbox,
     pub(crate) subscriptions: &'a mut Subscriptions,
+    pub(crate) sessions: &'a mut Tables,
     pub(crate) notices: &'a mut Vec<Notice>,
     pub(crate) rng: &'a mut StdRng,
     pub(crate) shard: ShardId,

@@ -18,8 +18,11 @@ pub(crate) fn on_rtr(ctx: &mut Context<'_>, rtr: &Rtr) -> Rta {
         ReasonCode::ServerChange => ContactEvent::Deactivated,
         // TS 24.229 5.4.1.5: the UE is not told, it is registered elsewhere already.
         ReasonCode::NewServerAssigned => ContactEvent::MovedAway,
-        // Concerns profiles kept for unregistered services only; this server keeps none.
+        // Concerns profiles kept for unregistered services only.
         ReasonCode::RemoveScscf => {
+            for impi in private_identities(rtr) {
+                ctx.sessions.held.forget(impi);
+            }
             return Rta {
                 result: CxResult::SUCCESS,
             };
@@ -33,6 +36,7 @@ pub(crate) fn on_rtr(ctx: &mut Context<'_>, rtr: &Rtr) -> Rta {
         if !ctx.registrar.knows(impi) {
             ctx.challenges.take(impi);
         }
+        ctx.sessions.held.forget(impi);
     }
     tracing::info!(
         impi = ?rtr.user_name, reason = ?rtr.reason.code, removed, clause = "TS 29.228 6.1.3",
@@ -91,8 +95,14 @@ pub(crate) fn on_ppr(ctx: &mut Context<'_>, ppr: &Ppr) -> Ppa {
 
 fn push(ctx: &mut Context<'_>, ppr: &Ppr) -> CxResult {
     let sets = ctx.registrar.sets_of_impi(&ppr.user_name);
+    // The profile of a user who is not registered is asked for anew when it is needed.
+    let was_held = ctx.sessions.held.forget(&ppr.user_name);
     if sets.is_empty() {
-        return CxResult::USER_UNKNOWN;
+        return if was_held {
+            CxResult::SUCCESS
+        } else {
+            CxResult::USER_UNKNOWN
+        };
     }
     let subscription = match &ppr.user_data {
         None => None,

@@ -30,6 +30,7 @@ use crate::registrar::{Registrar, RegistrarLimits};
 use crate::registration_change::Outbox;
 use crate::reject::RegisterReject;
 use crate::service_route::ServiceRoute;
+use crate::sessions::Tables;
 
 /// REGISTERs of one private identity that wait for the one before them, at most.
 const WAITING_PER_IMPI_MAX: usize = 4;
@@ -81,6 +82,8 @@ enum InProgress {
         impi: Impi,
         assignment_type: ServerAssignmentType,
     },
+    /// The profile of a user who is not registered.
+    Session(ServerTransactionId),
 }
 
 /// What a request that this node has sent itself is about.
@@ -111,7 +114,7 @@ pub struct Scscf {
     shard: ShardId,
     in_progress: BTreeMap<CxRequestId, InProgress>,
     busy: BTreeMap<Impi, Busy>,
-    running: sessions::Running,
+    sessions: Tables,
     last_cx_id: u64,
     cx_outputs: VecDeque<CxOutput>,
     counters: Counters,
@@ -157,7 +160,7 @@ impl Scscf {
             shard: settings.core.shard,
             in_progress: BTreeMap::new(),
             busy: BTreeMap::new(),
-            running: sessions::Running::default(),
+            sessions: Tables::new(&settings.isc, &settings.sessions),
             last_cx_id: 0,
             cx_outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -193,6 +196,7 @@ impl Scscf {
             challenges: &mut self.challenges,
             changes: &mut self.changes,
             subscriptions: &mut self.subscriptions,
+            sessions: &mut self.sessions,
             notices,
             rng: &mut self.rng,
             shard: self.shard,
@@ -221,8 +225,7 @@ impl Scscf {
                     self.on_originated(now, forward, Some(&response));
                 }
                 CoreEvent::Failed { forward, .. } => self.on_originated(now, forward, None),
-                // A REGISTER cannot be cancelled, and what was forked or relayed is cancelled by the core.
-                CoreEvent::Cancelled { .. } => {}
+                CoreEvent::Cancelled { transaction } => self.on_cancelled(now, transaction),
             }
         }
     }
@@ -380,7 +383,7 @@ impl Node for Scscf {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let tables = earliest(self.registrar.next_timeout(), self.challenges.next_timeout());
-        let tables = earliest(tables, self.running.next_timeout());
+        let tables = earliest(tables, self.sessions.next_timeout());
         let tables = earliest(tables, self.subscriptions.next_timeout());
         earliest(self.core.poll_timeout(), tables)
     }
@@ -398,7 +401,9 @@ impl Node for Scscf {
             ("ims_scscf_challenges", self.challenges.len()),
             ("ims_scscf_reg_subscriptions", self.subscriptions.len()),
             ("ims_scscf_in_progress", self.in_progress.len()),
-            ("ims_scscf_sessions", self.running.len()),
+            ("ims_scscf_sessions", self.sessions.running.len()),
+            ("ims_scscf_dialog_ids", self.sessions.dialog_ids.len()),
+            ("ims_scscf_unregistered_profiles", self.sessions.held.len()),
             ("ims_scscf_changes_unread", self.changes.len()),
         ];
         for (name, value) in gauges {

@@ -305,6 +305,7 @@ fn on_saa(
         }
     };
     let id = ctx.registrar.store_profile(&register.impu, profile);
+    ctx.sessions.held.forget(&register.impi);
     let effects = apply(ctx, register, id, grant);
     let first = effects.iter().find_map(|effect| match effect {
         BindingEffect::Registered(contact) | BindingEffect::Refreshed(contact) => {

@@ -120,6 +120,11 @@ impl Registrar {
         self.announcements.begin();
     }
 
+    /// Whether there are other shards, which may hold what is not here.
+    pub(crate) const fn is_announcing(&self) -> bool {
+        self.announcements.is_on()
+    }
+
     /// The next identity that came or went, and whether it is here now.
     pub(crate) fn poll_announcement(&mut self) -> Option<(Impu, bool)> {
         let impu = self.announcements.pop()?;

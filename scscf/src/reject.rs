@@ -123,7 +123,6 @@ impl RegisterReject {
 
 /// Why another request than REGISTER is refused (TS 24.229 5.4.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[allow(dead_code, reason = "some are of application servers and unregistered users")]
 pub(crate) enum RequestReject {
     /// The Request-URI or a Route cannot be read (RFC 3261 16.3).
     Malformed(&'static str),
@@ -139,6 +138,10 @@ pub(crate) enum RequestReject {
     NotServed(&'static str),
     /// Nobody was asked for this by us (TS 24.229 5.4.3.4).
     UnknownDialogId,
+    /// A request came back too often (TS 24.229 5.4.3.4).
+    TooManyReturns,
+    /// An AS without which the session must not go on is silent or out of reach (TS 24.229 5.4.3.2).
+    AppServerFailed { is_invite: bool },
     /// An AS that is not trusted originates for a user (TS 24.229 4.4).
     Untrusted,
     /// The HSS refuses the identity (TS 29.228 6.1.2).
@@ -157,8 +160,6 @@ pub(crate) enum RequestReject {
     Unreachable,
     /// A next hop has too much to do: 503 does not travel (RFC 3261 16.7 step 6).
     Unavailable,
-    /// A table is full.
-    Overloaded,
 }
 
 impl RequestReject {
@@ -174,12 +175,14 @@ impl RequestReject {
             Self::NotRegistered | Self::Unreachable => StatusCode::TEMPORARILY_UNAVAILABLE,
             Self::NoSuchDialog => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
             Self::Cancelled => StatusCode::REQUEST_TERMINATED,
-            Self::HssUnavailable => StatusCode::SERVER_TIMEOUT,
+            Self::TooManyReturns => StatusCode::LOOP_DETECTED,
+            // RFC 4320 4.2: only an INVITE may get 408.
+            Self::AppServerFailed { is_invite: true } => StatusCode::REQUEST_TIMEOUT,
+            Self::HssUnavailable | Self::AppServerFailed { is_invite: false } => StatusCode::SERVER_TIMEOUT,
             Self::Failed(ForwardFailure::Timeout) => StatusCode::REQUEST_TIMEOUT,
             Self::Failed(ForwardFailure::Unreachable | ForwardFailure::Unresolvable) | Self::Unavailable => {
                 StatusCode::SERVER_INTERNAL_ERROR
             }
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -193,6 +196,8 @@ impl RequestReject {
             Self::NotRegistered => "not_registered",
             Self::NotServed(_) => "not_served",
             Self::UnknownDialogId => "unknown_dialog_id",
+            Self::TooManyReturns => "too_many_returns",
+            Self::AppServerFailed { .. } => "as_failed",
             Self::Untrusted => "untrusted",
             Self::HssRefused(_) => "hss_refused",
             Self::HssUnavailable => "hss_unavailable",
@@ -202,7 +207,6 @@ impl RequestReject {
             Self::Failed(_) => "next_hop_failed",
             Self::Unreachable => "unreachable",
             Self::Unavailable => "next_hop_unavailable",
-            Self::Overloaded => "overloaded",
         }
     }
 }

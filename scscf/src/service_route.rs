@@ -8,6 +8,9 @@ use ims_common::sip::{Uri, UriBuf};
 /// Stands before the token in the user part and marks the originating direction.
 const ORIGINATING: &str = "orig-";
 
+/// Stands before the token of an original dialog identifier (TS 24.229 5.4.3.4).
+const DIALOG_ID: &str = "odi-";
+
 /// Prints the Service-Route values of this server.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceRoute {
@@ -37,6 +40,11 @@ impl ServiceRoute {
         format!("<sip:{ORIGINATING}{token}@{};lr>", self.host_port)
     }
 
+    /// The Route value by which an application server sends a request back.
+    pub(crate) fn dialog_id(&self, token: &str) -> String {
+        format!("<sip:{DIALOG_ID}{token}@{};lr>", self.host_port)
+    }
+
     /// A Record-Route value of this server.
     pub(crate) fn record_route(&self, token: &str) -> String {
         format!("<sip:rr-{token}@{};lr>", self.host_port)
@@ -47,6 +55,12 @@ impl ServiceRoute {
 pub(crate) fn token_of<'a>(uri: &Uri<'a>) -> Option<&'a str> {
     let user = std::str::from_utf8(uri.user()?).ok()?;
     user.strip_prefix(ORIGINATING)
+}
+
+/// The token of an original dialog identifier of ours, or `None` when the URI is none.
+pub(crate) fn dialog_id_of<'a>(uri: &Uri<'a>) -> Option<&'a str> {
+    let user = std::str::from_utf8(uri.user()?).ok()?;
+    user.strip_prefix(DIALOG_ID)
 }
 
 #[cfg(test)]

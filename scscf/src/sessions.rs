@@ -6,60 +6,108 @@
 //! served for somebody, and its answers come back here ([`answers`]).
 //!
 //! * `originating`: for whom a request is served that a UE or an AS sends; `served_user`: who that is
-//! * `terminating`: who is called; `targets`: the contacts that a call goes to
+//! * `terminating`: who is called; `targets`: the contacts that a call goes to; `unregistered`: users without any
+//! * `chain`: the application servers that a request visits; `dialog_ids`: by what they send it back
 //! * `onward`: where a request goes that is not for a contact of ours
 //! * `dialog`: requests within dialogs, and requests to this server itself
 //! * `charging`: P-Charging-Vector at each boundary; `identity`: alias identities
+//! * `running`, `dialog_ids`, `held_profiles`: what is kept between events
 
 mod answers;
+mod chain;
 mod charging;
 mod dialog;
+mod dialog_ids;
+mod held_profiles;
 mod identity;
 mod onward;
 mod originating;
+mod running;
 mod served_user;
 mod targets;
 mod terminating;
+mod unregistered;
+
+use std::time::Instant;
 
 use hss_client::cx::CxRequest;
 use hss_client::user_data::SessionCase;
 use ims_common::identity::Impu;
 use ims_common::net::Flow;
-use ims_common::proxy::{ForkPlan, NextHop, route};
+use ims_common::node::earliest;
+use ims_common::proxy::{ForkPlan, NextHop, ServerTransactionId, route};
 use ims_common::sip::{HeaderName, Method, Request, Response, Uri, UriBuf};
 
 pub(crate) use self::answers::{Reaction, on_answer};
+pub(crate) use self::chain::on_silence;
+use self::chain::{Chain, Visit};
 pub(crate) use self::dialog::on_ack;
+pub(crate) use self::dialog_ids::DialogIds;
+pub(crate) use self::held_profiles::{HeldProfile, HeldProfiles};
+pub(crate) use self::running::Running;
+pub(crate) use self::unregistered::{on_saa, release};
+use crate::config::{IscConfig, SessionsConfig};
 use crate::context::Context;
 use crate::registrar::SetId;
 use crate::reject::RequestReject;
 use crate::service_route;
 
+/// What is kept between events.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) running: Running,
+    pub(crate) dialog_ids: DialogIds,
+    pub(crate) held: HeldProfiles,
+}
+
+impl Tables {
+    pub(crate) fn new(isc: &IscConfig, sessions: &SessionsConfig) -> Self {
+        Self {
+            running: Running::new(isc.response_timeout.get()),
+            dialog_ids: DialogIds::new(isc.dialog_ids),
+            held: HeldProfiles::new(
+                sessions.unregistered_profile.get(),
+                sessions.unregistered_profiles,
+            ),
+        }
+    }
+}
+
+impl Tables {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let ids = earliest(self.dialog_ids.next_timeout(), self.held.next_timeout());
+        earliest(self.running.next_timeout(), ids)
+    }
+}
+
 /// One request on its way through this server.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Owed an answer.
+    pub(crate) transaction: ServerTransactionId,
     /// As it came.
     pub(crate) received: Request,
     /// As it goes on, without what was meant for us.
-    pub(crate) request: Request,
-    /// Whose services it gets.
-    pub(crate) served: ServedUser,
+    request: Request,
+    /// Whose services it gets, and how far it has come through them.
+    chain: Chain,
     /// Who sent it.
     upstream: charging::Boundary,
     /// Who got it last.
     downstream: Downstream,
     /// What its next event means.
     pub(crate) awaits: Await,
+    /// Its sender has given up.
+    pub(crate) is_cancelled: bool,
 }
 
 /// Whose services a request gets, and why.
 #[derive(Clone, Debug)]
-pub(crate) struct ServedUser {
-    pub(crate) impu: Impu,
-    #[allow(dead_code, reason = "for application servers")]
-    pub(crate) case: SessionCase,
+struct ServedUser {
+    impu: Impu,
+    case: SessionCase,
     /// `None`: not registered.
-    pub(crate) set: Option<SetId>,
+    set: Option<SetId>,
 }
 
 /// Whose answers come.
@@ -76,6 +124,10 @@ enum Downstream {
 /// What a session waits for.
 #[derive(Debug)]
 pub(crate) enum Await {
+    /// What the HSS knows of a user who is not registered.
+    Saa,
+    /// An application server's decision.
+    AppServer(Visit),
     /// The final answer of where it went last.
     Answer,
     /// An INVITE was answered 2xx; there may be more of them.
@@ -90,37 +142,74 @@ pub(crate) enum Step {
     /// Pass it on by its route; its answers are of no interest.
     Follow(Request, NextHop),
     /// Ask the HSS first.
-    #[allow(dead_code, reason = "for users that are not registered")]
     Ask(Box<Session>, CxRequest),
     /// Send it to these, and tell what they answer.
     Fork(Box<Session>, Request, ForkPlan),
 }
 
+/// A request that has just come.
+struct Arrival<'a> {
+    transaction: ServerTransactionId,
+    /// As it came.
+    received: &'a Request,
+    /// Without the Route that was meant for us.
+    request: Request,
+    flow: &'a Flow,
+}
+
+impl Arrival<'_> {
+    fn session(self, chain: Chain, upstream: charging::Boundary) -> Box<Session> {
+        Box::new(Session {
+            transaction: self.transaction,
+            received: self.received.clone(),
+            request: self.request,
+            chain,
+            upstream,
+            downstream: Downstream::Trusted,
+            awaits: Await::Answer,
+            is_cancelled: false,
+        })
+    }
+}
+
 /// TS 24.229 5.4.3.1: originating by the Route, else terminating by the Request-URI.
 pub(crate) fn on_request(
     ctx: &mut Context<'_>,
+    transaction: ServerTransactionId,
     received: &Request,
-    _flow: &Flow,
+    flow: &Flow,
 ) -> Result<Step, RequestReject> {
     if received.to().is_ok_and(|to| to.tag().is_some()) {
         return dialog::on_request(ctx, received);
     }
     let routed = route::preprocess(received, |uri| is_own(ctx, uri));
+    let arrival = Arrival {
+        transaction,
+        received,
+        request: routed.request,
+        flow,
+    };
     let own = routed.own.as_ref().map(UriBuf::as_uri);
     if let Some(token) = own.as_ref().and_then(service_route::token_of) {
-        return originating::from_ue(ctx, token, received, routed.request);
+        return originating::from_ue(ctx, token, arrival);
     }
-    if let Some(hop) = route::top_route(&routed.request) {
-        return Ok(Step::Follow(routed.request, NextHop::Uri(hop)));
+    if let Some(token) = own.as_ref().and_then(service_route::dialog_id_of) {
+        return chain::resume(ctx, token, arrival);
     }
-    let uri = routed
+    if own.is_some_and(|own| own.param("orig").is_some()) {
+        return originating::from_app_server(ctx, arrival);
+    }
+    if let Some(hop) = route::top_route(&arrival.request) {
+        return Ok(Step::Follow(arrival.request, NextHop::Uri(hop)));
+    }
+    let uri = arrival
         .request
         .request_uri()
         .map_err(|_| RequestReject::Malformed("Request-URI"))?;
     if is_own(ctx, &uri) {
         return dialog::to_server(ctx, received);
     }
-    terminating::start(ctx, received, &routed.request)
+    terminating::start(ctx, arrival)
 }
 
 /// Whether a URI names this server: by its name or by its address.

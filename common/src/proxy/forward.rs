@@ -315,6 +315,9 @@ impl ProxyCore {
         client: ClientTransactionId,
         response: &Response,
     ) {
+        if response.status() == StatusCode::TRYING {
+            self.tell_trying(id);
+        }
         let Some(forward) = self.forwards.get_mut(&id) else {
             return;
         };

@@ -212,6 +212,18 @@ impl ProxyCore {
         self.forget_relay_if_over(transaction);
     }
 
+    /// A branch has reached somebody: of interest to the node alone.
+    pub(super) fn tell_trying(&mut self, branch: ForwardId) {
+        let Some(transaction) = self.forwards.get(&branch).and_then(|forward| forward.relay) else {
+            return;
+        };
+        let relay = self.relays.get(&transaction);
+        if relay.is_some_and(|relay| relay.answers == Answers::Told && branch >= relay.since) {
+            let answer = ForkAnswer::Trying;
+            self.events.push_back(CoreEvent::Forked { transaction, answer });
+        }
+    }
+
     /// Passes an answer on, or tells the node of it.
     fn relayed(&mut self, now: Instant, transaction: ServerTransactionId, answer: Answer) {
         let answers = self.relays.get(&transaction).map(|relay| relay.answers);

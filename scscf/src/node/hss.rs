@@ -8,6 +8,7 @@ use hss_client::cx::{
     ServerAssignmentType,
 };
 use ims_common::identity::Impi;
+use ims_common::proxy::ServerTransactionId;
 
 use super::{Busy, InProgress, Scscf};
 use crate::challenges::Progress;
@@ -23,6 +24,14 @@ impl Scscf {
         let id = CxRequestId(self.last_cx_id);
         self.busy.entry(impi.clone()).or_default().outstanding += 1;
         self.in_progress.insert(id, progress);
+        self.cx_outputs.push_back(CxOutput::Request { id, request });
+    }
+
+    /// Asks for a request that is no REGISTER.
+    pub(super) fn ask_for_session(&mut self, transaction: ServerTransactionId, request: CxRequest) {
+        self.last_cx_id += 1;
+        let id = CxRequestId(self.last_cx_id);
+        self.in_progress.insert(id, InProgress::Session(transaction));
         self.cx_outputs.push_back(CxOutput::Request { id, request });
     }
 
@@ -85,6 +94,10 @@ impl Scscf {
     fn on_cx_answer(&mut self, now: Instant, id: CxRequestId, answer: Result<CxAnswer, CxError>) {
         let impi = match self.in_progress.remove(&id) {
             None => return,
+            Some(InProgress::Session(transaction)) => {
+                self.on_session_saa(now, transaction, answer);
+                return;
+            }
             Some(InProgress::Notice {
                 impi,
                 assignment_type,

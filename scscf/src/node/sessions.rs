@@ -1,45 +1,15 @@
-//! Machine: the S-CSCF's requests other than REGISTER: those in progress, and the one place where each is answered.
+//! Machine: the S-CSCF's requests other than REGISTER: the one place where each is answered.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use hss_client::cx::{CxAnswer, CxError};
 use ims_common::net::{Flow, Interface};
-use ims_common::node::TimerTable;
 use ims_common::proxy::{ForkAnswer, NextHopTarget, ServerTransactionId};
 use ims_common::sip::Request;
 
 use super::Scscf;
 use crate::reject::RequestReject;
-use crate::sessions::{self, Reaction, Session, Step};
-
-/// How long further 2xx of an INVITE may come (timer M of RFC 6026 7.2).
-const TIMER_M: Duration = Duration::from_secs(32);
-
-/// Requests whose answers are awaited.
-#[derive(Debug, Default)]
-pub(super) struct Running {
-    sessions: BTreeMap<ServerTransactionId, Box<Session>>,
-    timers: TimerTable<ServerTransactionId>,
-}
-
-impl Running {
-    pub(super) fn len(&self) -> usize {
-        self.sessions.len()
-    }
-
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.timers.next()
-    }
-
-    fn take(&mut self, transaction: ServerTransactionId) -> Option<Box<Session>> {
-        self.timers.cancel(&transaction);
-        self.sessions.remove(&transaction)
-    }
-
-    fn put(&mut self, transaction: ServerTransactionId, session: Box<Session>) {
-        self.sessions.insert(transaction, session);
-    }
-}
+use crate::sessions::{self, Await, Reaction, Step};
 
 impl Scscf {
     pub(super) fn on_request(
@@ -49,7 +19,9 @@ impl Scscf {
         request: &Request,
         flow: &Flow,
     ) {
-        let step = sessions::on_request(&mut self.context(now, &mut Vec::new()), request, flow);
+        let mut notices = Vec::new();
+        let ctx = &mut self.context(now, &mut notices);
+        let step = sessions::on_request(ctx, transaction, request, flow);
         self.take_session_step(now, transaction, step);
     }
 
@@ -59,6 +31,7 @@ impl Scscf {
         transaction: ServerTransactionId,
         step: Result<Step, RequestReject>,
     ) {
+        // Whoever asked may be gone by now.
         if !self.core.awaits_final(transaction) {
             return;
         }
@@ -72,10 +45,17 @@ impl Scscf {
                 let targets = vec![NextHopTarget::unchanged(hop)];
                 self.core.relay(now, transaction, request, targets, Interface::Mw);
             }
-            Ok(Step::Ask(..)) => {}
+            Ok(Step::Ask(session, request)) => {
+                self.sessions.running.put(now, session);
+                self.ask_for_session(transaction, request);
+            }
             Ok(Step::Fork(session, request, plan)) => {
-                self.counters.count("ims_scscf_requests_total", "served");
-                self.running.put(transaction, session);
+                let what = match session.awaits {
+                    Await::AppServer(_) => "to_application_server",
+                    Await::Answer | Await::FurtherAnswers | Await::Saa => "served",
+                };
+                self.counters.count("ims_scscf_requests_total", what);
+                self.sessions.running.put(now, session);
                 self.core.fork(now, transaction, request, plan, Interface::Mw);
             }
             Err(reject) => self.refuse_request(now, transaction, reject),
@@ -83,17 +63,13 @@ impl Scscf {
     }
 
     pub(super) fn on_forked(&mut self, now: Instant, transaction: ServerTransactionId, answer: ForkAnswer) {
-        let Some(session) = self.running.take(transaction) else {
+        let Some(session) = self.sessions.running.take(transaction) else {
             return;
         };
         match sessions::on_answer(&mut self.context(now, &mut Vec::new()), session, answer) {
-            Ok(Reaction::Provisional(session, response)) => {
-                self.running.put(transaction, session);
-                self.core.respond(now, transaction, response);
-            }
-            Ok(Reaction::Success(session, response)) => {
-                self.running.put(transaction, session);
-                self.running.timers.set(transaction, now + TIMER_M);
+            Ok(Reaction::Wait(session)) => self.sessions.running.put(now, session),
+            Ok(Reaction::Provisional(session, response) | Reaction::Success(session, response)) => {
+                self.sessions.running.put(now, session);
                 self.core.respond(now, transaction, response);
             }
             Ok(Reaction::Final(response)) => self.core.respond(now, transaction, response),
@@ -102,9 +78,56 @@ impl Scscf {
         }
     }
 
+    /// What was forked is cancelled by the core, and its answer still comes.
+    pub(super) fn on_cancelled(&mut self, now: Instant, transaction: ServerTransactionId) {
+        let Some(session) = self.sessions.running.get_mut(transaction) else {
+            return;
+        };
+        session.is_cancelled = true;
+        if matches!(session.awaits, Await::Saa) {
+            self.sessions.running.take(transaction);
+            self.refuse_request(now, transaction, RequestReject::Cancelled);
+        }
+    }
+
+    pub(super) fn on_session_saa(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        answer: Result<CxAnswer, CxError>,
+    ) {
+        let Some(session) = self.sessions.running.take(transaction) else {
+            return;
+        };
+        let mut notices = Vec::new();
+        let step = sessions::on_saa(&mut self.context(now, &mut notices), session, answer);
+        for notice in notices {
+            self.send_notice(now, notice);
+        }
+        self.take_session_step(now, transaction, step);
+    }
+
     pub(super) fn expire_sessions(&mut self, now: Instant) {
-        while let Some(transaction) = self.running.timers.pop_expired(now) {
-            self.running.take(transaction);
+        while let Some(session) = self.sessions.running.pop_expired(now) {
+            if !matches!(session.awaits, Await::AppServer(_)) {
+                continue;
+            }
+            let transaction = session.transaction;
+            self.counters
+                .count("ims_scscf_expirations_total", "application_server");
+            let step = sessions::on_silence(&mut self.context(now, &mut Vec::new()), session);
+            if step.is_err() {
+                self.core.cancel_fork(now, transaction, None);
+            }
+            self.take_session_step(now, transaction, step);
+        }
+        self.sessions.dialog_ids.expire(now);
+        let mut notices = Vec::new();
+        while let Some(profile) = self.sessions.held.pop_expired(now) {
+            sessions::release(&mut self.context(now, &mut notices), profile);
+        }
+        for notice in notices {
+            self.send_notice(now, notice);
         }
     }
 

@@ -4,6 +4,7 @@ mod authentication;
 mod deregistration;
 mod digest;
 mod hss_faults;
+mod isc;
 mod network;
 mod originating;
 mod reg_event;
@@ -11,6 +12,7 @@ mod registration;
 mod requests;
 mod swarm;
 mod terminating;
+mod unregistered;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -17,6 +17,11 @@ impl Announcements {
         self.is_on = true;
     }
 
+    /// Whether there is.
+    pub(super) const fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     /// An identity may have come or gone. One that goes and comes back at once has stayed.
     pub(super) fn add(&mut self, impu: &Impu) {
         if self.is_on && !self.touched.contains(impu) {

@@ -3,6 +3,7 @@
 use ims_common::proxy::{ForkAnswer, ForwardFailure};
 use ims_common::sip::{HeaderName, Method, Response, StatusCode};
 
+use super::chain::{self, Verdict};
 use super::{Await, Downstream, Session, Step, charging, identity};
 use crate::context::Context;
 use crate::reject::RequestReject;
@@ -10,6 +11,8 @@ use crate::reject::RequestReject;
 /// What to do about an answer.
 #[derive(Debug)]
 pub(crate) enum Reaction {
+    /// Nothing goes upstream.
+    Wait(Box<Session>),
     /// Pass it on; others may come.
     Provisional(Box<Session>, Response),
     /// Pass it on; there may be further 2xx.
@@ -17,33 +20,62 @@ pub(crate) enum Reaction {
     /// Pass it on, and that is all.
     Final(Response),
     /// Do this instead.
-    #[allow(dead_code, reason = "for application servers")]
     Instead(Step),
 }
 
 /// An answer of where the request went last.
 pub(crate) fn on_answer(
     ctx: &mut Context<'_>,
-    mut session: Box<Session>,
+    session: Box<Session>,
     answer: ForkAnswer,
 ) -> Result<Reaction, RequestReject> {
-    let response = match answer {
-        ForkAnswer::Response(response) => response,
-        ForkAnswer::Failed(failure) => return Err(failed(&session, failure)),
-    };
+    match answer {
+        ForkAnswer::Trying => Ok(Reaction::Wait(on_trying(session))),
+        ForkAnswer::Failed(failure) => match chain::on_final(ctx, session, None) {
+            Verdict::Relay(session) => Err(failed(&session, failure)),
+            Verdict::Instead(step) => Ok(Reaction::Instead(step?)),
+        },
+        ForkAnswer::Response(response) if response.status().is_provisional() => {
+            Ok(on_provisional(ctx, session, &response))
+        }
+        ForkAnswer::Response(response) => match chain::on_final(ctx, session, Some(&response)) {
+            Verdict::Relay(session) => on_final(ctx, session, &response),
+            Verdict::Instead(step) => Ok(Reaction::Instead(step?)),
+        },
+    }
+}
+
+fn on_trying(mut session: Box<Session>) -> Box<Session> {
+    if let Await::AppServer(visit) = &mut session.awaits {
+        visit.on_trying();
+    }
+    session
+}
+
+fn on_provisional(ctx: &Context<'_>, mut session: Box<Session>, response: &Response) -> Reaction {
+    if let Await::AppServer(visit) = &mut session.awaits {
+        visit.show_life();
+    }
+    let response = upstream(ctx, &session, response);
+    Reaction::Provisional(session, response)
+}
+
+fn on_final(
+    ctx: &Context<'_>,
+    mut session: Box<Session>,
+    response: &Response,
+) -> Result<Reaction, RequestReject> {
     let status = response.status();
+    // RFC 3261 16.7 step 6.
     if status == StatusCode::SERVICE_UNAVAILABLE {
         return Err(RequestReject::Unavailable);
     }
-    let response = upstream(ctx, &session, &response);
-    Ok(if status.is_provisional() {
-        Reaction::Provisional(session, response)
-    } else if status.is_success() && session.received.method() == Method::Invite {
+    let response = upstream(ctx, &session, response);
+    if status.is_success() && session.received.method() == Method::Invite {
         session.awaits = Await::FurtherAnswers;
-        Reaction::Success(session, response)
-    } else {
-        Reaction::Final(response)
-    })
+        return Ok(Reaction::Success(session, response));
+    }
+    Ok(Reaction::Final(response))
 }
 
 fn failed(session: &Session, failure: ForwardFailure) -> RequestReject {
@@ -73,7 +105,7 @@ fn upstream(ctx: &Context<'_>, session: &Session, response: &Response) -> Respon
         // RFC 3325 5: whoever is not trusted asserts nothing.
         Downstream::Foreign => edit = edit.remove(HeaderName::PAssertedIdentity),
         Downstream::Contact => {
-            let set = session.served.set.and_then(|id| ctx.registrar.set(id));
+            let set = session.chain.served.set.and_then(|id| ctx.registrar.set(id));
             let alias = identity::missing_alias(response, |asserted| set?.alias_of(asserted));
             if let Some(alias) = alias {
                 edit = edit.append(HeaderName::PAssertedIdentity, alias);

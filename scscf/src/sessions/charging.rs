@@ -10,7 +10,6 @@ pub(super) enum Boundary {
     /// Type 2: the home networks of the two sides.
     Home,
     /// Type 3: home network and application server.
-    #[allow(dead_code, reason = "for application servers")]
     Isc,
 }
 

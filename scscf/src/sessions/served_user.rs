@@ -1,7 +1,7 @@
 //! Engine: whose services an originating request gets (TS 24.229 5.4.3.2).
 
 use ims_common::identity::Impu;
-use ims_common::sip::Request;
+use ims_common::sip::{HeaderName, NameAddr, Request};
 
 use super::identity::asserted;
 use crate::registrar::ImplicitRegistrationSet;
@@ -23,4 +23,25 @@ pub(super) fn of_ue(set: &ImplicitRegistrationSet, request: &Request) -> Result<
         return Err(RequestReject::NotServed("barred identity"));
     }
     Ok(served)
+}
+
+/// The user that an application server speaks for.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) impu: Impu,
+    /// The request is one that the user diverts (RFC 8498 5.2).
+    pub(super) diverts: bool,
+}
+
+/// P-Served-User, else P-Asserted-Identity (TS 24.229 5.4.3.2; RFC 5502 4).
+pub(super) fn of_app_server(request: &Request) -> Result<Named, RequestReject> {
+    let value = [HeaderName::PServedUser, HeaderName::PAssertedIdentity]
+        .into_iter()
+        .find_map(|name| NameAddr::parse(request.values(name).next()?).ok())
+        .ok_or(RequestReject::NotServed("no served user"))?;
+    let impu = Impu::from_bytes(value.uri.as_bytes());
+    Ok(Named {
+        impu: impu.map_err(|_| RequestReject::Malformed("served user"))?,
+        diverts: value.params.has("orig-cdiv"),
+    })
 }

@@ -12,7 +12,7 @@ use crate::reject::RequestReject;
 
 /// Request-URI = contact, Route = Path, for each contact of the identity over all its private identities.
 pub(super) fn alert(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<Step, RequestReject> {
-    let set = session.served.set.and_then(|id| ctx.registrar.set(id));
+    let set = session.chain.served.set.and_then(|id| ctx.registrar.set(id));
     let bindings = set.map_or(&[][..], |set| set.bindings());
     let now = ctx.now;
     let targets: Vec<NextHopTarget> = bindings

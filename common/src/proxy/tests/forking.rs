@@ -41,6 +41,10 @@ impl Bench {
                 answer: ForkAnswer::Failed(failure),
                 ..
             } => failure.status().as_u16(),
+            CoreEvent::Forked {
+                answer: ForkAnswer::Trying,
+                ..
+            } => 100,
             CoreEvent::Cancelled { .. } => 0,
             other => panic!("not of a fork: {other:?}"),
         };
@@ -59,6 +63,16 @@ impl Bench {
 struct Forked {
     transaction: ServerTransactionId,
     request: Request,
+}
+
+#[test]
+fn a_100_is_a_sign_of_life_for_the_node_and_for_nobody_else() {
+    let mut bench = Bench::new();
+    bench.fork("MESSAGE", &[&[B]], None);
+    let branches = bench.requests();
+    bench.answer(&branches[0], 100);
+    assert_eq!(bench.told(), [100]);
+    assert!(bench.requests().is_empty());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 const BOB: &str = "sip:bob@ims.mnc001.mcc001.3gppnetwork.org";
 
 /// A request as the P-CSCF of the usual UE forwards it.
-fn originating(route: &str, method: &str, uri: &str, more: &str) -> String {
+pub(super) fn originating(route: &str, method: &str, uri: &str, more: &str) -> String {
     let more = format!(
         "Route: {route}\r\nP-Asserted-Identity: <{IMPU}>\r\nP-Access-Network-Info: 3GPP-E-UTRAN-FDD\r\n\
          P-Charging-Vector: icid-value=\"i1\";orig-ioi=\"Type 1visited.example\"\r\n{more}"
