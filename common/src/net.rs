@@ -102,6 +102,36 @@ pub struct ResolvedTarget {
     pub remote: SocketAddr,
 }
 
+/// A question for the NAPTR records of a name (RFC 3403), as they are: for ENUM (RFC 6116).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NaptrRequest {
+    /// Given back in the answer.
+    pub id: NaptrId,
+    /// The name, without the dot of the root.
+    pub name: String,
+}
+
+/// Number of a [`NaptrRequest`], unique in one node.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NaptrId(pub u64);
+
+/// One NAPTR record (RFC 3403 4.1).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Naptr {
+    /// Lower ones are heeded first.
+    pub order: u16,
+    /// Within one order, lower ones are better.
+    pub preference: u16,
+    /// `u`, `s`, `a` …
+    pub flags: String,
+    /// `E2U+sip`, `SIP+D2U` …
+    pub service: String,
+    /// The substitution, or nothing.
+    pub regexp: String,
+    /// The next name, or `.`.
+    pub replacement: String,
+}
+
 /// Why a message that came in was not one.
 #[derive(Clone, Debug)]
 pub struct Malformed {
@@ -142,6 +172,13 @@ pub enum SipInput {
         /// In the order in which to try.
         targets: Vec<ResolvedTarget>,
     },
+    /// The answer to a [`NaptrRequest`]; empty when there are none or DNS is dead.
+    Naptr {
+        /// Of the question.
+        id: NaptrId,
+        /// In no particular order.
+        records: Vec<Naptr>,
+    },
     /// A stream is gone.
     ConnectionClosed(ConnectionId),
 }
@@ -151,8 +188,10 @@ pub enum SipInput {
 pub enum SipOutput {
     /// Send one message.
     Transmit(Transmit),
-    /// Ask DNS.
+    /// Ask DNS where a URI is served.
     Resolve(ResolveRequest),
+    /// Ask DNS for the NAPTR records of a name.
+    Naptr(NaptrRequest),
     /// Close a stream.
     Close(ConnectionId),
 }

@@ -113,7 +113,7 @@ impl Pcscf {
                 }
                 Some(input)
             }
-            SipInput::SendFailed(_) | SipInput::Resolved { .. } => Some(input),
+            SipInput::SendFailed(_) | SipInput::Resolved { .. } | SipInput::Naptr { .. } => Some(input),
         }
     }
 

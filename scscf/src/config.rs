@@ -1,5 +1,6 @@
 //! Codec: the S-CSCF's configuration: a typed promise with its defaults in one place.
 
+mod enum_lookup;
 mod reg_event;
 mod routing;
 mod sessions;
@@ -23,6 +24,7 @@ use ims_common::sip::UriBuf;
 use ims_common::steering::{ShardPlace, SteeringRule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::enum_lookup::EnumConfig;
 pub(crate) use self::routing::RouteKey;
 pub use self::routing::{NumbersConfig, RouteConfig};
 pub use self::sessions::{EntryPointConfig, IscConfig, RedirectPolicy, SessionsConfig, TrustedPeers};
@@ -65,6 +67,9 @@ pub struct ScscfConfig {
     /// Next hops for numbers and domains that this network does not serve.
     #[serde(default)]
     pub routes: Vec<RouteConfig>,
+    /// Whether numbers are looked up in DNS.
+    #[serde(default)]
+    pub r#enum: EnumConfig,
     /// Where requests to users of the home network go.
     #[serde(default)]
     pub icscf: EntryPointConfig,
@@ -348,6 +353,7 @@ impl ScscfConfig {
             address: self.mw.address.socket(),
             registration: self.registration.clone(),
             normaliser: Normaliser::new(&self.numbers, self.home_realm.as_str()),
+            enum_lookup: self.r#enum.lookup()?,
             breakout: Breakout::new(routing::routes(&self.routes)?),
             reg_event: self.reg_event.clone(),
             shared_ifc_sets: shared_ifc_sets::read(&self.shared_ifc_sets)?,

@@ -4,7 +4,6 @@
 //! shared sets are merged in by priority (TS 29.228 B.2.2).
 
 mod compiled;
-mod ere;
 mod expression;
 mod matching;
 pub(crate) mod shared_sets;

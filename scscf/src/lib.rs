@@ -17,6 +17,9 @@ pub mod config;
 mod context;
 mod deregister;
 #[allow(dead_code, reason = "sessions ask it")]
+mod enum_lookup;
+mod ere;
+#[allow(dead_code, reason = "sessions ask it")]
 mod ifc;
 mod network_initiated;
 pub mod node;

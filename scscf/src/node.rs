@@ -22,6 +22,7 @@ use crate::breakout::Breakout;
 use crate::challenges::{ChallengeLimits, Challenges};
 use crate::config::{IscConfig, RegEventConfig, RegistrationConfig, SessionsConfig};
 use crate::context::{Context, Notice};
+use crate::enum_lookup::EnumLookup;
 use crate::ifc::SharedIfcSets;
 use crate::numbers::Normaliser;
 use crate::reg_event::{SubscriptionId, SubscriptionLimits, Subscriptions};
@@ -61,6 +62,9 @@ pub struct ScscfSettings {
     /// What number a Request-URI names.
     #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) normaliser: Normaliser,
+    /// Where numbers are looked up, if they are.
+    #[allow(dead_code, reason = "sessions ask it")]
+    pub(crate) enum_lookup: Option<EnumLookup>,
     /// Next hops for what this network does not serve.
     #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) breakout: Breakout,

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use ims_common::limits::SipLimits;
 use ims_common::net::{
-    Command, DiameterInput, Interface, NetInput, NetOutput, ResolvedTarget, SipInput, SipOutput, Transport,
+    Command, DiameterInput, Interface, Naptr, NetInput, NetOutput, ResolvedTarget, SipInput, SipOutput,
+    Transport,
 };
 use ims_common::node::{Metrics, Node, Seed, earliest};
 use rand::rngs::StdRng;
@@ -197,6 +198,7 @@ pub struct World {
     /// Delays, losses and cuts.
     pub links: Links,
     dns: BTreeMap<String, Vec<ResolvedTarget>>,
+    naptr: BTreeMap<String, Vec<Naptr>>,
     record: Record,
     record_from: Instant,
     invariants: Invariants,
@@ -220,6 +222,7 @@ impl World {
             wires: Wires::default(),
             links: Links::default(),
             dns: BTreeMap::new(),
+            naptr: BTreeMap::new(),
             record: Record::default(),
             record_from: epoch,
             invariants: Invariants::default(),
@@ -302,6 +305,11 @@ impl World {
     /// Lets a name be served at these places.
     pub fn serve_name(&mut self, host: &str, targets: Vec<ResolvedTarget>) {
         self.dns.insert(host.to_ascii_lowercase(), targets);
+    }
+
+    /// Lets a name have these NAPTR records.
+    pub fn serve_naptr(&mut self, name: &str, records: Vec<Naptr>) {
+        self.naptr.insert(name.to_ascii_lowercase(), records);
     }
 
     /// The node called `name`.
@@ -513,6 +521,7 @@ impl World {
             match output {
                 NetOutput::Sip(SipOutput::Transmit(transmit)) => self.transmit(id, &transmit),
                 NetOutput::Sip(SipOutput::Resolve(request)) => self.resolve(id, &request),
+                NetOutput::Sip(SipOutput::Naptr(request)) => self.answer_naptr(id, &request),
                 NetOutput::Sip(SipOutput::Close(connection)) => {
                     self.close(connection);
                     self.wires.remove(connection);

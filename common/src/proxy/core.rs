@@ -132,6 +132,8 @@ impl ProxyCore {
             SipInput::Malformed(malformed) => self.receive_malformed(now, &malformed),
             SipInput::SendFailed(tag) => self.layer.send_failed(now, tag),
             SipInput::Resolved { id, targets } => self.resolved(now, id, &targets),
+            // The node asked it, not the core.
+            SipInput::Naptr { .. } => {}
             SipInput::ConnectionClosed(connection) => self.layer.connection_closed(now, connection),
         }
         self.pump(now);

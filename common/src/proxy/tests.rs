@@ -139,7 +139,7 @@ impl Bench {
             match output {
                 SipOutput::Transmit(transmit) => sent.push(Sent::new(transmit)),
                 SipOutput::Resolve(question) => self.resolves.push(question),
-                SipOutput::Close(_) => {}
+                SipOutput::Naptr(_) | SipOutput::Close(_) => {}
             }
         }
         sent

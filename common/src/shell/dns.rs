@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use self::hickory::HickoryRecords;
 use super::Context;
-use crate::net::{ResolveRequest, ResolvedTarget, Transport};
+use crate::net::{Naptr, NaptrRequest, ResolveRequest, ResolvedTarget, Transport};
 
 /// Targets of one answer; more are not worth trying.
 const TARGETS_MAX: usize = 16;
@@ -29,16 +29,6 @@ pub(crate) trait Records {
     fn srv(&self, name: &str) -> impl Future<Output = Vec<Srv>> + Send;
     /// Addresses of a name, IPv4 before IPv6.
     fn addresses(&self, name: &str) -> impl Future<Output = Vec<IpAddr>> + Send;
-}
-
-/// RFC 3403 4.1, as far as RFC 3263 uses it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Naptr {
-    pub(crate) order: u16,
-    pub(crate) preference: u16,
-    pub(crate) flags: String,
-    pub(crate) service: String,
-    pub(crate) replacement: String,
 }
 
 /// RFC 2782.
@@ -98,6 +88,23 @@ impl Dns {
         };
         let answer = targets(&*self.records, question, self.families, rng);
         let found = tokio::time::timeout(PATIENCE, answer).await.unwrap_or_default();
+        if found.is_empty() {
+            counters.dns_empty.count();
+        }
+        found
+    }
+
+    /// The NAPTR records of a name, at most so many; empty when there are none, DNS is dead or too busy.
+    pub(crate) async fn naptr(&self, question: &NaptrRequest) -> Vec<Naptr> {
+        let counters = &self.context.counters;
+        counters.dns_questions.count();
+        let Ok(_permit) = self.permits.try_acquire() else {
+            counters.dns_overload.count();
+            return Vec::new();
+        };
+        let answer = self.records.naptr(&question.name);
+        let mut found = tokio::time::timeout(PATIENCE, answer).await.unwrap_or_default();
+        found.truncate(TARGETS_MAX);
         if found.is_empty() {
             counters.dns_empty.count();
         }

@@ -25,8 +25,8 @@ use super::tcp::{NotSent, sip_write};
 use super::xfrm::{Ends, without_ipsec};
 use crate::ipsec::XfrmOutput;
 use crate::net::{
-    Command, ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, NetInput, NetOutput,
-    ResolveRequest, SipInput, SipOutput, Transmit, Transport,
+    Command, ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, NaptrRequest,
+    NetInput, NetOutput, ResolveRequest, SipInput, SipOutput, Transmit, Transport,
 };
 use crate::node::{Sharded, earliest};
 use crate::overload::{Excess, Next, Waiting, Work};
@@ -352,6 +352,7 @@ impl<N: Sharded> Driver<N> {
         match output {
             NetOutput::Sip(SipOutput::Transmit(transmit)) => self.transmit(transmit),
             NetOutput::Sip(SipOutput::Resolve(question)) => self.resolve(question),
+            NetOutput::Sip(SipOutput::Naptr(question)) => self.ask_naptr(question),
             NetOutput::Sip(SipOutput::Close(id)) => self.close(id),
             NetOutput::Diameter(DiameterOutput::Connect { attempt, address }) => {
                 let dns = self.shell.dns.clone();
@@ -490,6 +491,19 @@ impl<N: Sharded> Driver<N> {
             let answer = SipInput::Resolved {
                 id: question.id,
                 targets,
+            };
+            context.report(Event::Net(NetInput::Sip(answer))).await;
+        });
+    }
+
+    fn ask_naptr(&mut self, question: NaptrRequest) {
+        let dns = self.shell.dns.clone();
+        let context = self.shell.context.clone();
+        tokio::spawn(async move {
+            let records = dns.naptr(&question).await;
+            let answer = SipInput::Naptr {
+                id: question.id,
+                records,
             };
             context.report(Event::Net(NetInput::Sip(answer))).await;
         });

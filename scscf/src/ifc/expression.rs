@@ -5,8 +5,8 @@ use std::fmt;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-pub(crate) use super::ere::BadExpression;
-use super::ere::to_regex;
+pub(crate) use crate::ere::BadExpression;
+use crate::ere::{Groups, to_regex};
 
 /// Octets that a compiled expression may take.
 const SIZE_MAX: usize = 64 * 1024;
@@ -28,7 +28,7 @@ pub(super) enum Scope {
 
 impl Expression {
     pub(super) fn of(ere: &str, scope: Scope) -> Result<Self, BadExpression> {
-        let mut text = to_regex(ere)?;
+        let mut text = to_regex(ere, Groups::Plain)?;
         if scope == Scope::WholeName {
             text = format!("^(?:{text})$");
         }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use ims_common::aka::{AkaVersion, DigestInput};
 use ims_common::limits::SipLimits;
 use ims_common::net::{
-    Command, ConnectionId, Destination, Flow, Interface, Malformed, NetInput, NetOutput, ResolvedTarget,
-    SendTag, SipInput, SipOutput, Transmit, Transport,
+    Command, ConnectionId, Destination, Flow, Interface, Malformed, Naptr, NetInput, NetOutput,
+    ResolvedTarget, SendTag, SipInput, SipOutput, Transmit, Transport,
 };
 use ims_common::node::{Metrics, Node};
 use ims_common::sip::{HeaderName, Message, Method, SipMessage, refuse};
@@ -404,6 +404,7 @@ impl Bench {
 
     fn drain(&mut self) {
         let mut resolve = Vec::new();
+        let mut naptr = Vec::new();
         let mut outputs = 0;
         while let Some(output) = self.node.poll_output() {
             outputs += 1;
@@ -417,6 +418,7 @@ impl Bench {
                     );
                     resolve.push(request);
                 }
+                NetOutput::Sip(SipOutput::Naptr(request)) => naptr.push(request),
                 NetOutput::Sip(SipOutput::Close(_)) => {}
                 NetOutput::Diameter(output) => self.hss.on_output(output),
                 NetOutput::Xfrm(request) => {
@@ -426,6 +428,21 @@ impl Bench {
                 }
                 NetOutput::Drained => self.drained += 1,
             }
+        }
+        for request in naptr {
+            let record = Naptr {
+                flags: "u".to_owned(),
+                service: "E2U+sip".to_owned(),
+                regexp: "!^(.*)$!sip:\\1@192.0.2.40!".to_owned(),
+                ..Naptr::default()
+            };
+            let records = if request.name.starts_with('0') {
+                Vec::new()
+            } else {
+                vec![record]
+            };
+            let id = request.id;
+            self.tell(NetInput::Sip(SipInput::Naptr { id, records }));
         }
         for request in resolve {
             let targets = [40, 41].map(|last| ResolvedTarget {

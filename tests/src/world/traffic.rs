@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ims_common::ipsec::EspKeys;
 use ims_common::net::{
-    ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, Malformed, NetInput,
-    ResolveRequest, SipInput, Transmit,
+    ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, Malformed, NaptrRequest,
+    NetInput, ResolveRequest, SipInput, Transmit,
 };
 use ims_common::sip::{Message, ParseError};
 
@@ -218,6 +218,15 @@ impl World {
         let input = SipInput::Resolved {
             id: request.id,
             targets,
+        };
+        self.news(Duration::from_millis(2), id, NetInput::Sip(input));
+    }
+
+    pub(super) fn answer_naptr(&mut self, id: NodeId, request: &NaptrRequest) {
+        let known = self.naptr.get(&request.name.to_ascii_lowercase());
+        let input = SipInput::Naptr {
+            id: request.id,
+            records: known.cloned().unwrap_or_default(),
         };
         self.news(Duration::from_millis(2), id, NetInput::Sip(input));
     }

@@ -8,7 +8,8 @@ use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfi
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 
-use super::{Naptr, Records, Srv};
+use super::{Records, Srv};
+use crate::net::Naptr;
 
 /// One try with one server.
 const TRY: Duration = Duration::from_secs(2);
@@ -76,6 +77,7 @@ impl Records for HickoryRecords {
                         preference: naptr.preference,
                         flags: text(&naptr.flags),
                         service: text(&naptr.services),
+                        regexp: text(&naptr.regexp),
                         replacement: naptr.replacement.to_string(),
                     });
                 }

@@ -37,6 +37,7 @@ fn pointer(order: u16, preference: u16, service: &str, replacement: &str) -> Nap
         flags: "s".to_owned(),
         service: service.to_owned(),
         replacement: replacement.to_owned(),
+        ..Naptr::default()
     }
 }
 

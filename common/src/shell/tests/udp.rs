@@ -4,7 +4,7 @@ use socket2::SockRef;
 use tokio::net::UdpSocket;
 
 use super::*;
-use crate::net::{ResolveId, ResolveRequest, Transport};
+use crate::net::{Naptr, NaptrId, NaptrRequest, ResolveId, ResolveRequest, Transport};
 
 async fn client() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").await.unwrap()
@@ -227,17 +227,21 @@ fn what_cannot_be_sent_is_told_with_its_tag() {
     });
 }
 
-/// A DNS server that knows one address, `scscf.example A 192.0.2.7`, and no other name.
+/// NAPTR 10 20 "u" "E2U+sip" "!^.*$!sip:b@c.example!" .
+const NAPTR: &[u8] = b"\x00\x0A\x00\x14\x01u\x07E2U+sip\x16!^.*$!sip:b@c.example!\x00";
+
+/// A DNS server that knows `scscf.example A 192.0.2.7` and `1.e164.example NAPTR ...`, and no other name.
 async fn serve_dns(socket: UdpSocket) {
     let mut query = [0; 512];
     loop {
         let (length, from) = socket.recv_from(&mut query).await.unwrap();
         let question_end = find(&query[12..length], &[0]).unwrap() + 12 + 1 + 4;
         let question = &query[12..question_end];
-        let known = question.starts_with(b"\x05scscf\x07example\0");
-        let asks_a = question.ends_with(&[0, 1, 0, 1]);
+        let is_number = question.starts_with(b"\x011\x04e164\x07example\0");
+        let known = is_number || question.starts_with(b"\x05scscf\x07example\0");
+        let asks_it = question.ends_with(&[0, if is_number { 35 } else { 1 }, 0, 1]);
         let mut answer = query[..2].to_vec();
-        let answers = u8::from(known && asks_a);
+        let answers = u8::from(known && asks_it);
         answer.extend([
             0x85,
             if known { 0x80 } else { 0x83 },
@@ -251,7 +255,11 @@ async fn serve_dns(socket: UdpSocket) {
             0,
         ]);
         answer.extend(question);
-        if answers == 1 {
+        if answers == 1 && is_number {
+            let length = u8::try_from(NAPTR.len()).unwrap();
+            answer.extend([0xC0, 12, 0, 35, 0, 1, 0, 0, 0, 60, 0, length]);
+            answer.extend(NAPTR);
+        } else if answers == 1 {
             answer.extend([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
         }
         socket.send_to(&answer, from).await.unwrap();
@@ -295,5 +303,40 @@ fn names_are_asked_of_dns_and_an_unknown_one_has_no_targets() {
             (lab.counters.dns_questions.get(), lab.counters.dns_empty.get()),
             (2, 1)
         );
+    });
+}
+
+#[test]
+fn naptr_records_are_told_as_they_are() {
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let mut config = config("127.0.0.1:0");
+    config.dns_servers = vec![server.local_addr().unwrap()];
+    let question = |id, name: &str| {
+        NetOutput::Sip(SipOutput::Naptr(NaptrRequest {
+            id: NaptrId(id),
+            name: name.to_owned(),
+        }))
+    };
+    let first = vec![question(3, "1.e164.example"), question(4, "2.e164.example")];
+    run(&config, first, quiet, async |mut lab: Lab| {
+        tokio::spawn(serve_dns(UdpSocket::from_std(server).unwrap()));
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            match lab.hears().await {
+                NetInput::Sip(SipInput::Naptr { id, records }) => answers.push((id, records)),
+                other => panic!("{other:?}"),
+            }
+        }
+        answers.sort_by_key(|(id, _)| *id);
+        let expected = Naptr {
+            order: 10,
+            preference: 20,
+            flags: "u".to_owned(),
+            service: "E2U+sip".to_owned(),
+            regexp: "!^.*$!sip:b@c.example!".to_owned(),
+            replacement: ".".to_owned(),
+        };
+        assert_eq!(answers, [(NaptrId(3), vec![expected]), (NaptrId(4), Vec::new())]);
     });
 }

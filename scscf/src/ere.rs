@@ -32,8 +32,17 @@ pub(crate) enum BadExpression {
     Compiler,
 }
 
+/// What parentheses are for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Groups {
+    /// To hold together.
+    Plain,
+    /// To be referred to: `\1` in a substitution.
+    Capturing,
+}
+
 /// The same expression in the syntax of the crate `regex`.
-pub(super) fn to_regex(ere: &str) -> Result<String, BadExpression> {
+pub(crate) fn to_regex(ere: &str, groups: Groups) -> Result<String, BadExpression> {
     if ere.len() > LENGTH_MAX {
         return Err(BadExpression::TooLong);
     }
@@ -42,6 +51,7 @@ pub(super) fn to_regex(ere: &str) -> Result<String, BadExpression> {
         out: String::with_capacity(ere.len() + 8),
         atom: Atom::None,
         open: Vec::new(),
+        groups,
     };
     translation.run()?;
     match translation.open.is_empty() {
@@ -66,6 +76,7 @@ struct Translation<'a> {
     atom: Atom,
     /// Where the parentheses that are open begin in the output.
     open: Vec<usize>,
+    groups: Groups,
 }
 
 impl Translation<'_> {
@@ -116,7 +127,10 @@ impl Translation<'_> {
         let start = self.out.len();
         self.atom = Atom::None;
         if self.rest.next_if_eq(&'?').is_none() {
-            self.out.push_str("(?:");
+            self.out.push_str(match self.groups {
+                Groups::Plain => "(?:",
+                Groups::Capturing => "(",
+            });
             self.open.push(start);
             return Ok(());
         }
@@ -287,12 +301,17 @@ mod tests {
             (r"\d+\s", r"\d+\s"),
             ("(?i)mmtel", "(?i)mmtel"),
         ] {
-            assert_eq!(to_regex(ere).as_deref(), Ok(regex), "{ere}");
+            assert_eq!(to_regex(ere, Groups::Plain).as_deref(), Ok(regex), "{ere}");
             assert!(
                 regex::bytes::Regex::new(&format!("(?-u){regex}")).is_ok(),
                 "{regex}"
             );
         }
+    }
+
+    #[test]
+    fn groups_capture_on_demand() {
+        assert_eq!(to_regex("(a)(?:b)", Groups::Capturing).as_deref(), Ok("(a)(?:b)"));
     }
 
     #[test]
@@ -317,7 +336,7 @@ mod tests {
             (&long, BadExpression::TooLong),
             (&deep, BadExpression::TooDeep),
         ] {
-            assert_eq!(to_regex(ere), Err(error), "{ere}");
+            assert_eq!(to_regex(ere, Groups::Plain), Err(error), "{ere}");
         }
     }
 }
