@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use crate::identity::Impu;
 use crate::ipsec::{XfrmInput, XfrmOutput};
 
 /// A reference point of TS 23.002, that is, a side of a node with its own address and timers.
@@ -260,6 +261,25 @@ pub enum DiameterOutput {
 pub enum Command {
     /// Finish what is in progress, refuse what is new with 503, then say [`NetOutput::Drained`] (SC-22).
     Drain,
+    /// Change what is registered. Only for an S-CSCF, and of its shards only for the one that serves the identity.
+    Registration(RegistrationCommand),
+}
+
+/// What an operator does to a registration.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum RegistrationCommand {
+    /// End it, with the whole implicit registration set (TS 24.229 5.4.1.5).
+    Deregister {
+        /// One identity of the set.
+        impu: Impu,
+        /// Whether the user should register again at once.
+        again: bool,
+    },
+    /// Want a new authentication soon (TS 24.229 5.4.1.6).
+    Reauthenticate {
+        /// One identity of the set.
+        impu: Impu,
+    },
 }
 
 /// Everything that can happen to a node.

@@ -260,6 +260,7 @@ impl Node for Pcscf {
                     self.core.handle(now, input);
                 }
             }
+            NetInput::Command(Command::Registration(_)) => {}
             NetInput::Command(Command::Drain) => {
                 if self.phase == Phase::Serving {
                     self.phase = Phase::Draining;

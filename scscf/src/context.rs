@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use crate::challenges::Challenges;
 use crate::node::ScscfSettings;
 use crate::reg_event::Subscriptions;
-use crate::registrar::Registrar;
+use crate::registrar::{Registrar, Unbound};
 use crate::registration_change::Outbox;
 use crate::service_route::ServiceRoute;
 use crate::sessions::Tables;
@@ -37,6 +37,19 @@ pub(crate) struct Notice {
     pub(crate) impu: Impu,
     pub(crate) assignment_type: ServerAssignmentType,
     pub(crate) hss_host: Option<String>,
+}
+
+impl Notice {
+    /// The end of a registration, for the HSS: only when no contact of the private identity is left.
+    pub(crate) fn of(impi: Impi, unbound: Unbound, assignment_type: ServerAssignmentType) -> Option<Self> {
+        let removed = unbound.removed.into_iter().next()?;
+        unbound.last_of_impi.then_some(Self {
+            impi,
+            impu: removed.impu,
+            assignment_type,
+            hss_host: unbound.hss_host,
+        })
+    }
 }
 
 impl Context<'_> {

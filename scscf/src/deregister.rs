@@ -1,18 +1,19 @@
 //! Procedure: removal of contacts by the UE (TS 24.229 5.4.1.4; TS 29.228 6.1.2).
 
 use hss_client::cx::{CxAnswer, CxError, ServerAssignmentType};
-use ims_common::identity::Impu;
 
 use crate::context::{Context, Notice};
 use crate::register::{Await, ContactRequest, Outcome, Proof, Register, Step, ok};
 use crate::registrar::{Binding, BindingId};
-use crate::registration_change::{ContactChange, ContactEvent, RegistrationChange};
+use crate::registration_change::{ContactEvent, RegistrationChange};
 use crate::reject::RegisterReject;
 
 /// A removal already made, which the HSS is being told.
 #[derive(Debug)]
 pub(crate) struct Removal {
     proof: Proof,
+    /// Told after the 200 (TS 24.229 5.4.1.4).
+    change: RegistrationChange,
 }
 
 /// Removes the contacts, or all of this private identity for `Contact: *`.
@@ -44,19 +45,14 @@ pub(crate) fn start(
     }
     let id = set.id;
     let meant: Vec<BindingId> = bound.iter().map(|b| b.id).collect();
-    let identities: Vec<Impu> = set.associated_identities().collect();
-    let hss_host = set.hss_host();
-    let removed = ctx
+    let unbound = ctx
         .registrar
-        .unbind(id, &register.impi, |b| meant.contains(&b.id));
-    ctx.changes.push(RegistrationChange {
-        impi: register.impi.clone(),
-        set: id,
-        identities,
-        contacts: removed.iter().map(ContactChange::from).collect(),
-        event: ContactEvent::Unregistered,
-    });
+        .unbind(id, &register.impi, |b| meant.contains(&b.id))
+        .ok_or(RegisterReject::NotBound)?;
+    let change = unbound.change(&register.impi, ContactEvent::Unregistered);
+    let hss_host = unbound.hss_host;
     if ctx.registrar.is_registered(&register.impi, &register.impu) {
+        ctx.changes.push(change);
         let response = ok(ctx, register, None, &proof);
         return Ok(Step::Answer(Outcome::Deregistered, response));
     }
@@ -68,14 +64,17 @@ pub(crate) fn start(
         hss_host,
     };
     let request = ctx.sar(notice, false);
-    Ok(Step::Ask(request, Await::DeregistrationSaa(Removal { proof })))
+    Ok(Step::Ask(
+        request,
+        Await::DeregistrationSaa(Removal { proof, change }),
+    ))
 }
 
 /// The UE is gone here whatever the HSS says; its next registration sets the HSS right.
 pub(crate) fn on_saa(
     ctx: &mut Context<'_>,
     register: &Register,
-    removal: &Removal,
+    removal: Removal,
     answer: Result<CxAnswer, CxError>,
 ) -> Step {
     match answer.map(|answer| answer.result()) {
@@ -83,6 +82,7 @@ pub(crate) fn on_saa(
         Ok(result) => tracing::warn!(impi = ?register.impi, ?result, "HSS refused a de-registration"),
         Err(error) => tracing::warn!(impi = ?register.impi, %error, "HSS was not told a de-registration"),
     }
+    ctx.changes.push(removal.change);
     let response = ok(ctx, register, None, &removal.proof);
     Step::Answer(Outcome::Deregistered, response)
 }

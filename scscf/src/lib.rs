@@ -34,6 +34,8 @@ mod sdp;
 mod service_route;
 mod sessions;
 mod spelling;
+mod third_party_register;
+mod xml;
 
 pub use config::ScscfConfig;
 pub use node::Scscf;

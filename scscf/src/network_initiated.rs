@@ -1,15 +1,17 @@
-//! Procedure: what the HSS starts: RTR and PPR (TS 24.229 5.4.1.5; TS 29.228 6.1.3, 6.2.2).
+//! Procedure: what the network starts: RTR and PPR, the end of a registration, a new authentication (TS 24.229 5.4.1.5,
+//! 5.4.1.6; TS 29.228 6.1.3, 6.2.2).
 
 use std::collections::BTreeSet;
 
-use hss_client::cx::{CxResult, Ppa, Ppr, ReasonCode, Rta, Rtr};
+use hss_client::cx::{CxResult, Ppa, Ppr, ReasonCode, Rta, Rtr, ServerAssignmentType};
 use hss_client::user_data::ImsSubscription;
 use ims_common::identity::{Impi, Impu};
 
-use crate::context::Context;
+use crate::context::{Context, Notice};
 use crate::register::read_user_data;
-use crate::registrar::{Profile, SetId, members_of};
-use crate::registration_change::{ContactChange, ContactEvent, RegistrationChange};
+use crate::registrar::{Profile, SetId, Unbound, members_of};
+use crate::registration_change::{ContactEvent, RegistrationChange};
+use crate::spelling::with_or_without_plus;
 
 /// Removes what the HSS says; no SAR follows (TS 29.228 6.1.3).
 pub(crate) fn on_rtr(ctx: &mut Context<'_>, rtr: &Rtr) -> Rta {
@@ -28,10 +30,10 @@ pub(crate) fn on_rtr(ctx: &mut Context<'_>, rtr: &Rtr) -> Rta {
             };
         }
     };
-    let mut removed = 0;
+    let mut outcome = Removed::default();
     for impi in private_identities(rtr) {
         for id in scope(ctx, impi, &rtr.public_identities) {
-            removed += remove(ctx, id, impi, event);
+            let _ = remove(ctx, id, impi, event, &mut outcome);
         }
         if !ctx.registrar.knows(impi) {
             ctx.challenges.take(impi);
@@ -39,13 +41,97 @@ pub(crate) fn on_rtr(ctx: &mut Context<'_>, rtr: &Rtr) -> Rta {
         ctx.sessions.held.forget(impi);
     }
     tracing::info!(
-        impi = ?rtr.user_name, reason = ?rtr.reason.code, removed, clause = "TS 29.228 6.1.3",
+        impi = ?rtr.user_name, reason = ?rtr.reason.code, removed = outcome.contacts,
+        emergency = outcome.kept_for_emergency, clause = "TS 29.228 6.1.3",
         "registration terminated by the HSS"
     );
-    // The wanted state is reached, also when there was nothing to remove.
     Rta {
-        result: CxResult::SUCCESS,
+        result: outcome.result(),
     }
+}
+
+/// What a termination came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Removed {
+    contacts: usize,
+    kept_for_emergency: usize,
+}
+
+impl Removed {
+    /// TS 29.228 6.1.3.1: contacts for emergency calls stay, and the HSS is told so.
+    fn result(self) -> CxResult {
+        match (self.contacts, self.kept_for_emergency) {
+            // The wanted state is reached, also when there was nothing to remove.
+            (_, 0) => CxResult::SUCCESS,
+            (0, _) => CxResult::UNABLE_TO_COMPLY,
+            (_, _) => CxResult::LIMITED_SUCCESS,
+        }
+    }
+}
+
+/// Ends the registration of a private identity in a set, for the network's own reasons (TS 24.229 5.4.1.5). The HSS is
+/// told when nothing is left of it.
+pub(crate) fn deregister(ctx: &mut Context<'_>, id: SetId, impi: &Impi, event: ContactEvent) -> usize {
+    let mut outcome = Removed::default();
+    let unbound = remove(ctx, id, impi, event, &mut outcome);
+    let notice = unbound.and_then(|unbound| {
+        Notice::of(
+            impi.clone(),
+            unbound,
+            ServerAssignmentType::AdministrativeDeregistration,
+        )
+    });
+    ctx.notices.extend(notice);
+    if !ctx.registrar.knows(impi) {
+        ctx.challenges.take(impi);
+    }
+    outcome.contacts
+}
+
+/// The operator ends the registrations of a set (TS 24.229 5.4.1.5); says how many contacts went.
+pub(crate) fn by_operator(ctx: &mut Context<'_>, impu: &Impu, again: bool) -> usize {
+    let event = match again {
+        true => ContactEvent::Deactivated,
+        false => ContactEvent::Rejected,
+    };
+    let Some((id, impis)) = all_of(ctx, impu) else {
+        return 0;
+    };
+    impis.iter().map(|impi| deregister(ctx, id, impi, event)).sum()
+}
+
+/// Users are to prove themselves soon (TS 24.229 5.4.1.6): the contacts of the set last no longer than the policy says,
+/// and the next REGISTER is challenged. Says how many contacts that concerns.
+pub(crate) fn reauthenticate(ctx: &mut Context<'_>, impu: &Impu) -> usize {
+    let within = ctx.settings.reg_event.reauthenticate_within.get();
+    let Some((id, impis)) = all_of(ctx, impu) else {
+        return 0;
+    };
+    let mut count = 0;
+    for impi in impis {
+        let contacts = ctx.registrar.shorten(id, &impi, ctx.now + within);
+        let Some(set) = ctx.registrar.set(id).filter(|_| !contacts.is_empty()) else {
+            continue;
+        };
+        count += contacts.len();
+        ctx.challenges.take(&impi);
+        ctx.changes.push(RegistrationChange {
+            impi,
+            set: id,
+            identities: set.associated_identities().collect(),
+            contacts,
+            event: ContactEvent::Shortened,
+            served: Vec::new(),
+            cause: None,
+        });
+    }
+    count
+}
+
+/// The set of an identity, and the private identities that have contacts in it.
+fn all_of(ctx: &Context<'_>, impu: &Impu) -> Option<(SetId, BTreeSet<Impi>)> {
+    let set = with_or_without_plus(impu.clone()).find_map(|impu| ctx.registrar.set_of(&impu))?;
+    Some((set.id, set.bindings().iter().map(|b| b.impi.clone()).collect()))
 }
 
 /// Whom a RTR is about.
@@ -69,21 +155,24 @@ fn scope(ctx: &Context<'_>, impi: &Impi, identities: &[Impu]) -> Vec<SetId> {
     all.into_iter().filter(is_meant).collect()
 }
 
-fn remove(ctx: &mut Context<'_>, id: SetId, impi: &Impi, event: ContactEvent) -> usize {
-    let identities: Vec<Impu> = ctx
+fn remove(
+    ctx: &mut Context<'_>,
+    id: SetId,
+    impi: &Impi,
+    event: ContactEvent,
+    outcome: &mut Removed,
+) -> Option<Unbound> {
+    let unbound = ctx
         .registrar
-        .set(id)
-        .map(|set| set.associated_identities().collect())
-        .unwrap_or_default();
-    let removed = ctx.registrar.unbind(id, impi, |_| true);
-    ctx.changes.push(RegistrationChange {
-        impi: impi.clone(),
-        set: id,
-        identities,
-        contacts: removed.iter().map(ContactChange::from).collect(),
-        event,
-    });
-    removed.len()
+        .unbind(id, impi, |b| !b.contact.is_for_emergency())?;
+    let left = ctx.registrar.set(id);
+    outcome.kept_for_emergency += left.map_or(0, |set| set.bindings_of(impi).count());
+    if unbound.removed.is_empty() {
+        return None;
+    }
+    outcome.contacts += unbound.removed.len();
+    ctx.changes.push(unbound.change(impi, event));
+    Some(unbound)
 }
 
 /// Replaces profile and charging addresses (TS 29.228 6.2.2).
@@ -173,6 +262,8 @@ fn replace(ctx: &mut Context<'_>, id: SetId, part: Option<ImsSubscription>, ppr:
                 identities,
                 contacts: Vec::new(),
                 event,
+                served: Vec::new(),
+                cause: None,
             });
         }
     }

@@ -27,7 +27,7 @@ use crate::ifc::SharedIfcSets;
 use crate::numbers::Normaliser;
 use crate::reg_event::{SubscriptionId, SubscriptionLimits, Subscriptions};
 use crate::register::{self, Await, Outcome, Register, Step};
-use crate::registrar::{Registrar, RegistrarLimits};
+use crate::registrar::{Registrar, RegistrarLimits, SetId};
 use crate::registration_change::Outbox;
 use crate::reject::RegisterReject;
 use crate::service_route::ServiceRoute;
@@ -91,9 +91,11 @@ enum InProgress {
 }
 
 /// What a request that this node has sent itself is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Originated {
     Notify(SubscriptionId),
+    /// A third-party REGISTER, and whose registration ends if it fails.
+    ThirdParty(Option<(SetId, Impi)>),
 }
 
 /// What goes on for one private identity: REGISTERs are served one after the other (RG-22).
@@ -286,6 +288,7 @@ impl Scscf {
                 self.ask(&impi, request, progress);
             }
             Ok(Step::Answer(outcome, response)) => {
+                self.note_cause(&register, outcome, &response);
                 self.finish(now, transaction, &register.impi, outcome, response);
             }
             Err(reject) => {
@@ -347,6 +350,7 @@ impl Node for Scscf {
         match input {
             CscfInput::Sip(input) => self.core.handle(now, input),
             CscfInput::Cx(input) => self.on_cx(now, input),
+            CscfInput::Command(Command::Registration(command)) => self.on_operator(now, command),
             CscfInput::Command(Command::Drain) => {
                 if self.drain == Drain::Serving {
                     self.drain = Drain::Draining;

@@ -156,7 +156,7 @@ pub(crate) fn on_answer(
     answer: Result<CxAnswer, CxError>,
 ) -> Result<Step, RegisterReject> {
     match awaited {
-        Await::DeregistrationSaa(removal) => Ok(deregister::on_saa(ctx, register, &removal, answer)),
+        Await::DeregistrationSaa(removal) => Ok(deregister::on_saa(ctx, register, removal, answer)),
         Await::Maa(issue) => match answer.map_err(RegisterReject::HssUnavailable)? {
             CxAnswer::Maa(maa) => authentication::on_maa(ctx, register, issue, maa),
             CxAnswer::Uaa(_) | CxAnswer::Saa(_) | CxAnswer::Lia(_) => Err(RegisterReject::Internal),
@@ -433,6 +433,8 @@ fn report(ctx: &mut Context<'_>, register: &Register, id: SetId, effects: Vec<Bi
             identities: identities.clone(),
             contacts: vec![contact],
             event,
+            served: Vec::new(),
+            cause: None,
         });
     }
 }

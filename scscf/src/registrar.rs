@@ -22,7 +22,7 @@ use ims_common::node::{NumberHash, NumberMap, TimerTable, give_back};
 use smallvec::SmallVec;
 
 use crate::ifc::SharedIfcSets;
-use crate::registration_change::{ContactChange, ContactEvent};
+use crate::registration_change::{ContactChange, ContactEvent, RegistrationChange, Served};
 use announcements::Announcements;
 pub use binding::{Binding, BindingId, ContactAddress};
 pub(crate) use binding::{BindingSource, ContactGrant};
@@ -54,14 +54,35 @@ pub(crate) enum BindingEffect {
 #[derive(Debug)]
 pub(crate) struct Expired {
     pub(crate) impi: Impi,
-    /// The identity that was registered.
-    pub(crate) impu: Impu,
+    pub(crate) unbound: Unbound,
+}
+
+/// Contacts that were removed from a set, and what was true of it before.
+#[derive(Debug)]
+pub(crate) struct Unbound {
     pub(crate) set: SetId,
-    pub(crate) contact: ContactChange,
+    pub(crate) removed: Vec<Binding>,
     pub(crate) identities: Vec<Impu>,
     pub(crate) hss_host: Option<String>,
     /// No contact of this private identity is left in the set.
     pub(crate) last_of_impi: bool,
+    /// Whose services ended: nothing is left of the set.
+    pub(crate) served: Vec<Served>,
+}
+
+impl Unbound {
+    /// What is to be told.
+    pub(crate) fn change(&self, impi: &Impi, event: ContactEvent) -> RegistrationChange {
+        RegistrationChange {
+            impi: impi.clone(),
+            set: self.set,
+            identities: self.identities.clone(),
+            contacts: self.removed.iter().map(ContactChange::from).collect(),
+            event,
+            served: self.served.clone(),
+            cause: None,
+        }
+    }
 }
 
 /// The table.
@@ -328,10 +349,12 @@ impl Registrar {
         id: SetId,
         impi: &Impi,
         is_meant: impl Fn(&Binding) -> bool,
-    ) -> Vec<Binding> {
-        let Some(set) = self.sets.get_mut(&id) else {
-            return Vec::new();
-        };
+    ) -> Option<Unbound> {
+        let set = self.sets.get_mut(&id)?;
+        let registered = set.bindings_of(impi).next().map(|b| b.impu.clone());
+        let served = registered.map_or_else(Vec::new, |impu| set.served(&impu));
+        let identities = set.associated_identities().collect();
+        let hss_host = set.hss_host();
         let removed = set.take_bindings(|b| b.impi == *impi && is_meant(b));
         self.bindings -= removed.len();
         for binding in &removed {
@@ -339,7 +362,25 @@ impl Registrar {
         }
         self.rearm(id);
         self.drop_if_empty(id, impi);
-        removed
+        let left = self.set(id);
+        Some(Unbound {
+            set: id,
+            removed,
+            identities,
+            hss_host,
+            last_of_impi: left.is_none_or(|set| set.bindings_of(impi).next().is_none()),
+            served: if left.is_none() { served } else { Vec::new() },
+        })
+    }
+
+    /// Lets the contacts of `impi` in a set end at `at` if they would not end before (TS 24.229 5.4.1.6).
+    pub(crate) fn shorten(&mut self, id: SetId, impi: &Impi, at: Instant) -> Vec<ContactChange> {
+        let Some(set) = self.sets.get_mut(&id) else {
+            return Vec::new();
+        };
+        let shortened = set.shorten(impi, at);
+        self.rearm(id);
+        shortened
     }
 
     /// Takes one binding whose time is over, unless its private identity `is_busy`: then the procedure in
@@ -358,23 +399,8 @@ impl Registrar {
                 continue;
             };
             let (binding_id, impi) = (binding.id, binding.impi.clone());
-            let identities = set.associated_identities().collect();
-            let hss_host = set.hss_host();
-            let impu = binding.impu.clone();
-            let contact = ContactChange::from(binding);
-            self.unbind(id, &impi, |b| b.id == binding_id);
-            let last_of_impi = self
-                .set(id)
-                .is_none_or(|set| set.bindings_of(&impi).next().is_none());
-            return Some(Expired {
-                impi,
-                impu,
-                set: id,
-                contact,
-                identities,
-                hss_host,
-                last_of_impi,
-            });
+            let unbound = self.unbind(id, &impi, |b| b.id == binding_id)?;
+            return Some(Expired { impi, unbound });
         }
     }
 

@@ -2,10 +2,13 @@
 //! (TS 24.229 5.4.1.7, 5.4.2.1.2; RFC 3680 5.1).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use hss_client::user_data::RegistrationType;
 use ims_common::identity::{Impi, Impu};
+use ims_common::sip::{Request, Response};
 
-use crate::registrar::{Binding, BindingId, ContactAddress, SetId};
+use crate::registrar::{Binding, BindingId, ContactAddress, Services, SetId};
 
 /// Changes that nobody has read yet, at most.
 const UNREAD_MAX: usize = 1_024;
@@ -29,6 +32,8 @@ pub enum ContactEvent {
     Unregistered,
     /// Removed by the network; the UE must not register again.
     Rejected,
+    /// Removed by the network; the UE should register again, but not at once.
+    Probation,
     /// Removed because another S-CSCF serves the user now: nobody is told (TS 24.229 5.4.1.5).
     MovedAway,
 }
@@ -45,6 +50,7 @@ impl ContactEvent {
             Self::Deactivated => Some("deactivated"),
             Self::Unregistered => Some("unregistered"),
             Self::Rejected => Some("rejected"),
+            Self::Probation => Some("probation"),
             Self::MovedAway => None,
         }
     }
@@ -53,7 +59,12 @@ impl ContactEvent {
     pub(crate) fn is_end(self) -> bool {
         match self {
             Self::Registered | Self::Created | Self::Refreshed | Self::Shortened => false,
-            Self::Expired | Self::Deactivated | Self::Unregistered | Self::Rejected | Self::MovedAway => true,
+            Self::Expired
+            | Self::Deactivated
+            | Self::Unregistered
+            | Self::Rejected
+            | Self::Probation
+            | Self::MovedAway => true,
         }
     }
 }
@@ -92,6 +103,26 @@ pub struct RegistrationChange {
     pub contacts: Vec<ContactChange>,
     /// What happened to them.
     pub event: ContactEvent,
+    /// When nothing is left of the set: whose services ended.
+    pub(crate) served: Vec<Served>,
+    /// The REGISTER that did it, if one did.
+    pub(crate) cause: Option<Arc<Cause>>,
+}
+
+/// A REGISTER and its 200 (TS 24.229 5.4.1.7).
+#[derive(Debug)]
+pub(crate) struct Cause {
+    pub(crate) request: Request,
+    pub(crate) response: Response,
+    pub(crate) registration: RegistrationType,
+}
+
+/// The services of a set, and the identity that application servers are told to be registered with them: that of the
+/// REGISTER, unless it is barred or has other services, else the first one that is not barred.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) impu: Impu,
+    pub(crate) services: Arc<Services>,
 }
 
 /// Changes in order; the oldest go first when nobody reads.
@@ -109,6 +140,14 @@ impl Outbox {
             self.changes.pop_front();
         }
         self.changes.push_back(change);
+    }
+
+    /// Says which REGISTER has made the changes that nobody has read yet.
+    pub(crate) fn attach(&mut self, cause: Cause) {
+        let cause = Arc::new(cause);
+        for change in self.changes.iter_mut().filter(|change| change.cause.is_none()) {
+            change.cause = Some(cause.clone());
+        }
     }
 
     pub(crate) fn pop(&mut self) -> Option<RegistrationChange> {

@@ -15,7 +15,8 @@
 
 mod answers;
 mod chain;
-mod charging;
+
+pub(crate) mod charging;
 mod dialog;
 mod dialog_ids;
 mod held_profiles;

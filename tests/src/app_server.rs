@@ -435,7 +435,7 @@ impl Node for AppServer {
             NetInput::Sip(input) if self.is_ignored(&input) => {}
             NetInput::Sip(input) => self.core.handle(now, input),
             NetInput::Command(Command::Drain) => self.draining = true,
-            NetInput::Diameter(_) | NetInput::Xfrm(_) => {}
+            NetInput::Command(Command::Registration(_)) | NetInput::Diameter(_) | NetInput::Xfrm(_) => {}
         }
         self.run(now);
     }

@@ -455,7 +455,7 @@ impl Node for Hss {
                 self.peers.stop(now, DisconnectCause::Rebooting);
             }
             // An HSS speaks no SIP and has no UE beside it.
-            NetInput::Sip(_) | NetInput::Xfrm(_) => {}
+            NetInput::Sip(_) | NetInput::Xfrm(_) | NetInput::Command(Command::Registration(_)) => {}
         }
         self.drain_events(now);
     }

@@ -1,9 +1,9 @@
-//! Shell: the operator's HTTP: GET /health, GET /metrics, GET /sas, POST /drain.
+//! Shell: the operator's HTTP: GET /health, GET /metrics, GET /sas, POST /drain, POST /deregister, POST /reauthenticate.
 
 use std::io;
 use std::net::SocketAddr;
 
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -14,6 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Event;
 use super::xfrm::SetFigures;
+use crate::identity::Impu;
+use crate::net::RegistrationCommand;
 use crate::node::Metrics;
 use crate::telemetry::metrics::{CONTENT_TYPE, prometheus_text};
 
@@ -25,6 +27,8 @@ pub(crate) enum AdminRequest {
     /// The latest security associations, and what they have carried.
     Sas(oneshot::Sender<Vec<SetFigures>>),
     Drain(oneshot::Sender<Health>),
+    /// Only one shard, of an S-CSCF, has something to do.
+    Registration(RegistrationCommand, oneshot::Sender<Health>),
 }
 
 /// The answer of /health.
@@ -57,7 +61,10 @@ pub(crate) async fn serve(address: SocketAddr, drivers: Drivers) -> io::Result<S
         .route("/metrics", get(metrics))
         .route("/sas", get(sas))
         .route("/drain", post(drain))
-        .with_state(drivers);
+        .route("/deregister", post(deregister))
+        .route("/reauthenticate", post(reauthenticate))
+        .with_state(drivers)
+        .into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(bound)
 }
@@ -106,6 +113,48 @@ async fn sas(State(mut drivers): State<Drivers>) -> Response {
 async fn drain(State(drivers): State<Drivers>) -> Response {
     match worst(ask(&drivers, AdminRequest::Drain).await) {
         Some(health) => (StatusCode::ACCEPTED, Json(health)).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// Whose registration it is about.
+#[derive(Debug, Deserialize)]
+struct Subject {
+    /// A public identity.
+    impu: Impu,
+    /// Whether the user should register again: yes unless said.
+    again: Option<bool>,
+}
+
+async fn deregister(drivers: State<Drivers>, peer: Peer, Query(subject): Query<Subject>) -> Response {
+    let again = subject.again.unwrap_or(true);
+    let impu = subject.impu;
+    command(drivers, peer, RegistrationCommand::Deregister { impu, again }).await
+}
+
+async fn reauthenticate(drivers: State<Drivers>, peer: Peer, Query(subject): Query<Subject>) -> Response {
+    let impu = subject.impu;
+    command(drivers, peer, RegistrationCommand::Reauthenticate { impu }).await
+}
+
+/// Whoever asks.
+type Peer = ConnectInfo<SocketAddr>;
+
+/// Only who is on this machine may change registrations. 202: what came of it, the metrics and the log tell.
+async fn command(
+    State(drivers): State<Drivers>,
+    ConnectInfo(peer): Peer,
+    command: RegistrationCommand,
+) -> Response {
+    if !peer.ip().is_loopback() {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    match ask(&drivers, |answer| {
+        AdminRequest::Registration(command.clone(), answer)
+    })
+    .await
+    {
+        Some(_) => StatusCode::ACCEPTED.into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

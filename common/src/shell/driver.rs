@@ -292,6 +292,10 @@ impl<N: Sharded> Driver<N> {
                     xfrm.list(answer);
                 }
             }
+            AdminRequest::Registration(command, answer) => {
+                self.tell(now, NetInput::Command(Command::Registration(command)));
+                drop(answer.send(self.health()));
+            }
             AdminRequest::Drain(answer) => {
                 self.begin_drain(now, "POST /drain");
                 drop(answer.send(self.health()));

@@ -15,7 +15,8 @@ use crate::challenges::Progress;
 use crate::context::Notice;
 use crate::network_initiated;
 use crate::register;
-use crate::registration_change::{ContactEvent, RegistrationChange};
+use crate::registrar::Expired;
+use crate::registration_change::ContactEvent;
 use crate::spelling::may_mean_a_registered_one;
 
 impl Scscf {
@@ -164,22 +165,15 @@ impl Scscf {
         let mut notices = Vec::new();
         while let Some(expired) = self.registrar.pop_expired(now, |impi| busy.contains_key(impi)) {
             self.counters.count("ims_scscf_expirations_total", "binding");
-            tracing::info!(impi = ?expired.impi, contact = ?expired.contact.address, "binding expired");
-            self.changes.push(RegistrationChange {
-                impi: expired.impi.clone(),
-                set: expired.set,
-                identities: expired.identities,
-                contacts: vec![expired.contact],
-                event: ContactEvent::Expired,
-            });
-            if expired.last_of_impi {
-                notices.push(Notice {
-                    impi: expired.impi,
-                    impu: expired.impu,
-                    assignment_type: ServerAssignmentType::TimeoutDeregistration,
-                    hss_host: expired.hss_host,
-                });
-            }
+            let Expired { impi, unbound } = expired;
+            let contact = unbound.removed.first().map(|b| &b.contact);
+            tracing::info!(?impi, ?contact, "binding expired");
+            self.changes.push(unbound.change(&impi, ContactEvent::Expired));
+            notices.extend(Notice::of(
+                impi,
+                unbound,
+                ServerAssignmentType::TimeoutDeregistration,
+            ));
         }
         for _ in 0..self.subscriptions.expire(now) {
             self.counters

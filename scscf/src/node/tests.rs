@@ -13,6 +13,7 @@ mod requests;
 mod swarm;
 mod terminating;
 mod unregistered;
+mod third_party;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -1,14 +1,27 @@
-//! Machine: the S-CSCF towards those who watch registrations: SUBSCRIBEs in, NOTIFYs out (TS 24.229 5.4.2).
+//! Machine: the S-CSCF towards those who hear of registrations: SUBSCRIBEs in, NOTIFYs and third-party REGISTERs out
+//! (TS 24.229 5.4.1.7, 5.4.2).
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use ims_common::net::{Flow, Interface};
+use hss_client::user_data::RegistrationType;
+use ims_common::identity::Impi;
+use ims_common::net::{Flow, Interface, RegistrationCommand};
 use ims_common::proxy::{ForwardId, NextHop, ServerTransactionId};
 use ims_common::sip::{Request, Response};
 use ims_common::token;
 
 use super::{Originated, Scscf};
-use crate::reg_event::{self, Landing};
+use crate::context::Context;
+use crate::network_initiated;
+use crate::reg_event::{self, Landing, SubscriptionId};
+use crate::register::{Outcome, Register};
+use crate::registrar::SetId;
+use crate::registration_change::{Cause, ContactEvent, RegistrationChange};
+use crate::third_party_register;
+
+/// Requests of our own that await an answer, at most; above, application servers are not told.
+const ORIGINATED_MAX: usize = 100_000;
 
 impl Scscf {
     /// Does what events have left to do, until nothing is left.
@@ -58,9 +71,14 @@ impl Scscf {
         if answer.is_some_and(|response| response.status().is_provisional()) {
             return;
         }
-        let Some(Originated::Notify(id)) = self.originated.remove(&forward) else {
-            return;
-        };
+        match self.originated.remove(&forward) {
+            None => {}
+            Some(Originated::Notify(id)) => self.on_notify_answer(now, id, answer),
+            Some(Originated::ThirdParty(at_stake)) => self.on_server_answer(now, at_stake, answer),
+        }
+    }
+
+    fn on_notify_answer(&mut self, now: Instant, id: SubscriptionId, answer: Option<&Response>) {
         let landing = reg_event::on_answer(&mut self.context(now, &mut Vec::new()), id, answer);
         let reason = match landing {
             Landing::Taken => "taken",
@@ -74,12 +92,94 @@ impl Scscf {
         self.counters.count("ims_scscf_notifies_total", reason);
     }
 
-    /// Makes NOTIFYs of what has happened to registrations; says whether there was any.
+    /// TS 24.229 5.4.1.7: without a server that the operator insists on there is no registration.
+    fn on_server_answer(&mut self, now: Instant, at_stake: Option<(SetId, Impi)>, answer: Option<&Response>) {
+        if !third_party_register::has_failed(answer) {
+            self.counters
+                .count("ims_scscf_third_party_registers_total", "answered");
+            return;
+        }
+        let status = answer.map(|response| response.status().as_u16());
+        self.counters
+            .count("ims_scscf_third_party_registers_total", "failed");
+        tracing::warn!(
+            ?status,
+            ends_registration = at_stake.is_some(),
+            clause = "TS 24.229 5.4.1.7",
+            "application server failed to take a third-party REGISTER"
+        );
+        if let Some((set, impi)) = at_stake {
+            self.with_notices(now, |ctx| {
+                network_initiated::deregister(ctx, set, &impi, ContactEvent::Probation)
+            });
+        }
+    }
+
+    /// What the operator wants; without effect on whom this node does not serve.
+    pub(super) fn on_operator(&mut self, now: Instant, command: RegistrationCommand) {
+        let (done, label) = match command {
+            RegistrationCommand::Deregister { impu, again } => {
+                let work = |ctx: &mut Context<'_>| network_initiated::by_operator(ctx, &impu, again);
+                (self.with_notices(now, work), "deregister")
+            }
+            RegistrationCommand::Reauthenticate { impu } => {
+                let work = |ctx: &mut Context<'_>| network_initiated::reauthenticate(ctx, &impu);
+                (self.with_notices(now, work), "reauthenticate")
+            }
+        };
+        tracing::info!(command = label, contacts = done, "operator changed registrations");
+        let label = if done == 0 { "not_served" } else { label };
+        self.counters.count("ims_scscf_commands_total", label);
+    }
+
+    /// Lets a procedure work that may have something to tell the HSS.
+    pub(super) fn with_notices<T>(&mut self, now: Instant, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let mut notices = Vec::new();
+        let result = work(&mut self.context(now, &mut notices));
+        for notice in notices {
+            self.send_notice(now, notice);
+        }
+        result
+    }
+
+    /// What is told of a REGISTER is told with the REGISTER and its answer.
+    pub(super) fn note_cause(&mut self, register: &Register, outcome: Outcome, response: &Response) {
+        let registration = match outcome {
+            Outcome::Registered => RegistrationType::Initial,
+            Outcome::Refreshed => RegistrationType::Reregistration,
+            Outcome::Deregistered => RegistrationType::Deregistration,
+            Outcome::Challenged
+            | Outcome::Resynchronised
+            | Outcome::ChallengedAgain
+            | Outcome::ChallengedStale
+            | Outcome::ChallengeRepeated
+            | Outcome::Repeated
+            | Outcome::Queried => return,
+        };
+        self.changes.attach(Cause {
+            request: register.request.clone(),
+            response: response.clone(),
+            registration,
+        });
+    }
+
+    /// Tells application servers and watchers what has happened to registrations; says whether there was anything to
+    /// send.
     fn tell_changes(&mut self, now: Instant) -> bool {
+        let mut has_sent = false;
+        let mut last_cause: Option<Arc<Cause>> = None;
         while let Some(change) = self.changes.pop() {
+            // One REGISTER may change several contacts; servers hear of it once.
+            let is_told = match (&change.cause, &last_cause) {
+                (Some(cause), Some(last)) => Arc::ptr_eq(cause, last),
+                (None, _) | (_, None) => false,
+            };
+            if !is_told && third_party_register::concerns(&change) {
+                has_sent |= self.tell_servers(now, &change);
+                last_cause = change.cause.clone();
+            }
             reg_event::on_change(&mut self.context(now, &mut Vec::new()), &change);
         }
-        let mut has_sent = false;
         while let Some(notify) = reg_event::next(&mut self.context(now, &mut Vec::new())) {
             has_sent = true;
             self.counters.count("ims_scscf_notifies_total", "sent");
@@ -90,5 +190,24 @@ impl Scscf {
             }
         }
         has_sent
+    }
+
+    fn tell_servers(&mut self, now: Instant, change: &RegistrationChange) -> bool {
+        let all = third_party_register::of_change(&mut self.context(now, &mut Vec::new()), change);
+        let has_any = !all.is_empty();
+        for register in all {
+            if self.originated.len() >= ORIGINATED_MAX {
+                self.counters
+                    .count("ims_scscf_third_party_registers_total", "left_out");
+                continue;
+            }
+            self.counters
+                .count("ims_scscf_third_party_registers_total", "sent");
+            let hop = NextHop::Uri(register.server);
+            let forward = self.core.originate(now, register.request, hop, Interface::Mw);
+            self.originated
+                .insert(forward, Originated::ThirdParty(register.at_stake));
+        }
+        has_any
     }
 }

@@ -8,6 +8,7 @@ use ims_common::sip::{HeaderName, Method, Request, Response, UriBuf};
 use super::subscriptions::{EndReason, Flight, Owed, Subscription, SubscriptionId};
 use super::{REGINFO, contact_of, reginfo};
 use crate::context::Context;
+use crate::sessions::charging::{Boundary, of_request};
 
 /// Longest Retry-After that is waited for; a subscriber that wants to be left alone longer is given up.
 const RETRY_AFTER_MAX_SECS: u64 = 3_600;
@@ -80,10 +81,9 @@ fn print(ctx: &Context<'_>, subscription: &Subscription, icid: &str, body: Strin
         .header(HeaderName::SubscriptionState, state_of(ctx, subscription))
         .header(
             HeaderName::PChargingVector,
-            format_args!(
-                "icid-value=\"{icid}\";orig-ioi=\"Type 1{}\"",
-                ctx.settings.home_realm
-            ),
+            of_request(None, Boundary::Visited, &ctx.settings.home_realm, || {
+                icid.to_owned()
+            }),
         )
         .body(REGINFO, body)
         .finish_request()

@@ -9,11 +9,15 @@ use ims_common::identity::Impu;
 use super::subscriptions::Departures;
 use crate::registrar::{Binding, BindingId, ContactAddress, ImplicitRegistrationSet};
 use crate::registration_change::{ContactChange, ContactEvent};
+use crate::xml::Escaped;
 
 /// The namespaces of the document: the wildcarded identities of TS 24.229 7.10.2 need the last one.
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
                     <reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" xmlns:gr=\"urn:ietf:params:xml:ns:gruuinfo\" \
                     xmlns:ere=\"urn:3gpp:ns:extRegExp:1.0\"";
+
+/// Seconds after which a contact that was put off may register again (RFC 3680 5.3.3 `retry-after`).
+const PROBATION_SECS: u32 = 300;
 
 /// The full state: each identity of the set that is registered and not barred with each contact, then what has gone.
 /// `set` is `None` when nothing is left.
@@ -95,13 +99,16 @@ fn contact(
     expires: Option<u64>,
 ) {
     let (registration, BindingId(number)) = (RegistrationId(impu), change.id);
-    let event = event.attribute().unwrap_or_default();
+    let name = event.attribute().unwrap_or_default();
     put(
         out,
-        format_args!("<contact id=\"{registration}-{number}\" state=\"{state}\" event=\"{event}\""),
+        format_args!("<contact id=\"{registration}-{number}\" state=\"{state}\" event=\"{name}\""),
     );
     if let Some(expires) = expires {
         put(out, format_args!(" expires=\"{expires}\""));
+    }
+    if event == ContactEvent::Probation {
+        put(out, format_args!(" retry-after=\"{PROBATION_SECS}\""));
     }
     let call_id = String::from_utf8_lossy(&change.call_id);
     put(
@@ -158,24 +165,6 @@ impl Display for RegistrationId<'_> {
     }
 }
 
-/// Text as XML may carry it, in attributes and elements alike.
-struct Escaped<'a>(&'a str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            '&' => f.write_str("&amp;"),
-            '<' => f.write_str("&lt;"),
-            '>' => f.write_str("&gt;"),
-            '"' => f.write_str("&quot;"),
-            '\'' => f.write_str("&apos;"),
-            // XML 1.0 2.2: other controls cannot be written at all.
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => f.write_char('\u{fffd}'),
-            c => f.write_char(c),
-        })
-    }
-}
-
 fn put(out: &mut String, text: fmt::Arguments<'_>) {
     // Writing to a String does not fail.
     let _ = out.write_fmt(text);
@@ -184,14 +173,6 @@ fn put(out: &mut String, text: fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_xml_reserves_is_escaped_and_controls_are_replaced() {
-        assert_eq!(
-            Escaped("\"<urn:x>\" & 'y'\u{1}").to_string(),
-            "&quot;&lt;urn:x&gt;&quot; &amp; &apos;y&apos;\u{fffd}"
-        );
-    }
 
     #[test]
     fn registration_has_one_id_for_ever() {

@@ -37,6 +37,7 @@ pub(super) fn start(ctx: &mut Context<'_>, register: &Register) -> Result<Step, 
         now: ctx.now,
         known: ctx.registrar.knows(&register.impi),
         authenticated_at: set.and_then(|set| set.authenticated_at(&register.impi)),
+        awaits_proof: set.is_some_and(|set| set.awaits_proof_of(&register.impi)),
         reauthenticate: ctx.settings.registration.reauthenticate,
         unprotected_response: ctx.settings.registration.unprotected_response,
     };

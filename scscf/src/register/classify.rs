@@ -55,6 +55,8 @@ pub(crate) struct Situation {
     pub(crate) known: bool,
     /// When it last proved itself for this identity.
     pub(crate) authenticated_at: Option<Instant>,
+    /// The network wants it to prove itself anew (TS 24.229 5.4.1.6).
+    pub(crate) awaits_proof: bool,
     pub(crate) reauthenticate: ReauthenticatePolicy,
     pub(crate) unprotected_response: UnprotectedResponse,
 }
@@ -137,7 +139,9 @@ fn by_protection(register: &Register, situation: &Situation) -> Class {
     match register.protection {
         Protection::Unprotected | Protection::Association => Class::Authenticate,
         Protection::Protected if !situation.known => Class::UnknownHere,
-        Protection::Protected if must_reauthenticate(situation) => Class::Authenticate,
+        Protection::Protected if situation.awaits_proof || must_reauthenticate(situation) => {
+            Class::Authenticate
+        }
         Protection::Protected => Class::AcceptProtected,
     }
 }

@@ -83,6 +83,11 @@ impl ContactAddress {
         instance.is_some_and(|instance| other.params().has("reg-id") && other.is_instance(&instance))
     }
 
+    /// Whether it is bound for emergency calls only: URI parameter `sos` (TS 24.229 5.1.6.2).
+    pub(crate) fn is_for_emergency(&self) -> bool {
+        self.uri.as_uri().param("sos").is_some()
+    }
+
     /// The contact URI.
     #[must_use]
     pub fn uri(&self) -> &UriBuf {

@@ -10,6 +10,7 @@ use ims_common::identity::{Impi, Impu};
 use super::binding::Binding;
 use super::services::Services;
 use super::stored_profile::{Member, Profile, SharedParts, StoredProfile};
+use crate::registration_change::{ContactChange, ContactEvent, Served};
 
 /// Number of an implicit registration set, unique in one registrar.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -86,6 +87,11 @@ impl ImplicitRegistrationSet {
     /// The services of an identity of the set, with their compiled filter criteria.
     pub(crate) fn services_of(&self, impu: &Impu) -> Option<&Arc<Services>> {
         self.profile.services_of(impu)
+    }
+
+    /// All services of the set, each with the identity that application servers are told: `registered` where it can be.
+    pub(crate) fn served(&self, registered: &Impu) -> Vec<Served> {
+        self.profile.served(registered)
     }
 
     /// What the HSS wants to be told to charging functions.
@@ -171,6 +177,22 @@ impl ImplicitRegistrationSet {
     pub(crate) fn set_authenticated_at(&mut self, impi: &Impi, now: Instant) {
         let own = self.bindings.iter_mut().filter(|b| b.impi == *impi);
         own.for_each(|b| b.authenticated_at = Some(now));
+    }
+
+    pub(super) fn shorten(&mut self, impi: &Impi, at: Instant) -> Vec<ContactChange> {
+        let own = self.bindings.iter_mut().filter(|b| b.impi == *impi);
+        own.filter(|b| !b.contact.is_for_emergency())
+            .map(|binding| {
+                binding.expires_at = binding.expires_at.min(at);
+                binding.event = ContactEvent::Shortened;
+                ContactChange::from(&*binding)
+            })
+            .collect()
+    }
+
+    /// Whether the network has asked this private identity to prove itself anew (TS 24.229 5.4.1.6).
+    pub(crate) fn awaits_proof_of(&self, impi: &Impi) -> bool {
+        self.bindings_of(impi).any(|b| b.event == ContactEvent::Shortened)
     }
 
     pub(super) fn set_charging(&mut self, charging: Arc<ChargingInformation>) {

@@ -9,6 +9,7 @@ use ims_common::identity::{Impi, Impu};
 use super::services::{Services, ServicesTable};
 use super::shared::Shared;
 use crate::ifc::SharedIfcSets;
+use crate::registration_change::Served;
 
 /// What the HSS gave for a set: in SAA and PPR.
 #[derive(Clone, Debug, Default)]
@@ -105,6 +106,30 @@ impl StoredProfile {
             stored.place_of(&identity.impu)
         });
         stored.services.get(usize::from(place.unwrap_or(0)))
+    }
+
+    /// All services with an identity that is not barred, `registered` before others.
+    pub(super) fn served(&self, registered: &Impu) -> Vec<Served> {
+        let Some(stored) = &self.subscription else {
+            return Vec::new();
+        };
+        let identity_of = |number: usize| {
+            let mut own = stored.identities.iter().filter(|identity| {
+                usize::from(identity.profile) == number
+                    && !identity.barred
+                    && identity.identity_type == IdentityType::DistinctImpu
+            });
+            let first = own.clone().next();
+            own.find(|identity| identity.impu == *registered).or(first)
+        };
+        let all = stored.services.iter().enumerate();
+        all.filter_map(|(number, services)| {
+            Some(Served {
+                impu: identity_of(number)?.impu.clone(),
+                services: services.clone(),
+            })
+        })
+        .collect()
     }
 
     /// The members that the HSS lists, in its order.

@@ -86,7 +86,7 @@ fn nothing_is_left_of_a_set_whose_last_contact_went() {
         &[grant("<sip:a@192.0.2.1>", 60)],
     );
     assert!(table.is_registered(&alice, &impu("tel:+1555")));
-    let removed = table.unbind(id, &alice, |_| true);
+    let removed = table.unbind(id, &alice, |_| true).unwrap().removed;
     assert_eq!(removed.len(), 1);
     assert_eq!((table.len(), table.sets_len()), (0, 0));
     assert!(table.by_impu.is_empty() && table.by_impi.is_empty() && table.by_service_route.is_empty());
@@ -129,8 +129,8 @@ fn expiry_pops_in_order_and_waits_for_a_busy_identity() {
     assert!(table.pop_expired(late, |_| true).is_none());
     assert_eq!(table.next_timeout(), Some(late + Duration::from_secs(1)));
     let later = now + Duration::from_secs(90);
-    assert!(!table.pop_expired(later, |_| false).unwrap().last_of_impi);
-    assert!(table.pop_expired(later, |_| false).unwrap().last_of_impi);
+    assert!(!table.pop_expired(later, |_| false).unwrap().unbound.last_of_impi);
+    assert!(table.pop_expired(later, |_| false).unwrap().unbound.last_of_impi);
     assert!(table.pop_expired(later, |_| false).is_none());
 }
 

@@ -4,7 +4,7 @@ use crate::charging::parameters;
 
 /// Between which networks a message goes: the type of its IOIs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Boundary {
+pub(crate) enum Boundary {
     /// Type 1: visited and home network, that is P-CSCF and S-CSCF.
     Visited,
     /// Type 2: the home networks of the two sides.
@@ -26,7 +26,7 @@ impl Boundary {
 
 /// Of a request that leaves over `boundary`: what was received with our network as `orig-ioi`. A request without
 /// `icid-value` gets a fresh one.
-pub(super) fn of_request(
+pub(crate) fn of_request(
     received: Option<&[u8]>,
     boundary: Boundary,
     home_realm: &str,

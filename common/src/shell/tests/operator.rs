@@ -1,7 +1,7 @@
 //! Shell: tests of what an operator does to a running node: health, metrics, drain.
 
 use super::*;
-use crate::net::Command;
+use crate::net::{Command, RegistrationCommand};
 use crate::telemetry::log::LeftOut;
 
 async fn http(address: SocketAddr, request: &str) -> String {
@@ -70,6 +70,33 @@ fn a_drain_tells_the_node_and_shows_in_health() {
             lab.hears().await,
             NetInput::Sip(SipInput::Received { .. })
         ));
+    });
+}
+
+#[test]
+fn operator_on_the_machine_changes_registrations() {
+    run(&admin_config(), Vec::new(), quiet, async |mut lab: Lab| {
+        let admin = lab.admin.unwrap();
+        let answer = http(admin, "POST /deregister?impu=tel:%2B15550001&again=false").await;
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+        let impu = crate::identity::Impu::parse("tel:+15550001").unwrap();
+        let wanted = RegistrationCommand::Deregister {
+            impu: impu.clone(),
+            again: false,
+        };
+        let NetInput::Command(Command::Registration(heard)) = lab.hears().await else {
+            panic!("a command");
+        };
+        assert_eq!(heard, wanted);
+        let answer = http(admin, "POST /reauthenticate?impu=tel:%2B15550001").await;
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+        let NetInput::Command(Command::Registration(heard)) = lab.hears().await else {
+            panic!("a command");
+        };
+        assert_eq!(heard, RegistrationCommand::Reauthenticate { impu });
+        for bad in ["POST /deregister", "POST /deregister?impu=nobody"] {
+            assert!(http(admin, bad).await.starts_with("HTTP/1.1 400 "), "{bad}");
+        }
     });
 }
 

@@ -7,7 +7,7 @@ use ims_common::sip::StatusCode;
 
 /// A SUBSCRIBE as a P-CSCF would forward it.
 #[derive(Clone)]
-struct Sub {
+pub(super) struct Sub {
     uri: String,
     asserted: Option<String>,
     contact: String,
@@ -20,7 +20,7 @@ struct Sub {
 
 impl Sub {
     /// From the usual UE.
-    fn ue() -> Self {
+    pub(super) fn ue() -> Self {
         Self {
             uri: IMPU.to_owned(),
             asserted: Some(format!("<{IMPU}>")),
@@ -34,7 +34,7 @@ impl Sub {
     }
 
     /// From the P-CSCF in the Path.
-    fn pcscf() -> Self {
+    pub(super) fn pcscf() -> Self {
         Self {
             asserted: Some("<sip:192.0.2.20>".to_owned()),
             contact: "<sip:reg-7@192.0.2.20:5060>".to_owned(),
@@ -82,7 +82,7 @@ impl Sub {
 }
 
 impl Rig {
-    fn subscribe(&mut self, subscribe: &Sub) -> Response {
+    pub(super) fn subscribe(&mut self, subscribe: &Sub) -> Response {
         self.branches += 1;
         let text = subscribe.text(self.branches);
         self.receive(text);
@@ -90,7 +90,7 @@ impl Rig {
     }
 
     /// The next NOTIFY, answered with 200.
-    fn notify(&mut self) -> Told {
+    pub(super) fn notify(&mut self) -> Told {
         let told = self.unanswered_notify();
         self.answer_notify(&told.request, StatusCode::OK, "");
         told
@@ -111,13 +111,13 @@ impl Rig {
         self.receive(text);
     }
 
-    fn subscriptions(&self) -> u64 {
+    pub(super) fn subscriptions(&self) -> u64 {
         self.gauge("ims_scscf_reg_subscriptions")
     }
 }
 
 /// A NOTIFY.
-struct Told {
+pub(super) struct Told {
     request: Request,
 }
 
@@ -126,11 +126,11 @@ impl Told {
         String::from_utf8(self.request.header(name).unwrap_or_default().to_vec()).unwrap()
     }
 
-    fn state(&self) -> String {
+    pub(super) fn state(&self) -> String {
         self.header(HeaderName::SubscriptionState)
     }
 
-    fn body(&self) -> &str {
+    pub(super) fn body(&self) -> &str {
         std::str::from_utf8(self.request.body()).unwrap()
     }
 
@@ -147,7 +147,7 @@ impl Told {
     }
 
     /// What is said of each identity: `aor state: contact-state contact-event, …`.
-    fn registrations(&self) -> Vec<String> {
+    pub(super) fn registrations(&self) -> Vec<String> {
         let attribute = |text: &str, name: &str| {
             let start = format!(" {name}=\"");
             text.split(&*start)
