@@ -12,8 +12,8 @@ mod registration;
 mod requests;
 mod swarm;
 mod terminating;
-mod unregistered;
 mod third_party;
+mod unregistered;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
