@@ -8,11 +8,12 @@ const BOB: &str = "sip:bob@ims.mnc001.mcc001.3gppnetwork.org";
 const AS1: &str = "192.0.2.81:5060";
 const AS2: &str = "192.0.2.82:5060";
 
-/// A criterion for all requests of a session case, of the server at this address.
+/// A criterion for all requests of a session case but REGISTER, of the server at this address.
 pub(super) fn criterion(priority: u32, server: &str, case: u8, handling: u8) -> String {
     format!(
         "<InitialFilterCriteria><Priority>{priority}</Priority><TriggerPoint><ConditionTypeCNF>1</ConditionTypeCNF>\
-         <SPT><Group>0</Group><SessionCase>{case}</SessionCase></SPT></TriggerPoint><ApplicationServer><ServerName>\
+         <SPT><Group>0</Group><SessionCase>{case}</SessionCase></SPT>\
+         <SPT><ConditionNegated>1</ConditionNegated><Group>1</Group><Method>REGISTER</Method></SPT></TriggerPoint><ApplicationServer><ServerName>\
          sip:{server}</ServerName><DefaultHandling>{handling}</DefaultHandling></ApplicationServer>\
          </InitialFilterCriteria>"
     )
