@@ -31,7 +31,7 @@ pub use system::System;
 pub const FIRST_IMSI: u64 = 1_010_000_100_000;
 
 /// What the phones do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scenario {
     /// Initial registrations with a challenge.

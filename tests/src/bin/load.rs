@@ -37,7 +37,7 @@ enum Action {
         #[command(flatten)]
         plan: Plan,
     },
-    /// Measures all figures of both systems in about eleven minutes; tables of Markdown go to the error output.
+    /// Measures all figures of both systems in about twenty minutes; tables of Markdown go to the error output.
     Figures(figures::Order),
     /// Looks for the highest rate with `--shards` shards on the cores that it may use, some times.
     Shards(scaling::ScalingOrder),

@@ -1,6 +1,7 @@
 //! Shell: all figures of both systems, in one run on one machine.
 
 mod table;
+mod talk;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +10,7 @@ use std::net::Ipv4Addr;
 use anyhow::Result;
 use serde::Serialize;
 
+use self::talk::{Talks, Turns};
 use super::bench::{self, Bench};
 use super::comeback::Comeback;
 use super::system::{NODES, System};
@@ -46,10 +48,25 @@ pub struct Order {
     /// The systems.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "ours,kamailio")]
     systems: Vec<System>,
+    /// What is measured.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "registrations,talk")]
+    parts: Vec<Part>,
+    /// How often the highest rates of calls and messages are looked for.
+    #[arg(long, default_value_t = 2)]
+    talk_maxima: u32,
+}
+
+/// Figures that can be had alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum Part {
+    /// Of registrations: processor time, highest rate, overload, memory, restart.
+    Registrations,
+    /// Of calls and messages: processor time, services in the way, highest rates, memory.
+    Talk,
 }
 
 /// All figures.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Figures {
     cores: usize,
     load_average_before: String,
@@ -57,6 +74,7 @@ pub struct Figures {
     /// Registrations a second that the load program itself keeps up.
     ceiling: f64,
     systems: BTreeMap<System, Findings>,
+    talk: Talks,
     /// What could not be measured.
     errors: Vec<String>,
 }
@@ -161,22 +179,38 @@ impl Overload {
 /// # Errors
 /// When a process does not start.
 pub fn measure(order: &Order) -> Result<Figures> {
+    let mut figures = Figures {
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        load_average_before: load_average(),
+        ..Figures::default()
+    };
+    if order.parts.contains(&Part::Registrations) {
+        registrations(order, &mut figures)?;
+    }
+    if order.parts.contains(&Part::Talk) {
+        let turns = Turns {
+            cpu: order.runs,
+            maxima: order.talk_maxima,
+        };
+        for (name, measure) in talk::parts(&order.systems, turns) {
+            eprintln!("--- {name}");
+            if let Err(error) = measure(&mut figures.talk) {
+                figures.fail(format!("{name}: {error:#}"));
+            }
+        }
+    }
+    figures.load_average_after = load_average();
+    Ok(figures)
+}
+
+fn registrations(order: &Order, figures: &mut Figures) -> Result<()> {
     let plan = Plan {
         base: BASE,
         addresses: order.addresses,
         settle: 0,
         ..Plan::default_values()
     };
-    let load_average_before = load_average();
-    let ceiling = responder::highest(&responder::ceiling(&plan)?);
-    let mut figures = Figures {
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
-        load_average_before,
-        load_average_after: String::new(),
-        ceiling,
-        systems: BTreeMap::new(),
-        errors: Vec::new(),
-    };
+    figures.ceiling = responder::highest(&responder::ceiling(&plan)?);
     let bench = |system, patience| {
         let plan = Plan {
             patience,
@@ -212,23 +246,25 @@ pub fn measure(order: &Order) -> Result<Figures> {
         findings.comeback = Some(comeback);
         Ok(())
     });
-    figures.load_average_after = load_average();
-    Ok(figures)
+    Ok(())
 }
 
-type Part<'a> = &'a dyn Fn(System, &mut Findings) -> Result<()>;
+type Measure<'a> = &'a dyn Fn(System, &mut Findings) -> Result<()>;
 
 impl Figures {
     /// Measures a part of each system; what fails does not take the other figures along.
-    fn part(&mut self, order: &Order, name: &str, measure: Part<'_>) {
+    fn part(&mut self, order: &Order, name: &str, measure: Measure<'_>) {
         for system in &order.systems {
             eprintln!("--- {system:?}: {name}");
             if let Err(error) = measure(*system, self.systems.entry(*system).or_default()) {
-                let error = format!("{system:?}: {name}: {error:#}");
-                eprintln!("{error}");
-                self.errors.push(error);
+                self.fail(format!("{system:?}: {name}: {error:#}"));
             }
         }
+    }
+
+    fn fail(&mut self, error: String) {
+        eprintln!("{error}");
+        self.errors.push(error);
     }
 }
 

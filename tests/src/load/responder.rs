@@ -1,6 +1,6 @@
 //! Shell: a responder that knows little SIP, to see how much the load program itself can do.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::str;
 
 use anyhow::Result;
@@ -14,8 +14,15 @@ use crate::hss::{TEST_K, TEST_OPC};
 use crate::milenage::{Milenage, Sqn};
 use crate::site::HOME;
 
-/// Where it answers.
-const ADDRESS: ([u8; 4], u16) = ([127, 0, 78, 1], 5060);
+/// Where it answers, until the process ends.
+const fn address_of(scenario: Scenario) -> SocketAddr {
+    let last = match scenario {
+        Scenario::Register | Scenario::Reregister | Scenario::Deregister | Scenario::Mixed => 1,
+        Scenario::Calls => 2,
+        Scenario::Messages => 3,
+    };
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 78, last)), 5060)
+}
 
 /// Raises the rate until the program no longer keeps up with a responder that challenges and accepts everybody, and
 /// carries calls and messages from one phone to the other: what it found at each rate.
@@ -23,7 +30,7 @@ const ADDRESS: ([u8; 4], u16) = ([127, 0, 78, 1], 5060);
 /// # Errors
 /// When a socket cannot be had.
 pub fn ceiling(plan: &Plan) -> Result<Vec<Report>> {
-    let address = SocketAddr::from(ADDRESS);
+    let address = address_of(plan.scenario);
     let socket = relay::bind(address)?;
     std::thread::spawn(move || respond(&socket, address));
     let mut reports = Vec::new();

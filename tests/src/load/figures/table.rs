@@ -9,13 +9,19 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} cores, load average {} before and {} after; the load program itself keeps up {:.0}/s\n",
-            self.cores, self.load_average_before, self.load_average_after, self.ceiling
+            "{} cores, load average {} before and {} after\n",
+            self.cores, self.load_average_before, self.load_average_after
         )?;
-        self.cpu(f)?;
-        self.maxima(f)?;
-        self.overload(f)?;
-        self.comebacks(f)?;
+        if !self.systems.is_empty() {
+            writeln!(f, "The load program itself keeps up {:.0}/s\n", self.ceiling)?;
+            self.cpu(f)?;
+            self.maxima(f)?;
+            self.overload(f)?;
+            self.comebacks(f)?;
+        }
+        if self.talk.has_some() {
+            writeln!(f, "{}", self.talk)?;
+        }
         for error in &self.errors {
             writeln!(f, "NOT MEASURED: {error}")?;
         }
