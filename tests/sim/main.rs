@@ -1,7 +1,13 @@
 //! Testkit: the suite in the virtual world: real nodes, real messages, no sockets, no waiting.
 
 mod barred_identity;
+mod call_cancelled;
+mod call_emergency;
+mod call_faults;
+mod call_forked;
 mod call_mo_mt;
+mod call_protected;
+mod call_refused;
 mod challenge_expiry;
 mod contacts;
 mod deregister;
@@ -11,6 +17,7 @@ mod handset_fixtures;
 mod handsets;
 mod hss_failure;
 mod link_faults;
+mod message;
 mod permanent_termination;
 mod personalities;
 mod profile_update;

@@ -393,6 +393,9 @@ impl Node for Ue {
     }
 
     fn metrics(&self, out: &mut Metrics) {
+        if self.agent.is_gone() {
+            return;
+        }
         self.core.export_metrics(out);
     }
 }
@@ -402,7 +405,11 @@ fn core_config(config: &UeConfig) -> ProxyCoreConfig {
         interface,
         sent_by: local.to_string(),
         local_v: local,
-        timers: SipTimers::gm(),
+        // Timer C is of proxies: a phone rings out.
+        timers: SipTimers {
+            timer_c: Duration::from_secs(86_400),
+            ..SipTimers::gm()
+        },
         tcp_above_bytes: usize::MAX,
     };
     // TS 24.229 5.1.1.2.2: the Via of what is protected names the protected server port.

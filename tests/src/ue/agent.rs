@@ -436,6 +436,8 @@ impl Agent {
         let ack = dialog.with_cseq("ACK", invite.request.cseq);
         invite.acks.insert(tag.to_owned(), ack.clone());
         self.acts.push_back(Act::Ack(ack));
+        // Higher than that of any PRACK or UPDATE before.
+        dialog.local_cseq += 100;
         // Of no call: nobody waits for the answer.
         self.post(around, Errand::Bye(0), dialog.request("BYE"));
         true
