@@ -50,6 +50,9 @@ pub struct PcscfConfig {
     /// Calls for help.
     #[serde(default)]
     pub emergency: EmergencyConfig,
+    /// Our own subscriptions to registrations.
+    #[serde(default)]
+    pub reg_event: RegEventConfig,
     /// Text of P-Visited-Network-ID and orig-ioi; the home realm unless set.
     #[serde(default)]
     pub visited_network: Option<String>,
@@ -100,6 +103,27 @@ pub struct GmConfig {
     /// What a request of a UE without a registration gets.
     #[serde(default)]
     pub unregistered_requests: UnregisteredRequests,
+}
+
+/// Our own subscriptions to registrations (TS 24.229 5.2.3).
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegEventConfig {
+    /// Whether there are any.
+    #[serde(default = "default_subscribe")]
+    pub subscribe: bool,
+}
+
+impl Default for RegEventConfig {
+    fn default() -> Self {
+        Self {
+            subscribe: default_subscribe(),
+        }
+    }
+}
+
+fn default_subscribe() -> bool {
+    true
 }
 
 /// The security agreement with UEs (TS 33.203 7).
@@ -243,6 +267,7 @@ impl PcscfConfig {
             entry_points: self.entry_points()?,
             unregistered_requests: self.gm.unregistered_requests,
             emergency: self.emergency.policy(self.home_realm.as_str())?,
+            reg_event: self.reg_event.subscribe,
         })
     }
 

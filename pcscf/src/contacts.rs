@@ -16,6 +16,8 @@ use ims_common::node::{NumberHash, NumberMap, TimerTable, give_back};
 use ims_common::sip::{Uri, UriBuf};
 use smallvec::SmallVec;
 
+use crate::reg_event::changes::RegisterStamp;
+
 /// Public identities that one contact may have registered one by one. The oldest gives way.
 const REGISTRATIONS_PER_CONTACT: usize = 8;
 
@@ -65,11 +67,19 @@ pub(crate) struct Registration {
     pub(crate) service_route: SmallVec<[Box<str>; 1]>,
     /// When it ends without a refresh.
     pub(crate) expires_at: Instant,
+    /// Of the REGISTER that was granted.
+    pub(crate) stamp: RegisterStamp,
 }
 
 impl Registration {
+    /// The first of its associated identities.
+    pub(crate) fn default_identity(&self) -> Option<Impu> {
+        let first = self.associated.iter().next()?;
+        Impu::from_bytes(first.as_bytes()).ok()
+    }
+
     /// The identity in To and those of its implicit set.
-    fn identities(&self) -> impl Iterator<Item = Impu> {
+    pub(crate) fn identities(&self) -> impl Iterator<Item = Impu> {
         let associated = self
             .associated
             .iter()
@@ -144,6 +154,8 @@ pub(crate) struct ContactTable {
     by_address: HashMap<IpAddr, ContactIds>,
     by_impi: HashMap<Impi, ContactIds>,
     expiries: TimerTable<ContactId, NumberHash>,
+    /// Of contacts that ended without a farewell.
+    departed: Vec<(Impi, IpAddr)>,
     last_id: u64,
 }
 
@@ -157,8 +169,14 @@ impl ContactTable {
             by_address: HashMap::new(),
             by_impi: HashMap::new(),
             expiries: TimerTable::default(),
+            departed: Vec::new(),
             last_id: 0,
         }
+    }
+
+    /// How many there may be.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// How many contacts are registered.
@@ -337,6 +355,16 @@ impl ContactTable {
         }
     }
 
+    /// The network changes the registrations of a contact.
+    pub(crate) fn revise(&mut self, token: &str, revise: impl FnMut(&mut Registration)) {
+        let id = self.by_token.get(token).copied();
+        let taken = id.and_then(|id| Some((id, self.take(id)?)));
+        if let Some((id, mut contact)) = taken {
+            contact.registrations.iter_mut().for_each(revise);
+            self.put(id, contact);
+        }
+    }
+
     /// When the next registration ends.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.expiries.next()
@@ -355,9 +383,22 @@ impl ContactTable {
             ended += before - contact.registrations.len();
             if !contact.registrations.is_empty() {
                 self.put(id, contact);
+            } else if contact.flow.interface == Interface::GmProtected {
+                self.departed.push((contact.impi, contact.flow.remote.ip()));
             }
         }
         ended
+    }
+
+    /// Who had security associations for a contact that has ended without a farewell, and where.
+    pub(crate) fn poll_departed(&mut self) -> Option<(Impi, IpAddr)> {
+        self.departed.pop()
+    }
+
+    /// The default identities of all registrations of a private identity.
+    pub(crate) fn default_identities(&self, impi: &Impi) -> SmallVec<[Impu; 2]> {
+        let registrations = self.of_impi(impi).flat_map(|contact| &contact.registrations);
+        registrations.filter_map(Registration::default_identity).collect()
     }
 
     fn of_impi(&self, impi: &Impi) -> impl Iterator<Item = &Contact> {

@@ -8,6 +8,7 @@
 //! * `contacts`: who is registered behind which flow; `entry_points`: the I-CSCFs to try
 //! * [`ipsec`]: the security agreement with UEs
 //! * `signals`: what challenges and their answers tell the operator
+//! * [`reg_event`]: our own subscription to registrations
 //! * `emergency`: calls for help; `restoration`: a dead S-CSCF; `alternative_service`: what a UE is told to do instead
 //! * `reject`: refusals and their status codes
 
@@ -22,6 +23,7 @@ pub mod node;
 mod originating;
 mod passage;
 mod protection;
+pub mod reg_event;
 mod register;
 mod reject;
 mod restoration;

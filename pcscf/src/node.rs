@@ -18,6 +18,7 @@ use crate::emergency::callers::EmergencyCallers;
 use crate::ipsec::agreement::supported;
 use crate::passage::Passages;
 use crate::protection::Protection;
+use crate::reg_event::subscriptions::Subscriptions;
 use crate::register::AwaitRegisterAnswer;
 use crate::reject::Reject;
 use crate::restoration::Restorations;
@@ -49,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) unregistered_requests: UnregisteredRequests,
     /// What becomes of calls for help.
     pub(crate) emergency: EmergencyPolicy,
+    /// Whether we subscribe to the registrations of UEs.
+    pub(crate) reg_event: bool,
 }
 
 impl Settings {
@@ -93,6 +96,7 @@ pub struct Pcscf {
     pub(crate) emergency_callers: EmergencyCallers,
     pub(crate) emergency_routes: EmergencyRoutes,
     pub(crate) restorations: Restorations,
+    pub(crate) subscriptions: Subscriptions,
     /// Where security associations are made with UEs.
     pub(crate) protection: Option<Protection>,
     /// What challenges and their answers tell the operator.
@@ -115,12 +119,13 @@ impl Pcscf {
         Self {
             core,
             settings,
-            contacts,
             registers: BTreeMap::new(),
             passages: Passages::default(),
             emergency_callers: EmergencyCallers::default(),
             emergency_routes: EmergencyRoutes::default(),
             restorations: Restorations::default(),
+            subscriptions: Subscriptions::new(contacts.limit()),
+            contacts,
             signals: Signals::default(),
             counters: Counters::default(),
             phase: Phase::Serving,
@@ -192,10 +197,14 @@ impl Pcscf {
             CoreEvent::Ack { request, flow } => self.on_ack(now, &request, flow),
             CoreEvent::Response { forward, response } => match self.registers.remove(&forward) {
                 Some(procedure) => self.on_register_response(now, forward, procedure, response),
+                None if self.subscriptions.is_asked(forward) => {
+                    self.on_subscribe_response(now, forward, &response);
+                }
                 None => self.on_passage_response(now, forward, &response),
             },
             CoreEvent::Failed { forward, cause } => match self.registers.remove(&forward) {
                 Some(procedure) => self.on_register_failed(now, procedure, cause),
+                None if self.subscriptions.is_asked(forward) => self.on_subscribe_failed(now, forward, cause),
                 None => self.on_passage_failed(now, forward, cause),
             },
             CoreEvent::Cancelled { transaction } => self.on_cancelled(now, transaction),
@@ -220,6 +229,10 @@ impl Pcscf {
             (Interface::Gm | Interface::GmProtected, _) => {
                 self.on_originating(now, transaction, &request, flow)
             }
+            (Interface::Mw, Method::Notify) => match self.reg_event_token(&request) {
+                Some(token) => self.on_notify(now, transaction, &request, &token),
+                None => self.on_terminating(now, transaction, &request),
+            },
             (Interface::Mw, _) => self.on_terminating(now, transaction, &request),
         }
     }
@@ -284,6 +297,7 @@ impl Node for Pcscf {
             protection.sas.handle_timeout(now);
         }
         let ended = self.contacts.expire(now);
+        self.release_departed(now);
         if ended > 0 {
             info!(ended, "registrations expired without a refresh");
             for _ in 0..ended {
@@ -292,6 +306,7 @@ impl Node for Pcscf {
         }
         self.passages.expire(now);
         self.emergency_callers.expire(now);
+        self.expire_subscriptions(now);
         self.signals.handle_timeout(now);
         self.core.handle_timeout(now);
         self.drain_events(now);
@@ -323,6 +338,7 @@ impl Node for Pcscf {
         let sets = self.protection.as_ref().and_then(|p| p.sas.poll_timeout());
         let tables = earliest(tables, self.signals.poll_timeout());
         let tables = earliest(tables, self.emergency_callers.poll_timeout());
+        let tables = earliest(tables, self.subscriptions.poll_timeout());
         earliest(earliest(self.core.poll_timeout(), sets), tables)
     }
 
@@ -337,6 +353,12 @@ impl Node for Pcscf {
         }
         out.gauge("ims_pcscf_contacts", &[], self.contacts.len() as u64);
         out.gauge("ims_pcscf_requests_pending", &[], self.passages.len() as u64);
+        out.gauge("ims_pcscf_subscriptions", &[], self.subscriptions.len() as u64);
+        out.gauge(
+            "ims_pcscf_subscribes_pending",
+            &[],
+            self.subscriptions.asked() as u64,
+        );
         out.gauge(
             "ims_pcscf_emergency_callers",
             &[],

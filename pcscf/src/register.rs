@@ -18,6 +18,7 @@ use crate::contacts::{ContactKey, Device, FlowToken, Registration, UriList, same
 use crate::entry_points::{EntryPointSearch, Verdict};
 use crate::node::Pcscf;
 use crate::protection::Protection;
+use crate::reg_event::changes::RegisterStamp;
 use crate::reject::Reject;
 use crate::signals::Answer;
 use crate::trust_boundary::{IntegrityProtected, RegisterMarks, register_towards_home, response_towards_ue};
@@ -256,6 +257,7 @@ impl Pcscf {
         self.forget_offer(&procedure);
         self.core
             .respond(now, procedure.transaction, response_towards_ue(response));
+        self.ask_notifiers(now);
     }
 
     /// TS 33.203 6.1, 7: where no registration in clear is allowed, one that nobody challenged is none.
@@ -287,6 +289,16 @@ impl Pcscf {
         }
     }
 
+    /// Contacts that ended without a farewell, by time or by the network, need their sets no more.
+    pub(crate) fn release_departed(&mut self, now: Instant) {
+        while let Some((impi, ue)) = self.contacts.poll_departed() {
+            let is_needed = self.contacts.protected_until(&impi, ue).is_some();
+            if let Some(protection) = self.protection.as_mut().filter(|_| !is_needed) {
+                protection.sas.release(now, &impi, ue, None);
+            }
+        }
+    }
+
     /// TS 24.229 5.2.5.1: the sets of contacts elsewhere that a Contact `*` took along.
     fn release_elsewhere(&mut self, now: Instant, procedure: &AwaitRegisterAnswer, before: &[IpAddr]) {
         let Some(protection) = &mut self.protection else {
@@ -303,12 +315,14 @@ impl Pcscf {
     /// TS 24.229 5.2.2.1, 5.2.5.1: what the 200 (OK) grants replaces all that was known; what it no longer lists
     /// is gone.
     fn on_ok(&mut self, now: Instant, procedure: &AwaitRegisterAnswer, response: &Response) -> &'static str {
+        let watched = self.contacts.default_identities(&procedure.key.impi);
         let address = match &procedure.asked {
             Asked::Bindings => return "bindings-listed",
             Asked::RemoveAll => {
                 let impi = &procedure.key.impi;
                 let before = self.contacts.protected_addresses(impi);
                 self.contacts.unbind_all(impi, &procedure.impu);
+                self.unwatch_registrations(now, &watched);
                 self.release_elsewhere(now, procedure, &before);
                 return "deregistered";
             }
@@ -321,7 +335,9 @@ impl Pcscf {
                     associated: associated_uris(response),
                     service_route: service_route(response),
                     expires_at: now + Duration::from_secs(u64::from(secs)),
+                    stamp: RegisterStamp::of(now, &procedure.forwarded),
                 };
+                let is_initial = self.contacts.get(&procedure.token).is_none();
                 self.contacts.bind(
                     &procedure.token,
                     procedure.key.clone(),
@@ -333,10 +349,12 @@ impl Pcscf {
                     self.counters.count("ims_pcscf_ue_signals_total", "moved");
                 }
                 self.release_elsewhere(now, procedure, &left);
+                self.watch_registration(now, &procedure.token, is_initial);
                 "registered"
             }
             Some(_) | None => {
                 self.contacts.unbind(&procedure.token, &procedure.impu);
+                self.unwatch_registrations(now, &watched);
                 "deregistered"
             }
         }

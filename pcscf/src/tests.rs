@@ -7,6 +7,7 @@ mod hostile;
 mod kernel;
 mod others;
 mod protected;
+mod reg_event;
 mod registration;
 mod restoration;
 
@@ -62,9 +63,14 @@ impl Bench {
         } else {
             ", security: none"
         };
+        // Most tests look at what comes next, and a subscription would.
+        let reg_event = match further.contains("reg_event") {
+            true => "",
+            false => ", reg_event: {subscribe: false}",
+        };
         let text = format!(
             "pcscf: {{home_realm: {REALM}, gm: {{address: 127.0.1.1{security}{gm}}}, mw: {{address: 127.0.1.2}}, \
-             icscf: [\"sip:{ICSCF}\", \"sip:{OTHER_ICSCF}\"]{further}}}"
+             icscf: [\"sip:{ICSCF}\", \"sip:{OTHER_ICSCF}\"]{reg_event}{further}}}"
         );
         let config: PcscfConfig = parse("pcscf", &text).unwrap();
         let (node, _) = config.build(Seed::from_number(7)).unwrap();

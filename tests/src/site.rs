@@ -30,6 +30,8 @@ pub struct Site {
     pub ipsec: bool,
     /// With `ipsec`: phones without it are served too.
     pub allow_unprotected: bool,
+    /// The P-CSCF subscribes to the registrations of UEs.
+    pub reg_event: bool,
     /// Lines for the P-CSCF's file.
     pub pcscf_more: String,
     /// Lines for the I-CSCF's file.
@@ -63,6 +65,7 @@ impl Site {
             ues: ip(10),
             ipsec: false,
             allow_unprotected: false,
+            reg_event: false,
             pcscf_more: String::new(),
             icscf_more: String::new(),
             scscf_more: "  registration: {unprotected_response: accept}\n".to_owned(),
@@ -114,6 +117,13 @@ impl Site {
     pub fn with_ipsec(mut self) -> Self {
         self.ipsec = true;
         self.scscf_more.clear();
+        self
+    }
+
+    /// The same site with a P-CSCF that subscribes to the registrations of UEs, as it does unless told otherwise.
+    #[must_use]
+    pub fn with_reg_event(mut self) -> Self {
+        self.reg_event = true;
         self
     }
 
@@ -220,6 +230,9 @@ impl Site {
             self.mw(self.pcscf),
             self.icscf
         );
+        if !self.reg_event {
+            text.push_str("  reg_event: {subscribe: false}\n");
+        }
         self.finish(text_with_admin(&mut text, self.admin, 0), &self.pcscf_more)
     }
 
