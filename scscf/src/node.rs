@@ -60,13 +60,11 @@ pub struct ScscfSettings {
     /// Policy of the registrar.
     pub registration: RegistrationConfig,
     /// What number a Request-URI names.
-    #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) normaliser: Normaliser,
     /// Where numbers are looked up, if they are.
     #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) enum_lookup: Option<EnumLookup>,
     /// Next hops for what this network does not serve.
-    #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) breakout: Breakout,
     /// Policy of the reg event package.
     pub reg_event: RegEventConfig,

@@ -150,6 +150,8 @@ pub(crate) enum RequestReject {
     HssUnavailable,
     /// A request within a dialog that leads back to ourselves.
     NoSuchDialog,
+    /// Digits are missing (TS 24.229 5.4.3.2).
+    Incomplete,
     /// There is no way to what was dialled (TS 24.229 5.4.3.2).
     NoRoute,
     /// The caller gave up while we were asking others.
@@ -173,6 +175,7 @@ impl RequestReject {
             }
             Self::Barred | Self::UnknownUser | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NotRegistered | Self::Unreachable => StatusCode::TEMPORARILY_UNAVAILABLE,
+            Self::Incomplete => StatusCode::ADDRESS_INCOMPLETE,
             Self::NoSuchDialog => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
             Self::Cancelled => StatusCode::REQUEST_TERMINATED,
             Self::TooManyReturns => StatusCode::LOOP_DETECTED,
@@ -202,6 +205,7 @@ impl RequestReject {
             Self::HssRefused(_) => "hss_refused",
             Self::HssUnavailable => "hss_unavailable",
             Self::NoSuchDialog => "no_such_dialog",
+            Self::Incomplete => "incomplete",
             Self::NoRoute => "no_route",
             Self::Cancelled => "cancelled",
             Self::Failed(_) => "next_hop_failed",

@@ -29,6 +29,7 @@ mod targets;
 mod terminating;
 mod unregistered;
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use hss_client::cx::CxRequest;
@@ -45,6 +46,7 @@ use self::chain::{Chain, Visit};
 pub(crate) use self::dialog::on_ack;
 pub(crate) use self::dialog_ids::DialogIds;
 pub(crate) use self::held_profiles::{HeldProfile, HeldProfiles};
+use self::onward::Exit;
 pub(crate) use self::running::Running;
 pub(crate) use self::unregistered::{on_saa, release};
 use crate::config::{IscConfig, SessionsConfig};
@@ -96,6 +98,10 @@ pub(crate) struct Session {
     upstream: charging::Boundary,
     /// Who got it last.
     downstream: Downstream,
+    /// Where it may go when the next hop that has it now is dead.
+    exits: VecDeque<Exit>,
+    /// How often it was redirected.
+    redirections: u8,
     /// What its next event means.
     pub(crate) awaits: Await,
     /// Its sender has given up.
@@ -167,6 +173,8 @@ impl Arrival<'_> {
             chain,
             upstream,
             downstream: Downstream::Trusted,
+            exits: VecDeque::new(),
+            redirections: 0,
             awaits: Await::Answer,
             is_cancelled: false,
         })

@@ -1,12 +1,19 @@
 //! Procedure: what becomes of the answers to a request (TS 24.229 5.4.3.2, 5.4.3.3; RFC 3261 16.7).
 
 use ims_common::proxy::{ForkAnswer, ForwardFailure};
-use ims_common::sip::{HeaderName, Method, Response, StatusCode};
+use ims_common::sip::{Contacts, HeaderName, Method, Response, Scheme, StatusCode};
 
 use super::chain::{self, Verdict};
-use super::{Await, Downstream, Session, Step, charging, identity};
+use super::charging::Boundary;
+use super::{Await, Downstream, Session, Step, charging, identity, onward};
+use crate::caller_preferences::CallerPreferences;
+use crate::charging::function_addresses;
+use crate::config::RedirectPolicy;
 use crate::context::Context;
 use crate::reject::RequestReject;
+
+/// How often one request may be redirected.
+const REDIRECTIONS_MAX: u8 = 5;
 
 /// What to do about an answer.
 #[derive(Debug)]
@@ -32,6 +39,9 @@ pub(crate) fn on_answer(
     match answer {
         ForkAnswer::Trying => Ok(Reaction::Wait(on_trying(session))),
         ForkAnswer::Failed(failure) => match chain::on_final(ctx, session, None) {
+            Verdict::Relay(session) if has_another_exit(&session, None) => {
+                Ok(Reaction::Instead(onward::leave(ctx, session)?))
+            }
             Verdict::Relay(session) => Err(failed(&session, failure)),
             Verdict::Instead(step) => Ok(Reaction::Instead(step?)),
         },
@@ -39,10 +49,48 @@ pub(crate) fn on_answer(
             Ok(on_provisional(ctx, session, &response))
         }
         ForkAnswer::Response(response) => match chain::on_final(ctx, session, Some(&response)) {
-            Verdict::Relay(session) => on_final(ctx, session, &response),
+            Verdict::Relay(session) if has_another_exit(&session, Some(response.status())) => {
+                Ok(Reaction::Instead(onward::leave(ctx, session)?))
+            }
+            Verdict::Relay(session) => match redirection(ctx, &session, &response) {
+                Some(target) => Ok(Reaction::Instead(chain::redirect(ctx, session, &target)?)),
+                None => on_final(ctx, session, &response),
+            },
             Verdict::Instead(step) => Ok(Reaction::Instead(step?)),
         },
     }
+}
+
+/// Whether a dead next hop may be made good by another one.
+fn has_another_exit(session: &Session, status: Option<StatusCode>) -> bool {
+    let is_dead = status.is_none_or(|status| status == StatusCode::REQUEST_TIMEOUT || status.class() == 5);
+    let is_going = matches!(session.awaits, Await::Answer) && !session.is_cancelled;
+    is_dead && is_going && !session.exits.is_empty()
+}
+
+/// Where a contact of the callee redirects a request that this server may send there itself (RFC 3261 16.7 step 4;
+/// RFC 3841 9.1 `no-recurse`).
+fn redirection(ctx: &Context<'_>, session: &Session, response: &Response) -> Option<String> {
+    let may_follow = ctx.settings.sessions.redirects == RedirectPolicy::Follow
+        && session.downstream == Downstream::Contact
+        && session.redirections < REDIRECTIONS_MAX
+        && !session.is_cancelled
+        && response.status().class() == 3
+        && response.status() != StatusCode::ALTERNATIVE_SERVICE
+        && !CallerPreferences::of(&session.request).disposition().no_recurse;
+    if !may_follow {
+        return None;
+    }
+    let Ok(Contacts::List(contacts)) = response.contacts() else {
+        return None;
+    };
+    let best = contacts
+        .iter()
+        .rev()
+        .filter(|contact| contact.uri.is_sip() || contact.uri.scheme() == Scheme::Tel)
+        .filter(|contact| !contact.uri.has_headers())
+        .max_by_key(|contact| contact.q().unwrap_or(1_000))?;
+    Some(String::from_utf8_lossy(best.uri.as_bytes()).into_owned())
 }
 
 fn on_trying(mut session: Box<Session>) -> Box<Session> {
@@ -100,6 +148,10 @@ fn upstream(ctx: &Context<'_>, session: &Session, response: &Response) -> Respon
         Some(vector) => edit = edit.set(HeaderName::PChargingVector, vector),
         None => edit = edit.remove(HeaderName::PChargingVector),
     }
+    edit = edit.remove(HeaderName::PChargingFunctionAddresses);
+    if let Some(addresses) = function_addresses_for_home(ctx, session) {
+        edit = edit.append(HeaderName::PChargingFunctionAddresses, addresses);
+    }
     match session.downstream {
         Downstream::Trusted => {}
         // RFC 3325 5: whoever is not trusted asserts nothing.
@@ -113,4 +165,18 @@ fn upstream(ctx: &Context<'_>, session: &Session, response: &Response) -> Respon
         }
     }
     edit.finish_response()
+}
+
+/// TS 24.229 5.4.3.2: a P-CSCF of the home network learns the charging functions of the caller; whose it is says the
+/// `orig-ioi` that it wrote. So does an application server.
+fn function_addresses_for_home(ctx: &Context<'_>, session: &Session) -> Option<String> {
+    let set = session.chain.served.set.and_then(|id| ctx.registrar.set(id))?;
+    let charging = set.charging()?;
+    let vector = session.received.header(HeaderName::PChargingVector);
+    let is_for = match session.upstream {
+        Boundary::Visited => charging::is_of_home(vector, ctx.settings),
+        Boundary::Home => false,
+        Boundary::Isc => true,
+    };
+    is_for.then(|| function_addresses(charging)).flatten()
 }

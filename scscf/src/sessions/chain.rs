@@ -220,6 +220,20 @@ fn is_retargeted(ctx: &Context<'_>, session: &Session) -> Result<bool, RequestRe
     Ok(!is_user && !is_contact)
 }
 
+/// A contact of the served user sends the request elsewhere.
+pub(super) fn redirect(
+    ctx: &mut Context<'_>,
+    mut session: Box<Session>,
+    target: &str,
+) -> Result<Step, RequestReject> {
+    session.redirections += 1;
+    session.request = session.request.edit().request_uri(target).finish_request();
+    match is_retargeted(ctx, &session)? {
+        true => divert(ctx, session),
+        false => advance(ctx, session),
+    }
+}
+
 /// The diverting user's criteria for diverted requests, when there are any, then to the new target (RFC 8498).
 fn divert(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<Step, RequestReject> {
     let services = session.chain.services.take();

@@ -1,6 +1,7 @@
 //! Codec: P-Charging-Vector at the boundaries of this server (TS 24.229 4.5.4; RFC 7315 4.6).
 
 use crate::charging::parameters;
+use crate::node::ScscfSettings;
 
 /// Between which networks a message goes: the type of its IOIs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,6 +72,16 @@ pub(super) fn of_response(
     value.push(&term_ioi);
     value.extend(parameters(response).filter(|parameter| !is_any_of(parameter, &ours)));
     Some(value.join(";"))
+}
+
+/// Whether a network that counts as home has written the `orig-ioi` of type 1.
+pub(super) fn is_of_home(vector: Option<&[u8]>, settings: &ScscfSettings) -> bool {
+    let orig_ioi = parameters(text(vector)).find(|parameter| is_any_of(parameter, &["orig-ioi"]));
+    let value = orig_ioi.and_then(|parameter| parameter.split_once('='));
+    let network = value.map(|(_, value)| value.trim().trim_matches('"'));
+    let network = network.map(|network| network.strip_prefix("Type 1").unwrap_or(network).trim());
+    let mut home = std::iter::once(&settings.home_realm).chain(&settings.home_networks);
+    network.is_some_and(|network| home.any(|home| home.eq_ignore_ascii_case(network)))
 }
 
 fn text(value: Option<&[u8]>) -> &str {

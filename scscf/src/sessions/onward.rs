@@ -1,11 +1,15 @@
 //! Procedure: where a request goes after the services of its sender (TS 24.229 5.4.3.2 after the filter criteria).
 
+use std::collections::VecDeque;
+
 use ims_common::proxy::{ForkPlan, NextHop, NextHopTarget, route};
 use ims_common::sip::{HeaderName, Host, Request, Scheme, Uri, UriBuf};
 
 use super::charging::{self, Boundary};
 use super::{BETWEEN_SERVERS, Downstream, Session, Step, dialog, is_own, makes_a_dialog, record_route};
+use crate::config::TrustedPeers;
 use crate::context::Context;
+use crate::numbers::{GlobalNumber, Number};
 use crate::reject::RequestReject;
 
 /// What does not leave the home network (TS 24.229 4.4, 5.4.3.2).
@@ -23,12 +27,16 @@ const OF_THE_TRUST_DOMAIN: [HeaderName; 3] = [
     HeaderName::PPrivateNetworkIndication,
 ];
 
-/// A next hop and what it is to us.
-struct Exit {
-    hop: NextHop,
+/// One way on.
+#[derive(Clone, Debug)]
+pub(super) struct Exit {
+    hop: UriBuf,
     to: Domain,
+    /// Instead of that of the request.
+    request_uri: Option<String>,
 }
 
+/// What a next hop is to us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Domain {
     Home,
@@ -46,62 +54,156 @@ pub(super) fn route(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<
     if next.is_none() && is_own(ctx, &uri) {
         return dialog::to_server(ctx, &session.received);
     }
-    let exit = match next {
-        Some(next) => Exit {
+    let exits = match next {
+        Some(next) => VecDeque::from([Exit {
             to: domain_of(ctx, &next.as_uri()),
-            hop: NextHop::Uri(next),
-        },
-        None => exit_of(ctx, &uri)?,
+            hop: next,
+            request_uri: None,
+        }]),
+        None => exits_of(ctx, &uri)?,
     };
+    session.exits = exits;
+    leave(ctx, session)
+}
+
+/// By the next of the ways on; some of them may have been tried.
+pub(super) fn leave(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<Step, RequestReject> {
+    let exit = session.exits.pop_front().ok_or(RequestReject::NoRoute)?;
     session.downstream = match exit.to {
         Domain::Home | Domain::Trusted => Downstream::Trusted,
         Domain::Foreign => Downstream::Foreign,
     };
-    let request = leaving(ctx, &session.request, exit.to);
-    let plan = ForkPlan::at_once(vec![NextHopTarget::unchanged(exit.hop)]);
-    Ok(Step::Fork(session, request, plan))
+    let request = leaving(ctx, &session.request, &exit);
+    let target = NextHopTarget::unchanged(NextHop::Uri(exit.hop));
+    Ok(Step::Fork(session, request, ForkPlan::at_once(vec![target])))
 }
 
-fn exit_of(ctx: &Context<'_>, uri: &Uri<'_>) -> Result<Exit, RequestReject> {
-    let to_icscf = || Exit {
-        hop: NextHop::Uri(ctx.settings.icscf.clone()),
-        to: Domain::Home,
-    };
-    match uri.scheme() {
-        Scheme::Sip | Scheme::Sips => {
-            let to = domain_of(ctx, uri);
-            Ok(match to {
-                Domain::Home => to_icscf(),
-                Domain::Trusted | Domain::Foreign => Exit {
-                    hop: NextHop::Uri(UriBuf::from(*uri)),
-                    to,
-                },
+/// TS 24.229 5.4.3.2: numbers by the rules of the breakout, else as users of the home network, whom the HSS knows or
+/// not; names by their domain.
+fn exits_of(ctx: &Context<'_>, uri: &Uri<'_>) -> Result<VecDeque<Exit>, RequestReject> {
+    if uri.scheme() == Scheme::Urn {
+        return emergency(ctx, uri);
+    }
+    match ctx.settings.normaliser.read(uri) {
+        Number::Global(number) => Ok(match ctx.settings.breakout.for_global(&number) {
+            Some(hops) => hops.iter().map(|hop| to_trunk(ctx, hop, &number)).collect(),
+            None => {
+                let is_global_already = uri.user().is_some_and(|user| user.starts_with(b"+"));
+                to_home(ctx, (!is_global_already).then(|| number.to_tel()))
+            }
+        }),
+        Number::Local(number) => {
+            let context = number.context.as_deref();
+            let hops = match context {
+                None => ctx.settings.breakout.for_local(&number),
+                Some(context) => Some(
+                    ctx.settings
+                        .breakout
+                        .for_domain(context)
+                        .ok_or(RequestReject::NoRoute)?,
+                ),
+            };
+            let home = || format!("tel:{};phone-context={}", number.digits, ctx.settings.home_realm);
+            Ok(match hops {
+                Some(hops) => hops.iter().map(|hop| to_proxy(ctx, hop)).collect(),
+                None => to_home(ctx, Some(home())),
             })
         }
-        Scheme::Tel => Ok(to_icscf()),
-        Scheme::Urn => emergency(ctx, uri),
-        Scheme::Other => Err(RequestReject::UnsupportedScheme),
+        Number::Incomplete => Err(RequestReject::Incomplete),
+        Number::Name => by_domain(ctx, uri),
+    }
+}
+
+/// A name: of the home network, by a rule for its domain, or wherever DNS says.
+fn by_domain(ctx: &Context<'_>, uri: &Uri<'_>) -> Result<VecDeque<Exit>, RequestReject> {
+    match uri.scheme() {
+        Scheme::Sip | Scheme::Sips => {}
+        Scheme::Tel => return Err(RequestReject::NoRoute),
+        Scheme::Urn | Scheme::Other => return Err(RequestReject::UnsupportedScheme),
+    }
+    let to = domain_of(ctx, uri);
+    if to == Domain::Home {
+        return Ok(to_home(ctx, None));
+    }
+    let host = uri.host().to_string();
+    Ok(match ctx.settings.breakout.for_domain(&host) {
+        Some(hops) => hops.iter().map(|hop| to_proxy(ctx, hop)).collect(),
+        None => VecDeque::from([Exit {
+            hop: UriBuf::from(*uri),
+            to,
+            request_uri: None,
+        }]),
+    })
+}
+
+fn to_home(ctx: &Context<'_>, request_uri: Option<String>) -> VecDeque<Exit> {
+    VecDeque::from([Exit {
+        hop: ctx.settings.icscf.clone(),
+        to: Domain::Home,
+        request_uri,
+    }])
+}
+
+/// Trunks take numbers as users of theirs (RFC 3261 19.1.6); a server of the home network takes them as they are.
+fn to_trunk(ctx: &Context<'_>, hop: &UriBuf, number: &GlobalNumber) -> Exit {
+    let exit = to_proxy(ctx, hop);
+    let tel = number.to_tel();
+    let subscriber = tel.strip_prefix("tel:").unwrap_or(&tel);
+    let uri = hop.as_uri();
+    let port = uri.port().map_or(String::new(), |port| format!(":{port}"));
+    let request_uri = match exit.to {
+        Domain::Home => tel,
+        Domain::Trusted | Domain::Foreign => {
+            format!("sip:{subscriber}@{}{port};user=phone", uri.host())
+        }
+    };
+    Exit {
+        request_uri: Some(request_uri),
+        ..exit
+    }
+}
+
+fn to_proxy(ctx: &Context<'_>, hop: &UriBuf) -> Exit {
+    Exit {
+        hop: hop.clone(),
+        to: domain_of(ctx, &hop.as_uri()),
+        request_uri: None,
     }
 }
 
 /// TS 24.229 5.4.8: a call to an emergency service that came this far goes to the E-CSCF (RFC 5031).
-fn emergency(ctx: &Context<'_>, uri: &Uri<'_>) -> Result<Exit, RequestReject> {
+fn emergency(ctx: &Context<'_>, uri: &Uri<'_>) -> Result<VecDeque<Exit>, RequestReject> {
     let name = String::from_utf8_lossy(uri.as_bytes()).to_ascii_lowercase();
     let is_sos = name == "urn:service:sos" || name.starts_with("urn:service:sos.");
     let ecscf = ctx.settings.ecscf.as_ref().filter(|_| is_sos);
-    ecscf
-        .map(|ecscf| Exit {
-            hop: NextHop::Uri(ecscf.clone()),
-            to: Domain::Home,
-        })
-        .ok_or(RequestReject::NoRoute)
+    let ecscf = ecscf.ok_or(RequestReject::NoRoute)?;
+    Ok(VecDeque::from([Exit {
+        hop: ecscf.clone(),
+        to: Domain::Home,
+        request_uri: None,
+    }]))
 }
 
 fn domain_of(ctx: &Context<'_>, uri: &Uri<'_>) -> Domain {
-    let Host::Name(host) = uri.host() else {
-        return Domain::Foreign;
+    let settings = ctx.settings;
+    let is_ours = |own: &UriBuf| own.as_uri().host() == uri.host();
+    if is_ours(&settings.icscf) || settings.ecscf.as_ref().is_some_and(is_ours) {
+        return Domain::Home;
+    }
+    let host = match uri.host() {
+        Host::Name(host) => host.trim_end_matches('.'),
+        Host::V4(_) | Host::V6(_) => {
+            let is_trusted = |address| match &settings.isc.trusted {
+                // That nobody was named does not make everybody a friend.
+                TrustedPeers::Any => false,
+                trusted @ TrustedPeers::Blocks(_) => trusted.contains(address),
+            };
+            return match uri.host().ip().is_some_and(is_trusted) {
+                true => Domain::Trusted,
+                false => Domain::Foreign,
+            };
+        }
     };
-    let host = host.trim_end_matches('.');
     let is_in = |domain: &str| {
         let start = host.len().checked_sub(domain.len());
         start.is_some_and(|at| {
@@ -109,15 +211,10 @@ fn domain_of(ctx: &Context<'_>, uri: &Uri<'_>) -> Domain {
                 && (at == 0 || host.as_bytes().get(at - 1) == Some(&b'.'))
         })
     };
-    if is_in(&ctx.settings.home_realm) {
+    let mut trusted = settings.sessions.trusted_domains.iter();
+    if is_in(&settings.home_realm) {
         Domain::Home
-    } else if ctx
-        .settings
-        .sessions
-        .trusted_domains
-        .iter()
-        .any(|domain| is_in(domain.as_str()))
-    {
+    } else if trusted.any(|domain| is_in(domain.as_str())) {
         Domain::Trusted
     } else {
         Domain::Foreign
@@ -125,15 +222,19 @@ fn domain_of(ctx: &Context<'_>, uri: &Uri<'_>) -> Domain {
 }
 
 /// The request as `to` may see it.
-fn leaving(ctx: &mut Context<'_>, request: &Request, to: Domain) -> Request {
+fn leaving(ctx: &mut Context<'_>, request: &Request, exit: &Exit) -> Request {
+    let to = exit.to;
     let mut edit = request.edit().remove_all(&BETWEEN_SERVERS);
+    if let Some(uri) = &exit.request_uri {
+        edit = edit.request_uri(uri);
+    }
     if to != Domain::Home {
         edit = edit.remove_all(&OF_THE_HOME_NETWORK);
     }
     if to == Domain::Foreign {
         edit = edit.remove_all(&OF_THE_TRUST_DOMAIN);
         // RFC 3325 7: with `id` the asserted identity stays inside.
-        if request.tokens(HeaderName::Privacy).count() > 0 && is_private(request) {
+        if is_private(request) {
             edit = edit.remove(HeaderName::PAssertedIdentity);
         }
     } else {

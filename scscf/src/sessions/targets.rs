@@ -1,36 +1,75 @@
 //! Procedure: the contacts that a request for a registered user goes to (TS 24.229 5.4.3.3; RFC 3327 5.3).
 
 use ims_common::proxy::{ForkPlan, NextHop, NextHopTarget};
-use ims_common::sip::{HeaderName, NameAddr, Request, UriBuf};
+use ims_common::sip::{HeaderName, NameAddr, Request, Uri, UriBuf};
 
 use super::charging::{self, Boundary};
 use super::identity::without_number_portability;
 use super::{BETWEEN_SERVERS, Downstream, Session, Step, makes_a_dialog, record_route};
+use crate::caller_preferences::CallerPreferences;
 use crate::context::Context;
 use crate::registrar::Binding;
 use crate::reject::RequestReject;
 
-/// Request-URI = contact, Route = Path, for each contact of the identity over all its private identities.
+/// Request-URI = contact, Route = Path, for the contacts of the identity over all its private identities, in the order
+/// that the callee (q) and the caller (RFC 3841) want.
 pub(super) fn alert(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<Step, RequestReject> {
+    let uri = session
+        .request
+        .request_uri()
+        .map_err(|_| RequestReject::Malformed("Request-URI"))?;
+    let instance = instance_of(&uri);
     let set = session.chain.served.set.and_then(|id| ctx.registrar.set(id));
     let bindings = set.map_or(&[][..], |set| set.bindings());
+    // An application server may choose the contact itself (TS 24.229 5.4.3.3 step 3).
+    let is_chosen = |binding: &&Binding| binding.contact.uri().as_uri().equivalent(&uri);
+    let has_chosen = bindings.iter().any(|binding| is_chosen(&binding));
     let now = ctx.now;
-    let targets: Vec<NextHopTarget> = bindings
+    let usable = bindings
         .iter()
-        .filter(|binding| binding.expires_at > now && !is_for_emergencies(binding))
-        .map(target_of)
+        .filter(|binding| binding.expires_at > now && (!has_chosen || is_chosen(binding)));
+    let preferences = CallerPreferences::of(&session.request);
+    let groups: Vec<Vec<NextHopTarget>> = preferences
+        .groups(usable, instance.as_deref())
+        .into_iter()
+        .map(|group| group.into_iter().map(target_of).collect())
         .collect();
-    if targets.is_empty() {
+    if groups.is_empty() {
         return Err(RequestReject::NotRegistered);
     }
     session.downstream = Downstream::Contact;
     let request = towards_contacts(ctx, &session.request);
-    Ok(Step::Fork(session, request, ForkPlan::at_once(targets)))
+    let plan = ForkPlan {
+        groups,
+        group_time: Some(ctx.settings.sessions.contact_time.get()),
+    };
+    Ok(Step::Fork(session, request, plan))
 }
 
-/// TS 24.229 5.4.3.3: a contact of an emergency registration is alerted by emergency services alone.
-fn is_for_emergencies(binding: &Binding) -> bool {
-    binding.contact.uri().as_uri().param("sos").is_some()
+/// The instance that a public GRUU names, as `+sip.instance` has it (RFC 5627 3.1, RFC 5626 4.1).
+fn instance_of(uri: &Uri<'_>) -> Option<Vec<u8>> {
+    let value = uri.param("gr").flatten()?;
+    Some([b"<", &*unescaped(value), b">"].concat())
+}
+
+fn unescaped(value: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let octet = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match octet.filter(|_| *first == b'%') {
+            Some(octet) => {
+                plain.push(octet);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                plain.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    plain
 }
 
 fn target_of(binding: &Binding) -> NextHopTarget {

@@ -237,3 +237,129 @@ fn next_hop_that_is_overloaded_is_told_as_500_and_one_that_is_silent_as_408() {
     assert_eq!(status(&rig.responses.pop_front().unwrap()), 408);
     assert_eq!(rig.gauge("ims_scscf_sessions"), 0);
 }
+
+/// With a dial plan and a trunk with a spare.
+fn with_trunks() -> Rig {
+    let mut rig = Rig::with_config(
+        "  numbers: {country_code: \"1\", national_digits: 7}\n  routes:\n    \
+         - {prefix: \"+\", to: [\"sip:192.0.2.90\", \"sip:192.0.2.91:5070\"]}\n    \
+         - {prefix: \"+1555\", to: [\"sip:192.0.2.3:5060\"]}\n    \
+         - {domain: partner.example, to: [\"sip:192.0.2.92\"]}\n",
+    );
+    rig.register_over_ipsec();
+    rig
+}
+
+fn sent_to(rig: &mut Rig, uri: &str) -> (String, String) {
+    let route = rig.service_route();
+    rig.receive(originating(&route, "MESSAGE", uri, ""));
+    let (sent, hop) = rig.sent();
+    (
+        String::from_utf8_lossy(sent.request_uri_bytes()).into_owned(),
+        hop,
+    )
+}
+
+#[test]
+fn numbers_without_a_rule_are_asked_for_at_home_as_global_ones() {
+    let mut rig = Rig::with_config("  numbers: {country_code: \"1\", national_digits: 7}\n");
+    rig.register_over_ipsec();
+    let at_home = |uri: &str| (uri.to_owned(), ICSCF.to_owned());
+    assert_eq!(sent_to(&mut rig, "tel:+15550002"), at_home("tel:+15550002"));
+    let mut rig = with_trunks();
+    assert_eq!(sent_to(&mut rig, "tel:5550002"), at_home("tel:+15550002"));
+    let mut rig = with_trunks();
+    let dialled = format!("sip:5550002@{HOME};user=phone");
+    assert_eq!(sent_to(&mut rig, &dialled), at_home("tel:+15550002"));
+    let mut rig = with_trunks();
+    let service = format!("tel:611;phone-context={HOME}");
+    assert_eq!(sent_to(&mut rig, &service), at_home(&service));
+}
+
+#[test]
+fn number_of_elsewhere_goes_to_a_trunk_and_to_the_next_one_when_that_is_dead() {
+    let mut rig = with_trunks();
+    let route = rig.service_route();
+    rig.receive(originating(
+        &route,
+        "INVITE",
+        "tel:0049301234567",
+        "Privacy: id\r\n",
+    ));
+    let (sent, hop) = rig.sent();
+    assert_eq!(hop, "192.0.2.90:5060");
+    assert_eq!(
+        sent.request_uri_bytes(),
+        b"sip:+49301234567@192.0.2.90;user=phone"
+    );
+    assert_eq!(values(&sent, HeaderName::PAssertedIdentity), Vec::<String>::new());
+    rig.answer(&sent, 503, "");
+    let next = |rig: &mut Rig| loop {
+        let (sent, hop) = rig.sent();
+        if sent.method().as_str() == "INVITE" {
+            return (sent, hop);
+        }
+    };
+    let (sent, hop) = next(&mut rig);
+    assert_eq!(hop, "192.0.2.91:5070");
+    assert_eq!(
+        sent.request_uri_bytes(),
+        b"sip:+49301234567@192.0.2.91:5070;user=phone"
+    );
+    rig.answer(&sent, 486, "");
+    assert_eq!(status(&rig.responses.pop_front().unwrap()), 486, "it was reached");
+}
+
+#[test]
+fn foreign_domain_goes_by_its_rule() {
+    let mut rig = with_trunks();
+    let uri = "sip:eve@sales.partner.example";
+    assert_eq!(
+        sent_to(&mut rig, uri),
+        (uri.to_owned(), "192.0.2.92:5060".to_owned())
+    );
+}
+
+#[test]
+fn number_that_is_incomplete_gets_484_and_one_of_nobody_404() {
+    let mut rig = with_trunks();
+    let route = rig.service_route();
+    assert_eq!(
+        answered(&mut rig, originating(&route, "MESSAGE", "tel:+12", "")),
+        484
+    );
+    let mut rig = with_trunks();
+    let route = rig.service_route();
+    let foreign = "tel:7042;phone-context=other.example";
+    assert_eq!(
+        answered(&mut rig, originating(&route, "MESSAGE", foreign, "")),
+        404
+    );
+}
+
+#[test]
+fn charging_functions_are_told_to_a_p_cscf_of_the_home_network_alone() {
+    for (network, told) in [(HOME, true), ("visited.example", false)] {
+        let mut rig = Rig::new();
+        rig.hss.charging = Some(ChargingInformation {
+            primary_collection: Some("aaa://cdf.home.example".to_owned()),
+            ..ChargingInformation::default()
+        });
+        rig.register_over_ipsec();
+        let route = rig.service_route();
+        rig.receive(originating(&route, "INVITE", BOB, "").replace("visited.example", network));
+        let (sent, _) = rig.sent();
+        rig.answer(&sent, 180, "P-Charging-Function-Addresses: ccf=stranger\r\n");
+        rig.answer(&sent, 200, "P-Charging-Function-Addresses: ccf=stranger\r\n");
+        let response = rig.responses.pop_front().unwrap();
+        let expected = if told {
+            "ccf=\"aaa://cdf.home.example\""
+        } else {
+            ""
+        };
+        assert_eq!(
+            header(&response, HeaderName::PChargingFunctionAddresses),
+            expected
+        );
+    }
+}

@@ -1,4 +1,4 @@
-//! Testkit: requests for registered users (SE-02, SE-13, SE-14, SE-23, SE-29).
+//! Testkit: requests for registered users (SE-02, SE-13 to SE-16, SE-23, SE-29).
 
 use super::requests::request;
 use super::*;
@@ -88,5 +88,113 @@ fn contact_of_an_emergency_registration_is_not_alerted() {
         ..Reg::new(2)
     });
     rig.receive(request("INVITE", IMPU, ""));
+    assert_eq!(status(&rig.responses.pop_front().unwrap()), 480);
+}
+
+/// Registers two contacts of one REGISTER.
+fn two_contacts(config: &str, first: &str, second: &str) -> Rig {
+    let mut rig = Rig::with_config(config);
+    let contact = Some(format!(
+        "<sip:one@192.0.2.10>{first}, <sip:two@192.0.2.11>{second}"
+    ));
+    let challenge = rig.register(&Reg {
+        contact: contact.clone(),
+        ..Reg::new(1)
+    });
+    let response = rig.register(&Reg {
+        contact,
+        authorization: Some(aka_authorization(&nonce_of(&challenge), true, "yes")),
+        ..Reg::new(2)
+    });
+    assert_eq!(status(&response), 200);
+    rig
+}
+
+fn users(rig: &mut Rig) -> Vec<String> {
+    rig.hops.clear();
+    let sent: Vec<Request> = rig.requests.drain(..).collect();
+    sent.into_iter()
+        .map(|sent| {
+            let uri = String::from_utf8_lossy(sent.request_uri_bytes()).into_owned();
+            format!("{} {uri}", sent.method().as_str())
+        })
+        .collect()
+}
+
+#[test]
+fn contacts_of_one_preference_ring_at_once_and_losers_learn_why_they_lost() {
+    let mut rig = two_contacts("", "", "");
+    rig.receive(request("INVITE", IMPU, ""));
+    let (one, _) = rig.sent();
+    let (two, _) = rig.sent();
+    rig.answer(&one, 180, "");
+    rig.answer(&two, 180, "");
+    rig.answer(&two, 200, "");
+    let (cancel, _) = rig.sent();
+    assert_eq!(cancel.method().as_str(), "CANCEL");
+    assert_eq!(cancel.request_uri_bytes(), b"sip:one@192.0.2.10");
+    let reason = values(&cancel, HeaderName::Reason).remove(0);
+    assert!(reason.contains("cause=200"), "{reason}");
+}
+
+#[test]
+fn contacts_of_lower_preference_ring_when_the_others_have_had_their_time() {
+    let mut rig = two_contacts("  sessions: {contact_time: 10s}\n", ";q=0.5", ";q=1.0");
+    rig.receive(request("INVITE", IMPU, ""));
+    let (first, _) = rig.sent();
+    assert_eq!(first.request_uri_bytes(), b"sip:two@192.0.2.11");
+    rig.answer(&first, 180, "");
+    rig.advance(secs(9));
+    assert!(rig.requests.is_empty());
+    rig.advance(secs(2));
+    assert_eq!(
+        users(&mut rig),
+        ["CANCEL sip:two@192.0.2.11", "INVITE sip:one@192.0.2.10",]
+    );
+}
+
+#[test]
+fn short_message_reaches_only_contacts_that_take_it() {
+    let wish = "Accept-Contact: *;+g.3gpp.smsip;explicit;require\r\nRequest-Disposition: no-fork\r\n";
+    let mut rig = two_contacts("", "", ";+g.3gpp.smsip");
+    rig.receive(request("MESSAGE", IMPU, wish));
+    assert_eq!(users(&mut rig), ["MESSAGE sip:two@192.0.2.11"]);
+    let mut rig = two_contacts("", "", "");
+    rig.receive(request("MESSAGE", IMPU, wish));
+    assert_eq!(status(&rig.responses.pop_front().unwrap()), 480);
+}
+
+#[test]
+fn redirection_is_followed_where_the_operator_wants_it() {
+    let mut rig = Rig::with_config("  sessions: {redirects: follow}\n");
+    rig.register_over_ipsec();
+    rig.receive(request("INVITE", IMPU, ""));
+    let (sent, _) = rig.sent();
+    let contacts = "Contact: <sip:late@192.0.2.97>;q=0.1, <sip:other@192.0.2.98>;q=0.7\r\n";
+    rig.answer(&sent, 302, contacts);
+    assert_eq!(
+        users(&mut rig),
+        [
+            "ACK sip:001010000000001@192.0.2.10:5060",
+            "INVITE sip:other@192.0.2.98"
+        ]
+    );
+    assert!(rig.responses.is_empty());
+    let mut rig = Rig::with_config("  sessions: {redirects: follow}\n");
+    rig.register_over_ipsec();
+    rig.receive(request("INVITE", IMPU, "Request-Disposition: no-recurse\r\n"));
+    let (sent, _) = rig.sent();
+    rig.answer(&sent, 302, contacts);
+    assert_eq!(status(&rig.responses.pop_front().unwrap()), 302);
+}
+
+#[test]
+fn gruu_reaches_its_instance_alone() {
+    let instance = |name: &str| format!(";+sip.instance=\"<urn:uuid:{name}>\"");
+    let mut rig = two_contacts("", &instance("a"), &instance("b"));
+    rig.receive(request("MESSAGE", &format!("{IMPU};gr=urn:uuid:b"), ""));
+    assert_eq!(users(&mut rig), ["MESSAGE sip:two@192.0.2.11"]);
+    let mut rig = two_contacts("", &instance("a"), &instance("b"));
+    rig.receive(request("MESSAGE", &format!("{IMPU};gr=urn:uuid:c"), ""));
     assert_eq!(status(&rig.responses.pop_front().unwrap()), 480);
 }
