@@ -3,6 +3,7 @@
 mod enum_lookup;
 mod reg_event;
 mod routing;
+mod services;
 mod sessions;
 mod shared_ifc_sets;
 
@@ -27,6 +28,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use self::enum_lookup::EnumConfig;
 pub(crate) use self::routing::RouteKey;
 pub use self::routing::{NumbersConfig, RouteConfig};
+pub use self::services::{MediaProfileConfig, NotSubscribed, ServiceIdsConfig};
 pub use self::sessions::{EntryPointConfig, IscConfig, RedirectPolicy, SessionsConfig, TrustedPeers};
 pub use self::shared_ifc_sets::SharedIfcSetConfig;
 use crate::breakout::Breakout;
@@ -70,6 +72,12 @@ pub struct ScscfConfig {
     /// Whether numbers are looked up in DNS.
     #[serde(default)]
     pub r#enum: EnumConfig,
+    /// What may be offered, by the media profiles of subscriptions.
+    #[serde(default)]
+    pub media_profiles: Vec<MediaProfileConfig>,
+    /// What happens with services that a user has not subscribed to.
+    #[serde(default)]
+    pub service_ids: ServiceIdsConfig,
     /// Where requests to users of the home network go.
     #[serde(default)]
     pub icscf: EntryPointConfig,
@@ -353,6 +361,8 @@ impl ScscfConfig {
             address: self.mw.address.socket(),
             registration: self.registration.clone(),
             normaliser: Normaliser::new(&self.numbers, self.home_realm.as_str()),
+            media_policy: services::media_policy(&self.media_profiles)?,
+            service_ids: self.service_ids.clone(),
             enum_lookup: self.r#enum.lookup()?,
             breakout: Breakout::new(routing::routes(&self.routes)?),
             reg_event: self.reg_event.clone(),

@@ -21,6 +21,8 @@ mod enum_lookup;
 mod ere;
 #[allow(dead_code, reason = "sessions ask it")]
 mod ifc;
+#[allow(dead_code, reason = "sessions ask it")]
+mod media_policy;
 mod network_initiated;
 pub mod node;
 #[allow(dead_code, reason = "sessions ask it")]
@@ -31,6 +33,8 @@ pub mod registrar;
 pub mod registration_change;
 mod reject;
 mod sdp;
+#[allow(dead_code, reason = "sessions ask it")]
+mod service_ids;
 mod service_route;
 mod sessions;
 mod spelling;

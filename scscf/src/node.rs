@@ -20,10 +20,11 @@ use rand::rngs::StdRng;
 
 use crate::breakout::Breakout;
 use crate::challenges::{ChallengeLimits, Challenges};
-use crate::config::{IscConfig, RegEventConfig, RegistrationConfig, SessionsConfig};
+use crate::config::{IscConfig, RegEventConfig, RegistrationConfig, ServiceIdsConfig, SessionsConfig};
 use crate::context::{Context, Notice};
 use crate::enum_lookup::EnumLookup;
 use crate::ifc::SharedIfcSets;
+use crate::media_policy::MediaPolicy;
 use crate::numbers::Normaliser;
 use crate::reg_event::{SubscriptionId, SubscriptionLimits, Subscriptions};
 use crate::register::{self, Await, Outcome, Register, Step};
@@ -61,6 +62,11 @@ pub struct ScscfSettings {
     pub registration: RegistrationConfig,
     /// What number a Request-URI names.
     pub(crate) normaliser: Normaliser,
+    /// Which media users may have.
+    #[allow(dead_code, reason = "sessions ask it")]
+    pub(crate) media_policy: MediaPolicy,
+    /// What happens with services that a user has not subscribed to.
+    pub service_ids: ServiceIdsConfig,
     /// Where numbers are looked up, if they are.
     #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) enum_lookup: Option<EnumLookup>,
