@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::sip::{Method, StatusCode};
+use crate::sip::StatusCode;
 use crate::transaction::ClientTransactionId;
 
 use super::core::{CoreTimer, ProxyCore};
@@ -34,7 +34,7 @@ impl ProxyCore {
         let Some(forward) = self.forwards.get_mut(&id) else {
             return;
         };
-        if forward.request.method() != Method::Invite || forward.cancel != Cancel::No {
+        if !forward.is_invite || forward.cancel != Cancel::No {
             return;
         }
         forward.cancel_reason = reason.map(Box::from);

@@ -8,9 +8,9 @@ use rand::rngs::StdRng;
 use crate::net::{Interface, ResolveId, SipInput, SipOutput};
 use crate::node::{Counters, Metrics, Seed, TimerTable, earliest};
 use crate::overload::Throttle;
-use crate::sip::{HeaderName, Method, Reply, Request, Response, StatusCode};
+use crate::sip::{HeaderName, Reply, Request, Response, StatusCode};
 use crate::token;
-use crate::transaction::layer::{TransactionEvent, TransactionLayer};
+use crate::transaction::layer::{ServerTransaction, TransactionEvent, TransactionLayer};
 use crate::transaction::{ClientTransactionId, ServerTransactionId, SipTimers, Wire};
 
 use super::blacklist::Blacklist;
@@ -326,7 +326,7 @@ impl ProxyCore {
         self.counters
             .count("ims_sip_transactions_overdue_total", "no_final_response");
         let server = self.layer.server(transaction);
-        if server.is_some_and(|server| server.request.method() == Method::Invite) {
+        if server.is_some_and(ServerTransaction::is_invite) {
             self.reject_with(now, transaction, StatusCode::SERVER_INTERNAL_ERROR, |reply| reply);
         } else {
             // RFC 4320 4.2: the client's timer F has fired long ago.
@@ -349,7 +349,7 @@ impl ProxyCore {
             self.counters.count("ims_sip_responses_dropped_total", reason);
             return;
         };
-        if status == StatusCode::REQUEST_TIMEOUT && server.request.method() != Method::Invite {
+        if status == StatusCode::REQUEST_TIMEOUT && !server.is_invite() {
             // RFC 4320 4.2: "MUST NOT send a response with Status-Code of 408 to a non-INVITE request"
             self.counters
                 .count("ims_sip_responses_dropped_total", "408_to_non_invite");
@@ -374,12 +374,16 @@ impl ProxyCore {
         finish: impl for<'a> FnOnce(Reply<'a>) -> Reply<'a>,
     ) {
         let tag = self.fresh_token();
-        let Some(server) = self.layer.server(transaction) else {
-            self.counters
-                .count("ims_sip_responses_dropped_total", "transaction_gone");
+        let server = self.layer.server(transaction);
+        let Some(request) = server.and_then(|server| server.request.as_ref()) else {
+            let reason = match server.is_some() {
+                true => "final_already_sent",
+                false => "transaction_gone",
+            };
+            self.counters.count("ims_sip_responses_dropped_total", reason);
             return;
         };
-        let mut reply = server.request.reply(status).to_tag(&tag);
+        let mut reply = request.reply(status).to_tag(&tag);
         if !self.config.server_header.is_empty() {
             reply = reply.header(HeaderName::Server, &self.config.server_header);
         }

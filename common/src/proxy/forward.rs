@@ -25,8 +25,9 @@ pub(super) struct Forward {
     pub(super) relay: Option<ServerTransactionId>,
     /// The server transaction it descends from.
     pub(super) parent: Option<ServerTransactionId>,
-    /// Ready but for our Via and Max-Forwards.
-    pub(super) request: Request,
+    pub(super) is_invite: bool,
+    /// Ready but for our Via and Max-Forwards; `None`: answered 2xx, and waits for further ones.
+    request: Option<Box<Request>>,
     /// Max-Forwards of what is sent; `None`: as the request has it.
     hops_left: Option<u8>,
     pub(super) interface: Interface,
@@ -121,7 +122,7 @@ impl ProxyCore {
                 let Some(forward) = self.forwards.get(&id) else {
                     return;
                 };
-                let too_long = self.is_too_long(&forward.request, forward.interface);
+                let too_long = self.is_forward_too_long(forward);
                 let attempts = attempts_along(now, &flow, too_long, &self.blacklist);
                 self.attempt(now, id, attempts);
             }
@@ -176,7 +177,7 @@ impl ProxyCore {
         let Some(forward) = self.forwards.get(&id) else {
             return;
         };
-        let too_long = self.is_too_long(&forward.request, forward.interface);
+        let too_long = self.is_forward_too_long(forward);
         let attempts = attempts(now, forward.interface, targets, too_long, &self.blacklist);
         self.attempt(now, id, attempts);
     }
@@ -193,6 +194,11 @@ impl ProxyCore {
         self.interface(interface).is_some_and(|config| {
             request.bytes().len() + config.sent_by.len() + VIA_OVERHEAD > config.tcp_above_bytes
         })
+    }
+
+    fn is_forward_too_long(&self, forward: &Forward) -> bool {
+        let request = forward.request.as_deref();
+        request.is_some_and(|request| self.is_too_long(request, forward.interface))
     }
 
     /// RFC 3261 16.6 steps 8 and 10: our Via with a new branch, then a client transaction.
@@ -218,18 +224,20 @@ impl ProxyCore {
             return;
         }
         let wire = self.wire(interface, attempt.transport == Transport::Tcp);
-        let Some(forward) = self.forwards.get_mut(&id) else {
+        let Some(forward) = self.forwards.get(&id) else {
+            return;
+        };
+        let Some(to_send) = &forward.request else {
             return;
         };
         let branch = via::branch(&branch_token, forward.loop_hash);
         let value = via::value(attempt.transport, &sent_by, &branch);
-        let mut edit = forward.request.edit();
+        let mut edit = to_send.edit();
         if let Some(left) = forward.hops_left {
             edit = edit.set(HeaderName::MaxForwards, left);
         }
         let request = edit.push_front(HeaderName::Via, value).finish_request();
-        let method = request.method();
-        let is_invite = method == Method::Invite;
+        let (method, is_invite) = (request.method(), forward.is_invite);
         let client = self.layer.send_request(
             now,
             ClientRequest {
@@ -241,7 +249,9 @@ impl ProxyCore {
                 wire,
             },
         );
-        forward.stage = Stage::Trying { client, attempt };
+        if let Some(forward) = self.forwards.get_mut(&id) {
+            forward.stage = Stage::Trying { client, attempt };
+        }
         self.by_client.insert(client, id);
         if is_invite {
             // RFC 3261 16.6 step 11
@@ -274,7 +284,6 @@ impl ProxyCore {
             self.on_provisional(now, id, client, response);
             return;
         }
-        let is_invite = forward.request.method() == Method::Invite;
         self.timers.cancel(&CoreTimer::C(id));
         self.timers.cancel(&CoreTimer::CancelUnanswered(id));
         // RFC 3263 4.3: a 503 is a failure of the target, not of the next hop.
@@ -288,16 +297,18 @@ impl ProxyCore {
             return;
         }
         if let Some(throttle) = &mut self.throttle
-            && forward.request.method() == Method::Register
-            && Work::of(&forward.request) == Work::New
+            && let Some(request) = forward.request.as_deref()
+            && request.method() == Method::Register
+            && Work::of(request) == Work::New
         {
             match is_busy {
                 true => throttle.on_refused(now),
                 false => throttle.on_taken(now),
             }
         }
-        if is_invite && status.is_success() {
+        if forward.is_invite && status.is_success() {
             forward.stage = Stage::Accepted;
+            forward.request = None;
         } else if matches!(forward.stage, Stage::Accepted) {
             return;
         } else {
@@ -321,7 +332,7 @@ impl ProxyCore {
         let Some(forward) = self.forwards.get_mut(&id) else {
             return;
         };
-        if forward.request.method() != Method::Invite || !matches!(forward.stage, Stage::Trying { .. }) {
+        if !forward.is_invite || !matches!(forward.stage, Stage::Trying { .. }) {
             // RFC 4320 4.1: no provisional response to a non-INVITE request travels.
             return;
         }
@@ -396,7 +407,10 @@ impl ProxyCore {
             return;
         };
         forward.stage = Stage::Over;
-        let response = forward.request.reply(status).to_tag(&tag).finish();
+        let Some(request) = &forward.request else {
+            return;
+        };
+        let response = request.reply(status).to_tag(&tag).finish();
         self.outcomes.push_back((id, Outcome::Response(response)));
     }
 
@@ -449,7 +463,8 @@ impl Forward {
             relay,
             parent,
             loop_hash: loop_hash.unwrap_or_else(|| via::loop_hash(&request)),
-            request,
+            is_invite: request.method() == Method::Invite,
+            request: Some(Box::new(request)),
             hops_left: None,
             interface,
             attempts: VecDeque::new(),

@@ -9,7 +9,7 @@ use crate::net::{Destination, Flow, Malformed, SipOutput, Transmit, Transport};
 use crate::overload::Work;
 use crate::sip::{HeaderName, Message, Method, Request, Response, SipMessage, StatusCode};
 use crate::transaction::key::ServerKey;
-use crate::transaction::layer::{Incoming, TAG_STATELESS};
+use crate::transaction::layer::{Incoming, ServerTransaction, TAG_STATELESS};
 use crate::transaction::response_route::ResponseRoute;
 use crate::transaction::{TimerName, to_tag, wire};
 
@@ -247,7 +247,7 @@ impl ProxyCore {
         let is_invite = self
             .layer
             .server(transaction)
-            .is_some_and(|s| s.request.method() == Method::Invite);
+            .is_some_and(ServerTransaction::is_invite);
         if !is_invite || !self.layer.awaits_final(transaction) {
             return;
         }

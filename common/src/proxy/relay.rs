@@ -32,8 +32,8 @@ enum Answers {
 #[derive(Debug)]
 pub(super) struct Relay {
     answers: Answers,
-    /// What each branch is made from.
-    request: Request,
+    /// What each branch is made from; `None`: answered, there will be no further ones.
+    request: Option<Box<Request>>,
     interface: Interface,
     /// Groups that have not begun.
     later: VecDeque<Vec<NextHopTarget>>,
@@ -114,7 +114,7 @@ impl ProxyCore {
         };
         let relay = Relay {
             answers,
-            request,
+            request: Some(Box::new(request)),
             interface,
             later: groups,
             group_time: plan.group_time,
@@ -131,7 +131,10 @@ impl ProxyCore {
         let Some(relay) = self.relays.get_mut(&transaction) else {
             return;
         };
-        let Ok(breadth) = split_breadth(&relay.request, targets.len()) else {
+        let Some(request) = relay.request.as_deref().cloned() else {
+            return;
+        };
+        let Ok(breadth) = split_breadth(&request, targets.len()) else {
             self.counters.count("ims_sip_refusals_total", "max_breadth");
             self.relays.remove(&transaction);
             self.reject(now, transaction, StatusCode::MAX_BREADTH_EXCEEDED);
@@ -140,7 +143,7 @@ impl ProxyCore {
         let has_more = !relay.later.is_empty();
         relay.context.begin(ids.iter().copied(), has_more);
         relay.alive.extend(&ids);
-        let (request, interface) = (relay.request.clone(), relay.interface);
+        let interface = relay.interface;
         let group_time = relay.group_time.filter(|_| has_more);
         match group_time {
             Some(time) => self.timers.set(CoreTimer::Group(transaction), now + time),
@@ -289,6 +292,10 @@ impl ProxyCore {
             .is_some_and(|relay| relay.alive.is_empty() && relay.context.is_answered());
         if is_over {
             self.relays.remove(&transaction);
+        } else if let Some(relay) = self.relays.get_mut(&transaction)
+            && relay.context.is_answered()
+        {
+            relay.request = None;
         }
     }
 }

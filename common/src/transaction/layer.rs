@@ -74,7 +74,8 @@ pub(crate) struct ServerTransaction {
     wire: Wire,
     route: ResponseRoute,
     last: Option<Bytes>,
-    pub(crate) request: Request,
+    /// `None`: answered 2xx (RFC 6026). What is left to do is to pass further 2xx on, which takes the route alone.
+    pub(crate) request: Option<Box<Request>>,
     pub(crate) flow: Flow,
     /// Of what the request was when it came, for loop detection in its forwarded forms.
     pub(crate) loop_hash: u64,
@@ -83,6 +84,11 @@ pub(crate) struct ServerTransaction {
 }
 
 impl ServerTransaction {
+    /// Whether it is that of an INVITE.
+    pub(crate) fn is_invite(&self) -> bool {
+        matches!(self.machine, ServerMachine::Invite(_))
+    }
+
     fn awaits_final(&self) -> bool {
         match self.machine {
             ServerMachine::Invite(machine) => machine.awaits_final(),
@@ -101,8 +107,9 @@ struct ClientTransaction {
     key: ClientKey,
     machine: ClientMachine,
     wire: Wire,
+    /// What is sent again; nothing once the final response is there.
     bytes: Bytes,
-    invite: Option<Request>,
+    invite: Option<Box<Request>>,
     destination: Destination,
 }
 

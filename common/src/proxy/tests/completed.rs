@@ -96,3 +96,21 @@ fn repeated_request_from_elsewhere_is_answered_to_where_the_first_one_came_from(
     bench.receive(udp("203.0.113.9:5060"), &message(1, 0));
     assert_eq!(bench.sent_one().remote(), answer.remote());
 }
+
+#[test]
+fn answered_calls_take_no_place_from_new_ones_while_further_2xx_may_come() {
+    let mut bench = Bench::with(|config| config.limits.transaction_bytes_max = 100_000);
+    for number in 0..3 {
+        let text = message(number, 60_000).replace("MESSAGE", "INVITE");
+        let (transaction, received) = bench.receive_new(&text);
+        assert!(octets(&bench, "running") > 60_000);
+        bench.relay_to(transaction, &received, &["192.0.2.2:5060"]);
+        let invite = bench.sent_one();
+        for tag in ["b1", "b2"] {
+            bench.answer_tagged(&invite, 200, tag, &[]);
+            assert_eq!(bench.sent_one().status(), 200);
+        }
+        assert_eq!(octets(&bench, "running"), 0);
+    }
+    assert_eq!(bench.count("ims_sip_refusals_total", "transaction_bytes_max"), 0);
+}

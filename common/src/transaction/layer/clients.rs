@@ -60,7 +60,7 @@ impl TransactionLayer {
                 machine,
                 wire,
                 bytes,
-                invite,
+                invite: invite.map(Box::new),
                 destination,
             }),
         );
@@ -198,6 +198,10 @@ impl TransactionLayer {
                 Action::Send => self.transmit_request(id, None),
                 Action::Ack => self.transmit_request(id, response.as_ref()),
                 Action::Set(TimerName::K, wait) => self.linger_client(now, id, wait),
+                Action::Set(TimerName::M, wait) => {
+                    self.timers.set((Side::Client(id), TimerName::M), now + wait);
+                    self.forget_invite(id);
+                }
                 Action::Set(name, after) => self.timers.set((Side::Client(id), name), now + after),
                 Action::Stop(name) => self.timers.cancel(&(Side::Client(id), name)),
                 Action::Pass => {
@@ -241,6 +245,14 @@ impl TransactionLayer {
     fn linger_client(&mut self, now: Instant, id: ClientTransactionId, wait: Duration) {
         if let Some(client) = self.take_client(id) {
             self.lingering_clients.push(now, wait, id, client.key);
+        }
+    }
+
+    /// RFC 6026 7.2, Accepted: nothing is sent any more, neither again nor as ACK or CANCEL.
+    fn forget_invite(&mut self, id: ClientTransactionId) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.bytes = Bytes::new();
+            client.invite = None;
         }
     }
 

@@ -185,7 +185,7 @@ impl TransactionLayer {
             wire,
             route,
             last: None,
-            request,
+            request: Some(Box::new(request)),
             flow,
             loop_hash,
             cancel_reasons,
@@ -275,6 +275,10 @@ impl TransactionLayer {
                     self.expect_final(now, id);
                 }
                 Action::Set(TimerName::J, wait) => self.linger_server(now, id, wait),
+                Action::Set(TimerName::L, wait) => {
+                    self.timers.set((Side::Server(id), TimerName::L), now + wait);
+                    self.forget_request(id);
+                }
                 Action::Set(name, after) => self.timers.set((Side::Server(id), name), now + after),
                 Action::Stop(name) => self.timers.cancel(&(Side::Server(id), name)),
                 Action::Inform(Failure::Timeout) => self.counters.count("ims_sip_timeouts_total", "H"),
@@ -309,8 +313,11 @@ impl TransactionLayer {
         let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
-        let mut reply = server.request.reply(StatusCode::TRYING);
-        if let Some(timestamp) = server.request.header(HeaderName::Timestamp) {
+        let Some(request) = &server.request else {
+            return;
+        };
+        let mut reply = request.reply(StatusCode::TRYING);
+        if let Some(timestamp) = request.header(HeaderName::Timestamp) {
             reply = reply.header(HeaderName::Timestamp, String::from_utf8_lossy(timestamp));
         }
         server.last = Some(reply.finish().bytes().clone());
@@ -350,11 +357,24 @@ impl TransactionLayer {
         }
     }
 
+    /// RFC 6026 7.1, Accepted: what has come is absorbed, and what may be sent yet comes from the node. That lasts for
+    /// 128 s on Gm.
+    fn forget_request(&mut self, id: ServerTransactionId) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        let octets = server.request.take().map_or(0, |request| request.bytes().len());
+        self.request_octets -= octets;
+        if !server.wire.reliable {
+            server.last = None;
+        }
+    }
+
     /// All of a running server transaction but its key.
     fn take_server(&mut self, id: ServerTransactionId) -> Option<Box<ServerTransaction>> {
         let server = self.servers.remove(&id)?;
         give_back(&mut self.servers);
-        self.request_octets -= server.request.bytes().len();
+        self.request_octets -= server.request.as_ref().map_or(0, |request| request.bytes().len());
         for name in [TimerName::Trying, TimerName::Lifetime, TimerName::G, TimerName::H] {
             self.timers.cancel(&(Side::Server(id), name));
         }
