@@ -2,6 +2,7 @@
 
 pub(crate) mod emergency;
 mod ipsec;
+mod sessions;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,10 +24,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use self::emergency::EmergencyConfig;
 use self::ipsec::Taken;
 pub use self::ipsec::{AlgorithmsText, IpsecConfig};
+pub use self::sessions::{EarlyMedia, SessionsConfig};
 use crate::contacts::ContactTable;
 use crate::ipsec::policy::IpsecPolicy;
 use crate::node::{Pcscf, Settings};
 use crate::protection::Protection;
+use crate::sessions::Sessions;
 
 /// Keeps the stream that draws SPIs apart from the core's.
 const SPI_STREAM: u8 = 0x53;
@@ -65,6 +68,9 @@ pub struct PcscfConfig {
     /// UE contacts at a time.
     #[serde(default = "default_contacts")]
     pub contacts: usize,
+    /// Calls and subscriptions.
+    #[serde(default)]
+    pub sessions: SessionsConfig,
     /// Names that are answered from here.
     #[serde(default)]
     pub hosts: HostsConfig,
@@ -201,7 +207,9 @@ impl DaemonConfig for PcscfConfig {
         let protection = policy
             .clone()
             .map(|policy| Protection::new(policy, seed.rng(SPI_STREAM)));
-        let node = Pcscf::new(ProxyCore::new(core, &seed), settings, contacts, protection);
+        let sessions = Sessions::new(self.sessions.limits(place));
+        let core = ProxyCore::new(core, &seed);
+        let node = Pcscf::new(core, settings, contacts, sessions, protection);
         let mut listeners = vec![
             SipListener::new(Interface::Gm, self.gm.address, "pcscf.gm.address"),
             SipListener::new(Interface::Mw, self.mw.address, "pcscf.mw.address"),
@@ -268,6 +276,7 @@ impl PcscfConfig {
             unregistered_requests: self.gm.unregistered_requests,
             emergency: self.emergency.policy(self.home_realm.as_str())?,
             reg_event: self.reg_event.subscribe,
+            early_media: self.sessions.early_media.policy(),
         })
     }
 

@@ -156,6 +156,8 @@ pub(crate) struct ContactTable {
     expiries: TimerTable<ContactId, NumberHash>,
     /// Of contacts that ended without a farewell.
     departed: Vec<(Impi, IpAddr)>,
+    /// Contacts that went and whose sessions are to be ended.
+    gone: Vec<FlowToken>,
     last_id: u64,
 }
 
@@ -170,6 +172,7 @@ impl ContactTable {
             by_impi: HashMap::new(),
             expiries: TimerTable::default(),
             departed: Vec::new(),
+            gone: Vec::new(),
             last_id: 0,
         }
     }
@@ -278,7 +281,7 @@ impl ContactTable {
             })
             .collect();
         for other in stale {
-            self.take(other);
+            self.lose(other);
         }
         let mut registrations = match earlier {
             Some(contact) if contact.impi == key.impi => contact.registrations,
@@ -331,7 +334,7 @@ impl ContactTable {
             .into_iter()
             .filter(|id| self.contacts.get(id).is_some_and(|contact| was_here(contact)))
             .collect();
-        let taken = left.into_iter().filter_map(|id| self.take(id));
+        let taken = left.into_iter().filter_map(|id| self.lose(id));
         taken.map(|contact| contact.flow.remote.ip()).collect()
     }
 
@@ -350,7 +353,13 @@ impl ContactTable {
         contact
             .registrations
             .retain(|registration| !set.contains(&registration.impu));
-        if !contact.registrations.is_empty() {
+        self.put_unless_over(id, contact);
+    }
+
+    fn put_unless_over(&mut self, id: ContactId, contact: Box<Contact>) {
+        if contact.registrations.is_empty() {
+            self.gone.push(contact.token);
+        } else {
             self.put(id, contact);
         }
     }
@@ -363,6 +372,11 @@ impl ContactTable {
             contact.registrations.iter_mut().for_each(revise);
             self.put(id, contact);
         }
+    }
+
+    /// A contact that went since the last time, whatever ended it.
+    pub(crate) fn poll_gone(&mut self) -> Option<FlowToken> {
+        self.gone.pop()
     }
 
     /// When the next registration ends.
@@ -381,11 +395,11 @@ impl ContactTable {
             let before = contact.registrations.len();
             contact.registrations.retain(|r| r.expires_at > now);
             ended += before - contact.registrations.len();
-            if !contact.registrations.is_empty() {
-                self.put(id, contact);
-            } else if contact.flow.interface == Interface::GmProtected {
-                self.departed.push((contact.impi, contact.flow.remote.ip()));
+            if contact.registrations.is_empty() && contact.flow.interface == Interface::GmProtected {
+                let ended = (contact.impi.clone(), contact.flow.remote.ip());
+                self.departed.push(ended);
             }
+            self.put_unless_over(id, contact);
         }
         ended
     }
@@ -422,6 +436,13 @@ impl ContactTable {
         }
         self.by_token.insert(contact.token.clone(), id);
         self.contacts.insert(id, contact);
+    }
+
+    /// Takes a contact for good.
+    fn lose(&mut self, id: ContactId) -> Option<Box<Contact>> {
+        let contact = self.take(id)?;
+        self.gone.push(contact.token.clone());
+        Some(contact)
     }
 
     fn take(&mut self, id: ContactId) -> Option<Box<Contact>> {

@@ -12,19 +12,21 @@ pub(crate) mod detection;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ims_common::identity::Impu;
+use ims_common::dialog::{Beginning, Side};
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId};
 use ims_common::sip::{HeaderName, Method, Request, Response, StatusCode, UriBuf};
 use tracing::info;
 
 use crate::alternative_service::{AlternativeService, CONTENT_TYPE};
+use crate::asserted::{Asserted, Wish, asserted, names_one_of, preferred};
+use crate::charging;
 use crate::config::emergency::{EmergencyHandling, EmergencyPolicy, UnregisteredEmergency};
 use crate::contacts::{Contact, FlowToken};
 use crate::node::Pcscf;
-use crate::originating::{asserted_identity, wished_identities};
+use crate::passage::{Journey, Onward};
 use crate::reject::Reject;
-use crate::trust_boundary::{Direction, own_record_routes, request_towards_home};
+use crate::trust_boundary::{Direction, ResponseMarks, own_record_routes, request_towards_home};
 use detection::Emergency;
 
 const COUNTER: &str = "ims_pcscf_emergency_total";
@@ -45,7 +47,7 @@ enum Caller {
 struct Identified {
     token: FlowToken,
     /// One SIP URI and one tel URI, where the registration has both (TS 24.229 5.2.10.2).
-    asserted: Vec<UriBuf>,
+    asserted: Asserted,
 }
 
 /// What becomes of an emergency call.
@@ -95,7 +97,7 @@ struct EmergencyRoute {
     /// As it came from the UE.
     original: Request,
     /// Without the Route to an E-CSCF.
-    request: Request,
+    onward: Onward,
     /// E-CSCFs that have not been tried.
     rest: std::vec::IntoIter<UriBuf>,
     /// Our Path URI of the caller.
@@ -145,7 +147,7 @@ impl Pcscf {
                 self.offer_instead(now, transaction, request, service, &path, contact);
             }
             Outcome::Route => {
-                let Some(request_on) = self.emergency_towards_ecscf(now, request, flow, &caller, emergency)
+                let Some(onward) = self.emergency_towards_ecscf(now, request, flow, &caller, emergency)
                 else {
                     self.refuse(now, transaction, request, Reject::ContactsFull);
                     return;
@@ -153,7 +155,7 @@ impl Pcscf {
                 let route = EmergencyRoute {
                     transaction,
                     original: request.clone(),
-                    request: request_on,
+                    onward,
                     rest: self.settings.emergency.ecscfs.clone().into_iter(),
                     path,
                 };
@@ -162,15 +164,16 @@ impl Pcscf {
         }
     }
 
-    /// Whether a request is of the emergency call of a UE without a registration: its Route has our token for the call.
-    pub(crate) fn is_of_emergency_caller(&self, request: &Request, flow: &Flow) -> bool {
+    /// The token of a UE without a registration in whose emergency call a request is: its Route has it.
+    pub(crate) fn emergency_token(&self, request: &Request, flow: &Flow) -> Option<FlowToken> {
         if self.emergency_callers.len() == 0 || flow.interface != Interface::Gm {
-            return false;
+            return None;
         }
         let routes = request.name_addrs(HeaderName::Route).unwrap_or_default();
         let own = routes.iter().take_while(|route| self.settings.is_own(&route.uri));
         own.filter_map(|route| std::str::from_utf8(route.uri.user()?).ok())
-            .any(|token| self.emergency_callers.speaks(token, request, flow))
+            .find(|token| self.emergency_callers.speaks(token, request, flow))
+            .map(FlowToken::from)
     }
 
     /// The registration that a call for help comes from: an emergency registration before an ordinary one, exactly this
@@ -186,10 +189,12 @@ impl Pcscf {
             Interface::Gm | Interface::Mw => self.contacts.behind(flow),
         };
         contacts.sort_by_key(|(_, contact)| !contact.is_emergency());
-        let wishes = wished_identities(request);
+        let wishes = preferred(request);
+        let from = request.from().ok().and_then(|from| Wish::of_uri(&from.uri));
+        let named: Vec<Wish> = wishes.iter().cloned().chain(from).collect();
         let found = contacts.into_iter().find_map(|(token, contact)| {
             let exact = flow.interface == Interface::GmProtected || contact.flow.remote == flow.remote;
-            let who = identified(token, contact, &wishes, exact)?;
+            let who = identified(token, contact, &wishes, &named, exact)?;
             Some(match contact.is_emergency() {
                 true => Caller::EmergencyRegistered(who),
                 false => Caller::Registered(who),
@@ -206,35 +211,59 @@ impl Pcscf {
         flow: Flow,
         caller: &Caller,
         emergency: &Emergency,
-    ) -> Option<Request> {
-        let charging_vector = self.charging_vector();
+    ) -> Option<Onward> {
+        let icid = self.core.fresh_token();
+        let charging_vector = charging::vector_of(&self.settings, &icid);
         let (token, asserted) = match caller {
             Caller::EmergencyRegistered(who) | Caller::Registered(who) => {
-                (who.token.clone(), who.asserted.as_slice())
+                (who.token.clone(), Some(who.asserted.value()))
             }
             Caller::Unregistered => {
                 let token: FlowToken = self.core.fresh_token().into();
                 let call_id = request.call_id().unwrap_or_default();
                 self.emergency_callers
                     .admit(now, token.clone(), flow, call_id)
-                    .then_some((token, &[][..]))?
+                    .then_some((token, None))?
             }
         };
-        let mut edit = request_towards_home(request)
-            .remove_all(&[HeaderName::Route, HeaderName::PPreferredIdentity])
+        let journey = match request.method() {
+            Method::Invite => {
+                let beginning = Beginning {
+                    owner: token.clone(),
+                    caller: Side::Owner,
+                    request,
+                    own_record_routes: 2,
+                    icid: &icid,
+                };
+                Journey::Setup(self.sessions.begin_emergency(beginning)?)
+            }
+            _ => Journey::Standalone,
+        };
+        let mut edit = request_towards_home(request, self.settings.early_media)
+            .remove(HeaderName::Route)
             .append(HeaderName::PChargingVector, charging_vector);
         if emergency.dialled {
             edit = edit.request_uri(&emergency.service);
         }
-        for uri in asserted {
-            edit = edit.append(HeaderName::PAssertedIdentity, format!("<{uri}>"));
+        if let Some(asserted) = asserted {
+            edit = edit.append(HeaderName::PAssertedIdentity, asserted);
         }
-        if request.method() == Method::Invite {
+        if let Journey::Setup(_) = journey {
             for value in own_record_routes(&self.settings, &token, Direction::From(flow.interface)) {
                 edit = edit.push_front(HeaderName::RecordRoute, value);
             }
         }
-        Some(edit.finish_request())
+        let request = edit.finish_request();
+        // Each E-CSCF is the next hop in turn.
+        let hop = NextHop::Uri(self.settings.emergency.ecscfs.first()?.clone());
+        Some(Onward {
+            request,
+            hop,
+            out: Interface::Mw,
+            journey,
+            contact: token,
+            marks: ResponseMarks::default(),
+        })
     }
 
     /// The next E-CSCF; without one `last` is the answer, and without that the UE is sent to the circuit-switched
@@ -246,19 +275,24 @@ impl Pcscf {
             } else {
                 ";lr"
             };
-            let request = route
-                .request
-                .edit()
-                .push_front(HeaderName::Route, format!("<{ecscf}{lr}>"))
-                .finish_request();
+            let sent = route.onward.request.edit();
+            let sent = sent.push_front(HeaderName::Route, format!("<{ecscf}{lr}>"));
+            let request = sent.finish_request();
             info!(procedure = "emergency", ecscf = %ecscf, method = %request.method(), "emergency forwarded");
             self.counters.count(COUNTER, "forwarded");
-            let hop = NextHop::Uri(ecscf);
-            let forward = self.pass_on(now, route.transaction, request, hop, Interface::Mw);
+            let onward = Onward {
+                request,
+                hop: NextHop::Uri(ecscf),
+                ..route.onward.clone()
+            };
+            let forward = self.pass_on(now, route.transaction, &route.original, onward);
             self.emergency_routes.by_forward.insert(forward, route);
             return;
         }
         self.counters.count(COUNTER, "no-ecscf");
+        if let Journey::Setup(setup) = route.onward.journey {
+            self.sessions.dialogs.end(setup);
+        }
         match last {
             Some(response) => self.core.respond(now, route.transaction, response.clone()),
             None => {
@@ -354,23 +388,16 @@ impl Pcscf {
 }
 
 /// TS 24.229 5.2.10.2: the identity that the caller wishes for, or the default one, and one of the other kind.
-fn identified(token: &FlowToken, contact: &Contact, wishes: &[Impu], exact: bool) -> Option<Identified> {
-    let (registration, asserted) = asserted_identity(contact, wishes)?;
-    let is_named = || {
-        let mut known = registration
-            .associated
-            .iter()
-            .filter_map(|uri| Impu::from_bytes(uri.as_bytes()).ok());
-        known.any(|identity| wishes.contains(&identity))
-    };
-    if !exact && !is_named() {
-        return None;
-    }
-    let is_sip = asserted.as_uri().is_sip();
-    let other = registration.associated.iter().find(|uri| uri.is_sip() != is_sip);
-    let other = other.map(UriBuf::from);
-    Some(Identified {
+fn identified(
+    token: &FlowToken,
+    contact: &Contact,
+    wishes: &[Wish],
+    named: &[Wish],
+    exact: bool,
+) -> Option<Identified> {
+    let (registration, asserted) = asserted(contact, wishes)?;
+    (exact || names_one_of(contact, named)).then(|| Identified {
         token: token.clone(),
-        asserted: std::iter::once(asserted).chain(other).collect(),
+        asserted: asserted.with_the_other_kind(registration),
     })
 }

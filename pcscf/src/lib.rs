@@ -2,7 +2,8 @@
 //!
 //! * [`config`]: the file and what it becomes
 //! * [`node`]: [`Pcscf`], the one node
-//! * `register`: REGISTER; `originating`, `terminating`, `passage`: all else
+//! * `register`: REGISTER; `originating`, `terminating`, `passage`: all else; `sessions`: what belongs to a dialog
+//! * `asserted`, `charging`: for whom a UE speaks, and what it is charged by
 //! * `trust_boundary`, `ue_challenge`: what a message loses and gains on the border
 //! * `protection`: the gate of what is protected; `challenge`: a 401 that makes security associations
 //! * `contacts`: who is registered behind which flow; `entry_points`: the I-CSCFs to try
@@ -13,7 +14,9 @@
 //! * `reject`: refusals and their status codes
 
 mod alternative_service;
+mod asserted;
 mod challenge;
+mod charging;
 pub mod config;
 mod contacts;
 mod emergency;
@@ -27,6 +30,7 @@ pub mod reg_event;
 mod register;
 mod reject;
 mod restoration;
+mod sessions;
 mod signals;
 mod terminating;
 mod trust_boundary;

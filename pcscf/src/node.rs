@@ -10,6 +10,7 @@ use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ServerTransactionId};
 use ims_common::sip::{HeaderName, Method, Request, StatusCode, UriBuf};
 use tracing::info;
 
+use crate::charging;
 use crate::config::UnregisteredRequests;
 use crate::config::emergency::EmergencyPolicy;
 use crate::contacts::ContactTable;
@@ -22,7 +23,9 @@ use crate::reg_event::subscriptions::Subscriptions;
 use crate::register::AwaitRegisterAnswer;
 use crate::reject::Reject;
 use crate::restoration::Restorations;
+use crate::sessions::Sessions;
 use crate::signals::Signals;
+use crate::trust_boundary::EarlyMediaOfUe;
 
 /// Seconds after which a UE may ask again when a table is full (RFC 3261 21.5.4).
 const RETRY_AFTER_SECS: u32 = 30;
@@ -52,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) emergency: EmergencyPolicy,
     /// Whether we subscribe to the registrations of UEs.
     pub(crate) reg_event: bool,
+    /// Whether UEs authorise early media.
+    pub(crate) early_media: EarlyMediaOfUe,
 }
 
 impl Settings {
@@ -97,6 +102,7 @@ pub struct Pcscf {
     pub(crate) emergency_routes: EmergencyRoutes,
     pub(crate) restorations: Restorations,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) sessions: Sessions,
     /// Where security associations are made with UEs.
     pub(crate) protection: Option<Protection>,
     /// What challenges and their answers tell the operator.
@@ -112,6 +118,7 @@ impl Pcscf {
         mut core: ProxyCore,
         settings: Settings,
         contacts: ContactTable,
+        sessions: Sessions,
         protection: Option<Protection>,
     ) -> Self {
         // All REGISTERs go to one home network.
@@ -126,6 +133,7 @@ impl Pcscf {
             restorations: Restorations::default(),
             subscriptions: Subscriptions::new(contacts.limit()),
             contacts,
+            sessions,
             signals: Signals::default(),
             counters: Counters::default(),
             phase: Phase::Serving,
@@ -143,12 +151,7 @@ impl Pcscf {
     /// RFC 7315 4.6, TS 24.229 5.2.2.1: a fresh ICID and our network as type 1 originator.
     pub(crate) fn charging_vector(&mut self) -> String {
         let icid = self.core.fresh_token();
-        let Settings {
-            mw_address: host,
-            network,
-            ..
-        } = &self.settings;
-        format!("icid-value={icid};icid-generated-at={host};orig-ioi=\"Type 1{network}\"")
+        charging::vector_of(&self.settings, &icid)
     }
 
     /// The one place where a request that is not served gets its answer.
@@ -250,6 +253,7 @@ impl Pcscf {
 
     pub(crate) fn drain_events(&mut self, now: Instant) {
         loop {
+            self.release_gone(now);
             if let Some(event) = self.core.poll_event() {
                 self.on_event(now, event);
             } else if let Some(event) = self.protection.as_mut().and_then(|p| p.sas.poll_event()) {
@@ -304,9 +308,10 @@ impl Node for Pcscf {
                 self.counters.count("ims_pcscf_register_total", "expired");
             }
         }
-        self.passages.expire(now);
         self.emergency_callers.expire(now);
         self.expire_subscriptions(now);
+        self.expire_passages(now);
+        self.expire_dialogs(now);
         self.signals.handle_timeout(now);
         self.core.handle_timeout(now);
         self.drain_events(now);
@@ -335,6 +340,7 @@ impl Node for Pcscf {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let tables = earliest(self.contacts.poll_timeout(), self.passages.poll_timeout());
+        let tables = earliest(tables, self.sessions.dialogs.poll_timeout());
         let sets = self.protection.as_ref().and_then(|p| p.sas.poll_timeout());
         let tables = earliest(tables, self.signals.poll_timeout());
         let tables = earliest(tables, self.emergency_callers.poll_timeout());
@@ -346,6 +352,7 @@ impl Node for Pcscf {
         self.core.export_metrics(out);
         self.counters.export(out);
         self.signals.export_metrics(out);
+        self.sessions.export_metrics(out);
         if let Some(protection) = &self.protection {
             protection.sas.export_metrics(out);
             let waiting = protection.challenges.len() as u64;

@@ -1,41 +1,37 @@
 //! Procedure: requests other than REGISTER from a UE (TS 24.229 5.2.6.3).
 //!
-//! A UE speaks only for what it registered, and only along the Service-Route of its registration. The dialog
-//! itself is not watched here: responses and in-dialog requests pass by Via and Record-Route.
+//! A UE speaks only for what it registered, and only along the Service-Route of its registration; within a dialog, only
+//! as a party of it and along its route set (`sessions`).
 
 use std::time::Instant;
 
-use ims_common::identity::Impu;
+use ims_common::dialog::{Beginning, Side};
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{NextHop, ServerTransactionId};
-use ims_common::sip::{HeaderName, Method, Request, Uri, UriBuf};
+use ims_common::sip::{HeaderName, NameAddr, Request, UriBuf};
 use smallvec::SmallVec;
 use tracing::info;
 
+use crate::asserted::{Asserted, Wish, asserted, names_one_of, preferred};
+use crate::charging;
 use crate::config::UnregisteredRequests;
 use crate::contacts::{Contact, FlowToken, Registration};
 use crate::node::Pcscf;
+use crate::passage::{Journey, Onward};
 use crate::reject::Reject;
+use crate::sessions::{makes_a_dialog, needs_a_dialog};
 use crate::trust_boundary::{Direction, own_record_routes, request_towards_home};
 
 /// For whom a request of a UE is served.
 #[derive(Clone, Debug)]
 struct Origin {
     token: FlowToken,
-    asserted: UriBuf,
+    asserted: Asserted,
     service_route: SmallVec<[Box<str>; 1]>,
 }
 
-/// A request on its way to the home network.
-struct Onward {
-    request: Request,
-    hop: NextHop,
-    /// The contact along whose Service-Route something begins.
-    by: Option<FlowToken>,
-}
-
 impl Origin {
-    fn new(token: &FlowToken, asserted: UriBuf, registration: &Registration) -> Self {
+    fn new(token: &FlowToken, asserted: Asserted, registration: &Registration) -> Self {
         Self {
             token: token.clone(),
             asserted,
@@ -56,17 +52,14 @@ impl Pcscf {
         if let Some(emergency) = self.emergency_in(request) {
             return self.on_emergency(now, transaction, request, flow, &emergency);
         }
-        match self.originate(request, &flow) {
-            Ok(Onward {
-                request: sent,
-                hop,
-                by,
-            }) => {
+        match self.originate(now, request, &flow) {
+            Ok(onward) => {
                 self.counters.count("ims_pcscf_originating_total", "forwarded");
-                info!(procedure = "originating", method = %sent.method(), "request forwarded to the home network");
-                let forward = self.pass_on(now, transaction, sent, hop, Interface::Mw);
-                if let Some(token) = by {
-                    let path = self.settings.path_of(&token);
+                info!(procedure = "originating", method = %request.method(), "request forwarded to the home network");
+                let begins = !matches!(onward.journey, Journey::InDialog(..));
+                let path = begins.then(|| self.settings.path_of(&onward.contact));
+                let forward = self.pass_on(now, transaction, request, onward);
+                if let Some(path) = path {
                     self.restorations.watch(forward, request, path);
                 }
             }
@@ -82,31 +75,24 @@ impl Pcscf {
         }
     }
 
-    /// ACK to a 2xx: along its Route like every request in a dialog, without an answer.
+    /// ACK to a 2xx: along its dialog like every request in it, without an answer.
     pub(crate) fn on_ack(&mut self, now: Instant, request: &Request, flow: Flow) {
         let onward = match flow.interface {
-            Interface::Gm | Interface::GmProtected => self
-                .originate(request, &flow)
-                .map(|onward| (onward.request, onward.hop, Interface::Mw)),
-            Interface::Mw => self
-                .terminate(request)
-                .map(|(r, flow)| (r, NextHop::Flow(flow), flow.interface)),
+            Interface::Gm | Interface::GmProtected => self.originate(now, request, &flow),
+            Interface::Mw => self.terminate(now, request),
         };
         match onward {
-            Ok((request, hop, interface)) => self.core.forward_ack(now, request, hop, interface),
+            Ok(onward) => self.core.forward_ack(now, onward.request, onward.hop, onward.out),
             Err(reject) => self.counters.count("ims_pcscf_dropped_total", reject.label()),
         }
     }
 
-    fn originate(&mut self, request: &Request, flow: &Flow) -> Result<Onward, Reject> {
-        if self.is_of_emergency_caller(request, flow) {
-            return self.along_the_dialog(request);
-        }
-        let origin = self.origin(request, flow).ok_or(Reject::NotRegistered)?;
+    fn originate(&mut self, now: Instant, request: &Request, flow: &Flow) -> Result<Onward, Reject> {
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         if in_dialog {
-            return self.along_the_dialog(request);
+            return self.onward_in_dialog(now, request, flow);
         }
+        let origin = self.origin(request, flow).ok_or(Reject::NotRegistered)?;
         let is_emergency = self
             .contacts
             .get(&origin.token)
@@ -114,17 +100,36 @@ impl Pcscf {
         if is_emergency {
             return Err(Reject::EmergencyRegistration);
         }
+        let method = request.method();
+        if needs_a_dialog(&method) {
+            return Err(Reject::NoSuchDialog);
+        }
+        self.check_route(request, flow, &origin)?;
         let first = origin.service_route.first().ok_or(Reject::NoServiceRoute)?;
         let hop = next_hop_of(first).ok_or(Reject::NoServiceRoute)?;
-        let charging_vector = self.charging_vector();
-        let mut edit = request_towards_home(request)
+        let icid = self.core.fresh_token();
+        let journey = if makes_a_dialog(&method) {
+            let beginning = Beginning {
+                owner: origin.token.clone(),
+                caller: Side::Owner,
+                request,
+                own_record_routes: 2,
+                icid: &icid,
+            };
+            Journey::Setup(self.sessions.begin(beginning)?)
+        } else {
+            Journey::Standalone
+        };
+        let mut edit = request_towards_home(request, self.settings.early_media)
             // TS 24.229 5.2.6.3.3: a Route other than the Service-Route is replaced by it.
             .remove(HeaderName::Route)
             .push_front(HeaderName::Route, origin.service_route.join(", "))
-            .remove(HeaderName::PPreferredIdentity)
-            .append(HeaderName::PAssertedIdentity, format!("<{}>", origin.asserted))
-            .append(HeaderName::PChargingVector, charging_vector);
-        if makes_a_dialog(&request.method()) {
+            .append(HeaderName::PAssertedIdentity, origin.asserted.value())
+            .append(
+                HeaderName::PChargingVector,
+                charging::vector_of(&self.settings, &icid),
+            );
+        if let Journey::Setup(_) = journey {
             for value in own_record_routes(&self.settings, &origin.token, Direction::From(flow.interface)) {
                 edit = edit.push_front(HeaderName::RecordRoute, value);
             }
@@ -132,31 +137,47 @@ impl Pcscf {
         Ok(Onward {
             request: edit.finish_request(),
             hop,
-            by: Some(origin.token),
+            out: Interface::Mw,
+            journey,
+            contact: origin.token,
+            marks: Default::default(),
         })
     }
 
-    /// Our own entries leave the Route; the next one, or the Request-URI, is the way.
-    fn along_the_dialog(&self, request: &Request) -> Result<Onward, Reject> {
-        let routes = request
-            .name_addrs(HeaderName::Route)
-            .map_err(|_| Reject::NoServiceRoute)?;
-        let own = routes
-            .iter()
-            .take_while(|route| self.settings.is_own(&route.uri))
-            .count();
-        let next = match routes.get(own) {
-            Some(route) => UriBuf::from(route.uri),
-            None => UriBuf::from(request.request_uri().map_err(|_| Reject::NoServiceRoute)?),
-        };
-        let mut edit = request_towards_home(request);
-        for _ in 0..own {
-            edit = edit.pop_first_value(HeaderName::Route);
+    /// TS 24.229 5.2.6.3.3: whether the UE preloads what it was told, for the operator to know; RFC 5626 5.3: nobody
+    /// speaks over the flow of another.
+    fn check_route(&mut self, request: &Request, flow: &Flow, origin: &Origin) -> Result<(), Reject> {
+        let routes = request.name_addrs(HeaderName::Route).unwrap_or_default();
+        let own = routes.iter().take_while(|route| self.settings.is_own(&route.uri));
+        let speakers = self.speakers(flow);
+        let is_of_sender = |token: &str| speakers.iter().any(|(speaker, _)| ***speaker == *token);
+        if self.names_another(own.clone(), is_of_sender) {
+            return Err(Reject::ForeignToken);
         }
-        Ok(Onward {
-            request: edit.finish_request(),
-            hop: NextHop::Uri(next),
-            by: None,
+        let preloaded = routes.get(own.count()..).unwrap_or_default();
+        let told: Vec<NameAddr<'_>> = origin
+            .service_route
+            .iter()
+            .filter_map(|value| NameAddr::parse(value.as_bytes()).ok())
+            .collect();
+        let same = preloaded.len() == told.len()
+            && preloaded.iter().zip(&told).all(|(a, b)| a.uri.equivalent(&b.uri));
+        if !same {
+            self.counters
+                .count("ims_pcscf_route_replaced_total", "service-route");
+        }
+        Ok(())
+    }
+
+    /// Whether one of our Route entries has the token of a contact that is not one of the sender's.
+    pub(crate) fn names_another<'a>(
+        &self,
+        mut own: impl Iterator<Item = &'a NameAddr<'a>>,
+        is_of_sender: impl Fn(&str) -> bool,
+    ) -> bool {
+        own.any(|route| {
+            let token = route.uri.user().and_then(|user| std::str::from_utf8(user).ok());
+            token.is_some_and(|token| self.contacts.get(token).is_some() && !is_of_sender(token))
         })
     }
 
@@ -165,71 +186,37 @@ impl Pcscf {
     ///
     /// Over security associations it is their private identity that speaks, and nobody else (TS 33.203 7.1 rule 7).
     fn origin(&self, request: &Request, flow: &Flow) -> Option<Origin> {
-        let wishes = wished_identities(request);
+        let wishes = preferred(request);
         if flow.interface == Interface::GmProtected {
-            let sas = &self.protection.as_ref()?.sas;
-            let impi = sas.impi(sas.set_of_flow(flow)?)?;
-            let mut contacts = self.contacts.protected(impi, flow.remote.ip());
-            return contacts.find_map(|(token, contact)| {
-                let (registration, asserted) = asserted_identity(contact, &wishes)?;
+            return self.speakers(flow).into_iter().find_map(|(token, contact)| {
+                let (registration, asserted) = asserted(contact, &wishes)?;
                 Some(Origin::new(token, asserted, registration))
             });
         }
-        self.contacts
-            .behind(flow)
-            .into_iter()
-            .find_map(|(token, contact)| {
-                let (registration, asserted) = asserted_identity(contact, &wishes)?;
-                let same_way = contact.flow.remote == flow.remote;
-                let named = wishes
-                    .iter()
-                    .any(|wish| identities(registration).any(|(identity, _)| identity == *wish));
-                (same_way || named).then(|| Origin::new(token, asserted, registration))
-            })
+        let from = request.from().ok().and_then(|from| Wish::of_uri(&from.uri));
+        let named: Vec<Wish> = wishes.iter().cloned().chain(from).collect();
+        self.speakers(flow).into_iter().find_map(|(token, contact)| {
+            let same_way = contact.flow.remote == flow.remote;
+            let (registration, asserted) = asserted(contact, &wishes)?;
+            (same_way || names_one_of(contact, &named)).then(|| Origin::new(token, asserted, registration))
+        })
     }
-}
 
-/// P-Preferred-Identity first, then From (TS 24.229 5.2.6.3.1).
-pub(crate) fn wished_identities(request: &Request) -> Vec<Impu> {
-    let preferred = request
-        .name_addrs(HeaderName::PPreferredIdentity)
-        .unwrap_or_default();
-    let preferred = preferred.iter().map(|value| value.uri);
-    preferred
-        .chain(request.from().ok().map(|from| from.uri))
-        .filter_map(|uri| Impu::from_bytes(uri.as_bytes()).ok())
-        .collect()
-}
-
-/// TS 24.229 5.2.6.3.1: the wished identity where it is registered, else the default one.
-pub(crate) fn asserted_identity<'a>(
-    contact: &'a Contact,
-    wishes: &[Impu],
-) -> Option<(&'a Registration, UriBuf)> {
-    for wish in wishes {
-        for registration in contact.registrations().iter().rev() {
-            if let Some((_, uri)) = identities(registration).find(|(identity, _)| identity == wish) {
-                return Some((registration, UriBuf::from(uri)));
-            }
+    /// The contacts of those who speak over a flow.
+    pub(crate) fn speakers(&self, flow: &Flow) -> Vec<(&FlowToken, &Contact)> {
+        if flow.interface != Interface::GmProtected {
+            return self.contacts.behind(flow);
         }
+        let impi = self.protection.as_ref().and_then(|protection| {
+            let sas = &protection.sas;
+            sas.impi(sas.set_of_flow(flow)?)
+        });
+        let contacts = impi.map(|impi| self.contacts.protected(impi, flow.remote.ip()));
+        contacts.into_iter().flatten().collect()
     }
-    let registration = contact.registrations().last()?;
-    Some((registration, UriBuf::from(registration.associated.iter().next()?)))
-}
-
-fn identities(registration: &Registration) -> impl Iterator<Item = (Impu, Uri<'_>)> {
-    registration
-        .associated
-        .iter()
-        .filter_map(|uri| Some((Impu::from_bytes(uri.as_bytes()).ok()?, uri)))
 }
 
 fn next_hop_of(route: &str) -> Option<NextHop> {
-    let route = ims_common::sip::NameAddr::parse(route.as_bytes()).ok()?;
+    let route = NameAddr::parse(route.as_bytes()).ok()?;
     Some(NextHop::Uri(UriBuf::from(route.uri)))
-}
-
-/// Methods that make a dialog (RFC 3261, RFC 6665, RFC 3515).
-pub(crate) fn makes_a_dialog(method: &Method) -> bool {
-    matches!(method, Method::Invite | Method::Subscribe | Method::Refer)
 }

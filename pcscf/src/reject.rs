@@ -56,6 +56,16 @@ pub(crate) enum Reject {
     EmergencyRegistration,
     /// A UE that would reach us through no Service-Route has nowhere to go. TS 24.229 5.2.6.3.
     NoServiceRoute,
+    /// A request that belongs to no dialog of ours but needs one. RFC 3261 12.2.2.
+    NoSuchDialog,
+    /// A request within a dialog of others. TS 24.229 5.2.6.3.5.
+    NotAParty,
+    /// A request within a dialog that comes too late in it. RFC 3261 12.2.2.
+    CseqNotHigher,
+    /// A Route with the flow token of another UE. RFC 5626 5.3.
+    ForeignToken,
+    /// The table of dialogs has no place left. RFC 3261 21.5.4.
+    DialogsFull,
 }
 
 impl Reject {
@@ -68,10 +78,15 @@ impl Reject {
             | Self::PortsTaken => StatusCode::BAD_REQUEST,
             Self::SecAgreeRequired => StatusCode::EXTENSION_REQUIRED,
             Self::NoCommonMechanism | Self::SecurityMismatch => StatusCode::SECURITY_AGREEMENT_REQUIRED,
-            Self::KeysMissing | Self::NotChallenged | Self::NoAssociations | Self::Overtaken => {
-                StatusCode::SERVER_INTERNAL_ERROR
+            Self::KeysMissing
+            | Self::NotChallenged
+            | Self::NoAssociations
+            | Self::Overtaken
+            | Self::CseqNotHigher => StatusCode::SERVER_INTERNAL_ERROR,
+            Self::ContactsFull | Self::SetsFull | Self::KernelBusy | Self::DialogsFull => {
+                StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::ContactsFull | Self::SetsFull | Self::KernelBusy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoSuchDialog => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
             Self::NoEntryPoint | Self::HomeUnreachable => StatusCode::SERVER_TIMEOUT,
             Self::Silence => StatusCode::REQUEST_TIMEOUT,
             Self::RegisterOnMw
@@ -79,7 +94,9 @@ impl Reject {
             | Self::EmergencyNotAllowed
             | Self::EmergencyRegistration
             | Self::NoServiceRoute
-            | Self::ForeignIdentity => StatusCode::FORBIDDEN,
+            | Self::ForeignIdentity
+            | Self::NotAParty
+            | Self::ForeignToken => StatusCode::FORBIDDEN,
             // RFC 5626 5.3: the flow is gone; the S-CSCF may try another contact.
             Self::UnknownFlowToken | Self::FlowFailed => StatusCode::FLOW_FAILED,
         }
@@ -110,6 +127,11 @@ impl Reject {
             Self::EmergencyNotAllowed => "emergency-not-allowed",
             Self::EmergencyRegistration => "emergency-registration",
             Self::NoServiceRoute => "no-service-route",
+            Self::NoSuchDialog => "no-such-dialog",
+            Self::NotAParty => "not-a-party",
+            Self::CseqNotHigher => "cseq-not-higher",
+            Self::ForeignToken => "foreign-token",
+            Self::DialogsFull => "dialogs-full",
             Self::Silence => "silence",
             Self::FlowFailed => "flow-failed",
             Self::HomeUnreachable => "home-unreachable",

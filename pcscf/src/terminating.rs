@@ -2,16 +2,20 @@
 
 use std::time::Instant;
 
+use ims_common::dialog::{Beginning, Side};
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{NextHop, ServerTransactionId};
 use ims_common::sip::{HeaderName, Request};
 use tracing::info;
 
-use crate::contacts::Contact;
+use crate::asserted::asserted_callee;
+use crate::charging;
+use crate::contacts::{Contact, FlowToken};
 use crate::node::Pcscf;
-use crate::originating::makes_a_dialog;
+use crate::passage::{Journey, Onward};
 use crate::reject::Reject;
-use crate::trust_boundary::{Direction, own_record_routes, request_towards_ue};
+use crate::sessions::makes_a_dialog;
+use crate::trust_boundary::{Direction, ResponseMarks, own_record_routes, request_towards_ue};
 
 impl Pcscf {
     /// TS 24.229 5.2.6.4: a request from the home network.
@@ -21,18 +25,19 @@ impl Pcscf {
         transaction: ServerTransactionId,
         request: &Request,
     ) {
-        match self.terminate(request) {
-            Ok((request, flow)) => {
+        match self.terminate(now, request) {
+            Ok(onward) => {
                 self.counters.count("ims_pcscf_terminating_total", "forwarded");
                 info!(procedure = "terminating", method = %request.method(), "request forwarded to the UE");
-                _ = self.pass_on(now, transaction, request, NextHop::Flow(flow), flow.interface);
+                _ = self.pass_on(now, transaction, request, onward);
             }
             Err(reject) => self.refuse(now, transaction, request, reject),
         }
     }
 
     /// The token of our topmost Route names the flow; all of our Route entries end here.
-    pub(crate) fn terminate(&self, request: &Request) -> Result<(Request, Flow), Reject> {
+    pub(crate) fn terminate(&mut self, now: Instant, request: &Request) -> Result<Onward, Reject> {
+        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         let routes = request
             .name_addrs(HeaderName::Route)
             .map_err(|_| Reject::UnknownFlowToken)?;
@@ -40,24 +45,54 @@ impl Pcscf {
             .iter()
             .take_while(|route| self.settings.is_own(&route.uri))
             .count();
-        let (token, flow) = routes
+        let named = routes
             .iter()
             .take(own)
             .filter_map(|route| std::str::from_utf8(route.uri.user()?).ok())
-            .find_map(|token| Some((token, self.way_of_token(token, request)?)))
-            .ok_or(Reject::UnknownFlowToken)?;
+            .find_map(|token| Some((FlowToken::from(token), self.way_of_token(token, request)?)));
+        let (token, flow) = match named {
+            Some(named) => named,
+            None if in_dialog => return Err(Reject::NoSuchDialog),
+            None => return Err(Reject::UnknownFlowToken),
+        };
         let flow = flow.ok_or(Reject::FlowFailed)?;
+        let contact = self.contacts.get(&token).filter(|_| !in_dialog);
+        let asserted = contact.and_then(|contact| asserted_callee(contact, request));
+        let marks = ResponseMarks {
+            asserted,
+            charging_vector: charging::answered(&self.settings, request),
+        };
+        let journey = match in_dialog {
+            true => Journey::InDialog(self.dialog_towards_ue(now, request, &token)?, Side::Peer),
+            false if makes_a_dialog(&request.method()) => {
+                let beginning = Beginning {
+                    owner: token.clone(),
+                    caller: Side::Peer,
+                    request,
+                    own_record_routes: 2,
+                    icid: &charging::icid(request),
+                };
+                Journey::Setup(self.sessions.begin(beginning)?)
+            }
+            false => Journey::Standalone,
+        };
         let mut edit = request_towards_ue(request);
         for _ in 0..own {
             edit = edit.pop_first_value(HeaderName::Route);
         }
-        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
-        if makes_a_dialog(&request.method()) && !in_dialog {
-            for value in own_record_routes(&self.settings, token, Direction::Towards(flow.interface)) {
+        if let Journey::Setup(_) = journey {
+            for value in own_record_routes(&self.settings, &token, Direction::Towards(flow.interface)) {
                 edit = edit.push_front(HeaderName::RecordRoute, value);
             }
         }
-        Ok((edit.finish_request(), flow))
+        Ok(Onward {
+            request: edit.finish_request(),
+            hop: NextHop::Flow(flow),
+            out: flow.interface,
+            journey,
+            contact: token,
+            marks,
+        })
     }
 
     /// `None`: nobody knows the token. `Some(None)`: there is no way to its UE any more.

@@ -21,7 +21,19 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
     /// # Errors
     /// When there is no place.
     pub fn begin(&mut self, beginning: Beginning<'_, O>) -> Result<SetupKey, TableFull> {
-        let limit = self.limits.dialogs_max;
+        self.begin_below(self.limits.dialogs_max, beginning)
+    }
+
+    /// As [`DialogTable::begin`], for an emergency call: there are some places more.
+    ///
+    /// # Errors
+    /// When there is none of them either.
+    pub fn begin_emergency(&mut self, beginning: Beginning<'_, O>) -> Result<SetupKey, TableFull> {
+        let spare = self.limits.dialogs_max / 8 + 1;
+        self.begin_below(self.limits.dialogs_max.saturating_add(spare), beginning)
+    }
+
+    fn begin_below(&mut self, limit: usize, beginning: Beginning<'_, O>) -> Result<SetupKey, TableFull> {
         if self.dialogs.len() >= limit || self.setups.len() >= limit {
             return Err(TableFull);
         }
@@ -344,7 +356,9 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
 
     fn keep(&mut self, now: Instant, setup: SetupKey, made: Dialog<O>) -> Option<DialogKey> {
         let dialogs = self.setups.get(&setup).map_or(0, |setup| setup.dialogs.len());
-        if dialogs >= self.limits.forks_max || self.dialogs.len() >= self.limits.dialogs_max {
+        // Whoever was let in is let through.
+        if dialogs >= self.limits.forks_max || self.dialogs.len() >= self.limits.dialogs_max.saturating_mul(2)
+        {
             return None;
         }
         let key = self.insert(now, made);

@@ -159,7 +159,8 @@ fn a_dialog_comes_back_through_both_sides() {
     );
     let notify = message("NOTIFY", "sip:u@127.0.1.10", &further)
         .replace(&format!("UDP {UE}"), &format!("UDP {SCSCF}"))
-        .replace("To: <sip:u@127.0.1.10>", "To: <sip:u@127.0.1.10>;tag=b");
+        .replace("tag=a", "tag=notifier")
+        .replace("To: <sip:u@127.0.1.10>", "To: <sip:u@127.0.1.10>;tag=a");
     bench.receive(mw_flow(SCSCF), &notify);
     let (destination, _) = bench.next();
     assert_eq!(remote(&destination), UE.parse().unwrap());
