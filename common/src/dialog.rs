@@ -114,7 +114,8 @@ struct Setup<O> {
     icid: Box<str>,
     /// Record-Route values of the request as it left, ours included.
     record_routes: usize,
-    dialogs: SmallVec<[DialogKey; 1]>,
+    /// Those that it made, by the callee's tag, hashed; also those that are over: no late copy of an answer makes one anew.
+    dialogs: SmallVec<[(u64, DialogKey); 1]>,
 }
 
 /// Whose request it is that makes a dialog, and what this proxy adds to it.

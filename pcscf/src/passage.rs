@@ -131,17 +131,19 @@ impl Passages {
         self.remove(forward);
     }
 
-    /// Requests of or to a contact that may make dialogs and have no final answer; they count as released from now on.
+    /// Requests of or to a contact that may make dialogs count as released from now on; those without a final answer are
+    /// given.
     pub(crate) fn release(&mut self, contact: &str) -> Vec<(ForwardId, Passage)> {
         let forwards = self.by_contact.get(contact).cloned().unwrap_or_default();
         let mut released = Vec::new();
         for forward in forwards {
-            if let Some(passage) = self.by_forward.get_mut(&forward)
-                && passage.progress == Progress::Pending
-            {
+            let Some(passage) = self.by_forward.get_mut(&forward) else {
+                continue;
+            };
+            if passage.progress == Progress::Pending {
                 released.push((forward, passage.clone()));
-                passage.progress = Progress::Released;
             }
+            passage.progress = Progress::Released;
         }
         released
     }

@@ -1,6 +1,6 @@
 //! Table: what requests and responses tell of dialogs (RFC 3261 12.1, 12.2; RFC 4028; RFC 6665 4.4.1).
 
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::time::{Duration, Instant};
 
 use crate::sip::{Contacts, HeaderName, Message, Method, NameAddr, Request, Response, StatusCode};
@@ -67,7 +67,7 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
             self.subscriptions.remove(&hash);
             crate::node::give_back(&mut self.subscriptions);
         }
-        for key in ended.dialogs {
+        for (_, key) in ended.dialogs {
             if self.state(key) == Some(DialogState::Early) {
                 self.remove(key);
             }
@@ -95,6 +95,7 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
             return None;
         }
         let key = match known {
+            Some(key) if !self.dialogs.contains_key(&key) => return None,
             Some(key) => self.learn_again(key, setup, response),
             None => {
                 let made = self.dialog_made_by(setup, response)?;
@@ -289,13 +290,9 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
     }
 
     fn dialog_of_setup(&self, setup: SetupKey, callee_tag: &[u8]) -> Option<DialogKey> {
-        let setup = self.setups.get(&setup)?;
-        let callee = setup.caller.other();
-        let has_tag = |key: &&DialogKey| {
-            let dialog = self.dialogs.get(key);
-            dialog.is_some_and(|dialog| dialog.tag(callee) == callee_tag)
-        };
-        setup.dialogs.iter().find(has_tag).copied()
+        let wanted = self.hasher.hash_one(callee_tag);
+        let made = &self.setups.get(&setup)?.dialogs;
+        made.iter().find(|(tag, _)| *tag == wanted).map(|(_, key)| *key)
     }
 
     /// RFC 3261 12.1.2: Record-Route and Contact of the response, seen from here.
@@ -361,8 +358,10 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
         {
             return None;
         }
+        let callee = self.setups.get(&setup)?.caller.other();
+        let tag = self.hasher.hash_one(made.tag(callee));
         let key = self.insert(now, made);
-        self.setups.get_mut(&setup)?.dialogs.push(key);
+        self.setups.get_mut(&setup)?.dialogs.push((tag, key));
         Some(key)
     }
 

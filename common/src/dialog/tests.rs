@@ -318,6 +318,25 @@ fn a_bye_ends_the_dialog_with_its_final_answer_or_without_any() {
     }
 }
 
+/// A call that was over within timer M came back to life by its 200 (OK), sent once more.
+#[test]
+fn a_late_copy_of_the_answer_does_not_bring_a_dialog_back() {
+    let now = origin();
+    let mut table = Table::new(DialogLimits::default());
+    let setup = begun(&mut table, Side::Owner);
+    table.on_response(now, setup, &answer("200 OK", "tb", ""));
+    let bye = from_caller("BYE", 8, "tb");
+    let key = table.validate(Side::Owner, &bye, |_| true).unwrap();
+    table.on_answer(now, key, Side::Owner, &bye, Some(&answer("200 OK", "tb", "")));
+    assert_eq!(table.on_response(now, setup, &answer("200 OK", "tb", "")), None);
+    assert!(table.is_empty());
+    assert!(
+        table
+            .on_response(now, setup, &answer("200 OK", "other", ""))
+            .is_some()
+    );
+}
+
 #[test]
 fn a_challenged_bye_comes_again() {
     let (mut table, key) = call(origin());

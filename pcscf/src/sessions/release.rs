@@ -9,7 +9,7 @@ use ims_common::sip::StatusCode;
 use tracing::info;
 
 use crate::node::Pcscf;
-use crate::passage::{Journey, Passage};
+use crate::passage::Passage;
 
 /// Why sessions end that nobody hung up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,15 +57,20 @@ impl Pcscf {
         }
     }
 
-    /// An answer to an INVITE that was released meanwhile. A 2xx that crossed the CANCEL made a session that nobody wants:
-    /// it ends at once (RFC 3261 15).
+    /// An answer to a request that was released meanwhile. A 2xx that crossed the CANCEL made a session that nobody wants:
+    /// it ends at once (RFC 3261 15). Where the UE answered so, its caller has heard 500, and nobody is there to tell.
     pub(crate) fn after_release(&mut self, now: Instant, passage: &Passage, status: StatusCode) {
-        let Journey::Setup(_) = passage.journey else {
+        if !status.is_success() {
             return;
-        };
-        if status.is_success() && passage.out == Interface::Mw {
-            let token = passage.contact().to_owned();
-            self.release_contact(now, &token, ReleaseCause::RegistrationEnded);
+        }
+        let token = passage.contact();
+        match passage.out {
+            Interface::Mw => self.release_contact(now, token, ReleaseCause::RegistrationEnded),
+            Interface::Gm | Interface::GmProtected => {
+                for key in self.sessions.dialogs.of_owner(&token.into()) {
+                    self.sessions.dialogs.forget(key);
+                }
+            }
         }
     }
 }
