@@ -90,6 +90,7 @@ impl Criteria {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.criteria.len()
     }

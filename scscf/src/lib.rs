@@ -7,25 +7,19 @@
 //!
 //! Documents to read first: TS 24.229 5.4.1, TS 29.228 6.1 to 6.3, RFC 3261 10, RFC 3310, RFC 3327.
 
-#[allow(dead_code, reason = "sessions ask it")]
 mod breakout;
-#[allow(dead_code, reason = "sessions ask it")]
 mod caller_preferences;
 mod challenges;
 mod charging;
 pub mod config;
 mod context;
 mod deregister;
-#[allow(dead_code, reason = "sessions ask it")]
 mod enum_lookup;
 mod ere;
-#[allow(dead_code, reason = "sessions ask it")]
 mod ifc;
-#[allow(dead_code, reason = "sessions ask it")]
 mod media_policy;
 mod network_initiated;
 pub mod node;
-#[allow(dead_code, reason = "sessions ask it")]
 mod numbers;
 mod reg_event;
 mod register;
@@ -33,7 +27,6 @@ pub mod registrar;
 pub mod registration_change;
 mod reject;
 mod sdp;
-#[allow(dead_code, reason = "sessions ask it")]
 mod service_ids;
 mod service_route;
 mod sessions;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use hss_client::cx::{CxOutput, CxRequestId, ServerAssignmentType};
 use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::identity::{Impi, Impu};
-use ims_common::net::Command;
+use ims_common::net::{Command, NaptrId, SipInput, SipOutput};
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ProxyCoreConfig, ServerTransactionId};
 use ims_common::sip::{Method, Request, Response, StatusCode, UriBuf};
@@ -63,12 +63,10 @@ pub struct ScscfSettings {
     /// What number a Request-URI names.
     pub(crate) normaliser: Normaliser,
     /// Which media users may have.
-    #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) media_policy: MediaPolicy,
     /// What happens with services that a user has not subscribed to.
     pub service_ids: ServiceIdsConfig,
     /// Where numbers are looked up, if they are.
-    #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) enum_lookup: Option<EnumLookup>,
     /// Next hops for what this network does not serve.
     pub(crate) breakout: Breakout,
@@ -125,6 +123,9 @@ pub struct Scscf {
     in_progress: BTreeMap<CxRequestId, InProgress>,
     busy: BTreeMap<Impi, Busy>,
     sessions: Tables,
+    /// Numbers that DNS is asked about.
+    lookups: BTreeMap<NaptrId, ServerTransactionId>,
+    sip_outputs: VecDeque<SipOutput>,
     last_cx_id: u64,
     cx_outputs: VecDeque<CxOutput>,
     counters: Counters,
@@ -170,7 +171,9 @@ impl Scscf {
             shard: settings.core.shard,
             in_progress: BTreeMap::new(),
             busy: BTreeMap::new(),
-            sessions: Tables::new(&settings.isc, &settings.sessions),
+            sessions: Tables::new(&settings),
+            lookups: BTreeMap::new(),
+            sip_outputs: VecDeque::new(),
             last_cx_id: 0,
             cx_outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -352,6 +355,7 @@ impl Node for Scscf {
 
     fn handle(&mut self, now: Instant, input: CscfInput) {
         match input {
+            CscfInput::Sip(SipInput::Naptr { id, records }) => self.on_naptr(now, id, &records),
             CscfInput::Sip(input) => self.core.handle(now, input),
             CscfInput::Cx(input) => self.on_cx(now, input),
             CscfInput::Command(Command::Registration(command)) => self.on_operator(now, command),
@@ -376,6 +380,9 @@ impl Node for Scscf {
     fn poll_output(&mut self) -> Option<CscfOutput> {
         if let Some(output) = self.cx_outputs.pop_front() {
             return Some(CscfOutput::Cx(output));
+        }
+        if let Some(output) = self.sip_outputs.pop_front() {
+            return Some(CscfOutput::Sip(output));
         }
         if let Some(output) = self.core.poll_output() {
             return Some(CscfOutput::Sip(output));

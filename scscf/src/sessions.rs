@@ -5,6 +5,7 @@
 //! A request within a dialog follows its route and is not looked at again. Any other becomes a [`Session`]: it is
 //! served for somebody, and its answers come back here ([`answers`]).
 //!
+//! * `authorisation`: what the profile of the served user allows
 //! * `originating`: for whom a request is served that a UE or an AS sends; `served_user`: who that is
 //! * `terminating`: who is called; `targets`: the contacts that a call goes to; `unregistered`: users without any
 //! * `chain`: the application servers that a request visits; `dialog_ids`: by what they send it back
@@ -14,6 +15,7 @@
 //! * `running`, `dialog_ids`, `held_profiles`: what is kept between events
 
 mod answers;
+mod authorisation;
 mod chain;
 
 pub(crate) mod charging;
@@ -30,14 +32,14 @@ mod terminating;
 mod unregistered;
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hss_client::cx::CxRequest;
 use hss_client::user_data::SessionCase;
 use ims_common::identity::Impu;
 use ims_common::net::Flow;
 use ims_common::node::earliest;
-use ims_common::proxy::{ForkPlan, NextHop, ServerTransactionId, route};
+use ims_common::proxy::{ForkPlan, NextHop, NextHopTarget, ServerTransactionId, route};
 use ims_common::sip::{HeaderName, Method, Request, Response, Uri, UriBuf};
 
 pub(crate) use self::answers::{Reaction, on_answer};
@@ -47,10 +49,13 @@ pub(crate) use self::dialog::on_ack;
 pub(crate) use self::dialog_ids::DialogIds;
 pub(crate) use self::held_profiles::{HeldProfile, HeldProfiles};
 use self::onward::Exit;
+pub(crate) use self::onward::on_naptr;
+use self::running::Patience;
 pub(crate) use self::running::Running;
 pub(crate) use self::unregistered::{on_saa, release};
-use crate::config::{IscConfig, SessionsConfig};
 use crate::context::Context;
+use crate::enum_lookup::EnumLookup;
+use crate::node::ScscfSettings;
 use crate::registrar::SetId;
 use crate::reject::RequestReject;
 use crate::service_route;
@@ -64,9 +69,14 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    pub(crate) fn new(isc: &IscConfig, sessions: &SessionsConfig) -> Self {
+    pub(crate) fn new(settings: &ScscfSettings) -> Self {
+        let (isc, sessions) = (&settings.isc, &settings.sessions);
+        let lookup = settings.enum_lookup.as_ref();
         Self {
-            running: Running::new(isc.response_timeout.get()),
+            running: Running::new(Patience {
+                app_server: isc.response_timeout.get(),
+                lookup: lookup.map_or(Duration::ZERO, EnumLookup::timeout),
+            }),
             dialog_ids: DialogIds::new(isc.dialog_ids),
             held: HeldProfiles::new(
                 sessions.unregistered_profile.get(),
@@ -100,6 +110,8 @@ pub(crate) struct Session {
     downstream: Downstream,
     /// Where it may go when the next hop that has it now is dead.
     exits: VecDeque<Exit>,
+    /// Other flows of UEs that it goes to (RFC 5626 6).
+    flows: VecDeque<NextHopTarget>,
     /// How often it was redirected.
     redirections: u8,
     /// What its next event means.
@@ -133,6 +145,8 @@ enum Downstream {
 pub(crate) enum Await {
     /// What the HSS knows of a user who is not registered.
     Saa,
+    /// What DNS knows of a number.
+    Naptr,
     /// An application server's decision.
     AppServer(Visit),
     /// The final answer of where it went last.
@@ -150,6 +164,8 @@ pub(crate) enum Step {
     Follow(Request, NextHop),
     /// Ask the HSS first.
     Ask(Box<Session>, CxRequest),
+    /// Ask DNS for the records of a number first.
+    LookUp(Box<Session>, String),
     /// Send it to these, and tell what they answer.
     Fork(Box<Session>, Request, ForkPlan),
 }
@@ -174,6 +190,7 @@ impl Arrival<'_> {
             upstream,
             downstream: Downstream::Trusted,
             exits: VecDeque::new(),
+            flows: VecDeque::new(),
             redirections: 0,
             awaits: Await::Answer,
             is_cancelled: false,

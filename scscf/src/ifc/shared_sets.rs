@@ -16,10 +16,6 @@ impl SharedIfcSets {
     pub(crate) fn insert(&mut self, id: u32, criteria: Vec<InitialFilterCriterion>) {
         self.0.insert(id, criteria);
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// Reads `InitialFilterCriteria` elements, one after the other, as they stand in a service profile.

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use hss_client::cx::{CxAnswer, CxError};
-use ims_common::net::{Flow, Interface};
+use ims_common::net::{Flow, Interface, Naptr, NaptrId, NaptrRequest, SipOutput};
 use ims_common::proxy::{ForkAnswer, NextHopTarget, ServerTransactionId};
 use ims_common::sip::Request;
 
 use super::Scscf;
 use crate::reject::RequestReject;
-use crate::sessions::{self, Await, Reaction, Step};
+use crate::sessions::{self, Await, Reaction, Session, Step};
 
 impl Scscf {
     pub(super) fn on_request(
@@ -49,10 +49,18 @@ impl Scscf {
                 self.sessions.running.put(now, session);
                 self.ask_for_session(transaction, request);
             }
+            Ok(Step::LookUp(session, name)) => {
+                self.sessions.running.put(now, session);
+                self.last_cx_id += 1;
+                let id = NaptrId(self.last_cx_id);
+                self.lookups.insert(id, transaction);
+                self.sip_outputs
+                    .push_back(SipOutput::Naptr(NaptrRequest { id, name }));
+            }
             Ok(Step::Fork(session, request, plan)) => {
                 let what = match session.awaits {
                     Await::AppServer(_) => "to_application_server",
-                    Await::Answer | Await::FurtherAnswers | Await::Saa => "served",
+                    Await::Answer | Await::FurtherAnswers | Await::Saa | Await::Naptr => "served",
                 };
                 self.counters.count("ims_scscf_requests_total", what);
                 self.sessions.running.put(now, session);
@@ -84,7 +92,7 @@ impl Scscf {
             return;
         };
         session.is_cancelled = true;
-        if matches!(session.awaits, Await::Saa) {
+        if matches!(session.awaits, Await::Saa | Await::Naptr) {
             self.sessions.running.take(transaction);
             self.refuse_request(now, transaction, RequestReject::Cancelled);
         }
@@ -107,12 +115,34 @@ impl Scscf {
         self.take_session_step(now, transaction, step);
     }
 
+    /// An answer of DNS about a number.
+    pub(super) fn on_naptr(&mut self, now: Instant, id: NaptrId, records: &[Naptr]) {
+        let Some(transaction) = self.lookups.remove(&id) else {
+            return;
+        };
+        let waits = |session: &mut Session| matches!(session.awaits, Await::Naptr);
+        if !self.sessions.running.get_mut(transaction).is_some_and(waits) {
+            return;
+        }
+        if let Some(session) = self.sessions.running.take(transaction) {
+            let step = sessions::on_naptr(&mut self.context(now, &mut Vec::new()), session, records);
+            self.take_session_step(now, transaction, step);
+        }
+    }
+
     pub(super) fn expire_sessions(&mut self, now: Instant) {
         while let Some(session) = self.sessions.running.pop_expired(now) {
-            if !matches!(session.awaits, Await::AppServer(_)) {
-                continue;
-            }
             let transaction = session.transaction;
+            match &session.awaits {
+                Await::AppServer(_) => {}
+                // DNS is silent.
+                Await::Naptr => {
+                    let step = sessions::on_naptr(&mut self.context(now, &mut Vec::new()), session, &[]);
+                    self.take_session_step(now, transaction, step);
+                    continue;
+                }
+                Await::Saa | Await::Answer | Await::FurtherAnswers => continue,
+            }
             self.counters
                 .count("ims_scscf_expirations_total", "application_server");
             let step = sessions::on_silence(&mut self.context(now, &mut Vec::new()), session);

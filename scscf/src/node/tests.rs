@@ -28,7 +28,7 @@ use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::aka::{AkaVersion, AuthVector, DigestInput, Ha1};
 use ims_common::config::{DaemonConfig, parse};
 use ims_common::limits::SipLimits;
-use ims_common::net::{Destination, Flow, Interface, SipInput, SipOutput, Transport};
+use ims_common::net::{Destination, Flow, Interface, NaptrRequest, SipInput, SipOutput, Transport};
 use ims_common::node::{Metrics, Node, Seed};
 use ims_common::sip::{HeaderName, Message, Request, Response, SipMessage};
 
@@ -250,6 +250,8 @@ pub(super) struct Rig {
     pub(super) unanswered: VecDeque<(CxRequestId, CxRequest)>,
     pub(super) responses: VecDeque<Response>,
     pub(super) requests: VecDeque<Request>,
+    /// Numbers that DNS is asked about.
+    pub(super) lookups: VecDeque<NaptrRequest>,
     /// Where each of them went.
     pub(super) hops: VecDeque<SocketAddr>,
     pub(super) pushes_answered: Vec<CxPushAnswer>,
@@ -293,6 +295,7 @@ impl Rig {
             unanswered: VecDeque::new(),
             responses: VecDeque::new(),
             requests: VecDeque::new(),
+            lookups: VecDeque::new(),
             hops: VecDeque::new(),
             pushes_answered: Vec::new(),
             branches: 0,
@@ -362,7 +365,7 @@ impl Rig {
         self.drain();
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         while let Some(output) = self.node.poll_output() {
             match output {
                 CscfOutput::Sip(SipOutput::Transmit(transmit)) => {
@@ -381,6 +384,7 @@ impl Rig {
                         SipMessage::Response(response) => self.responses.push_back(response),
                     }
                 }
+                CscfOutput::Sip(SipOutput::Naptr(question)) => self.lookups.push_back(question),
                 CscfOutput::Cx(CxOutput::Request { id, request }) => {
                     self.cx.push(request.clone());
                     self.unanswered.push_back((id, request));

@@ -5,7 +5,7 @@ use ims_common::sip::{Contacts, HeaderName, Method, Response, Scheme, StatusCode
 
 use super::chain::{self, Verdict};
 use super::charging::Boundary;
-use super::{Await, Downstream, Session, Step, charging, identity, onward};
+use super::{Await, Downstream, Session, Step, charging, identity, onward, targets};
 use crate::caller_preferences::CallerPreferences;
 use crate::charging::function_addresses;
 use crate::config::RedirectPolicy;
@@ -39,33 +39,48 @@ pub(crate) fn on_answer(
     match answer {
         ForkAnswer::Trying => Ok(Reaction::Wait(on_trying(session))),
         ForkAnswer::Failed(failure) => match chain::on_final(ctx, session, None) {
-            Verdict::Relay(session) if has_another_exit(&session, None) => {
-                Ok(Reaction::Instead(onward::leave(ctx, session)?))
-            }
-            Verdict::Relay(session) => Err(failed(&session, failure)),
+            Verdict::Relay(session) => match another_way(ctx, session, None) {
+                Ok(step) => Ok(Reaction::Instead(step?)),
+                Err(session) => Err(failed(&session, failure)),
+            },
             Verdict::Instead(step) => Ok(Reaction::Instead(step?)),
         },
         ForkAnswer::Response(response) if response.status().is_provisional() => {
             Ok(on_provisional(ctx, session, &response))
         }
         ForkAnswer::Response(response) => match chain::on_final(ctx, session, Some(&response)) {
-            Verdict::Relay(session) if has_another_exit(&session, Some(response.status())) => {
-                Ok(Reaction::Instead(onward::leave(ctx, session)?))
-            }
-            Verdict::Relay(session) => match redirection(ctx, &session, &response) {
-                Some(target) => Ok(Reaction::Instead(chain::redirect(ctx, session, &target)?)),
-                None => on_final(ctx, session, &response),
+            Verdict::Relay(session) => match another_way(ctx, session, Some(response.status())) {
+                Ok(step) => Ok(Reaction::Instead(step?)),
+                Err(session) => match redirection(ctx, &session, &response) {
+                    Some(target) => Ok(Reaction::Instead(chain::redirect(ctx, session, &target)?)),
+                    None => on_final(ctx, session, &response),
+                },
             },
             Verdict::Instead(step) => Ok(Reaction::Instead(step?)),
         },
     }
 }
 
-/// Whether a dead next hop may be made good by another one.
-fn has_another_exit(session: &Session, status: Option<StatusCode>) -> bool {
-    let is_dead = status.is_none_or(|status| status == StatusCode::REQUEST_TIMEOUT || status.class() == 5);
-    let is_going = matches!(session.awaits, Await::Answer) && !session.is_cancelled;
-    is_dead && is_going && !session.exits.is_empty()
+/// What may be done about a dead next hop: another trunk, or another flow of the UE (RFC 5626 6: after 430 or 408). Gives
+/// the session back when there is nothing.
+fn another_way(
+    ctx: &mut Context<'_>,
+    session: Box<Session>,
+    status: Option<StatusCode>,
+) -> Result<Result<Step, RequestReject>, Box<Session>> {
+    if session.is_cancelled || !matches!(session.awaits, Await::Answer) {
+        return Err(session);
+    }
+    let is_silent = status.is_none_or(|status| status == StatusCode::REQUEST_TIMEOUT);
+    let is_dead = is_silent || status.is_some_and(|status| status.class() == 5);
+    if is_dead && !session.exits.is_empty() {
+        return Ok(onward::leave(ctx, session));
+    }
+    let is_flow_dead = is_silent || status == Some(StatusCode::FLOW_FAILED);
+    if is_flow_dead && !session.flows.is_empty() {
+        return Ok(targets::next_flow(ctx, session));
+    }
+    Err(session)
 }
 
 /// Where a contact of the callee redirects a request that this server may send there itself (RFC 3261 16.7 step 4;
@@ -117,6 +132,10 @@ fn on_final(
     // RFC 3261 16.7 step 6.
     if status == StatusCode::SERVICE_UNAVAILABLE {
         return Err(RequestReject::Unavailable);
+    }
+    // RFC 5626 11.6: it is of interest to whoever knows the flows.
+    if status == StatusCode::FLOW_FAILED && session.downstream == Downstream::Contact {
+        return Err(RequestReject::Unreachable);
     }
     let response = upstream(ctx, &session, response);
     if status.is_success() && session.received.method() == Method::Invite {

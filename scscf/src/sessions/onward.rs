@@ -2,13 +2,17 @@
 
 use std::collections::VecDeque;
 
+use ims_common::net::Naptr;
 use ims_common::proxy::{ForkPlan, NextHop, NextHopTarget, route};
 use ims_common::sip::{HeaderName, Host, Request, Scheme, Uri, UriBuf};
 
 use super::charging::{self, Boundary};
-use super::{BETWEEN_SERVERS, Downstream, Session, Step, dialog, is_own, makes_a_dialog, record_route};
+use super::{
+    Await, BETWEEN_SERVERS, Downstream, Session, Step, dialog, is_own, makes_a_dialog, record_route,
+};
 use crate::config::TrustedPeers;
 use crate::context::Context;
+use crate::enum_lookup::EnumAnswer;
 use crate::numbers::{GlobalNumber, Number};
 use crate::reject::RequestReject;
 
@@ -60,9 +64,51 @@ pub(super) fn route(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<
             hop: next,
             request_uri: None,
         }]),
-        None => exits_of(ctx, &uri)?,
+        None => match name_of_number(ctx, &uri) {
+            Some(name) => {
+                session.awaits = Await::Naptr;
+                return Ok(Step::LookUp(session, name));
+            }
+            None => exits_of(ctx, &uri)?,
+        },
     };
     session.exits = exits;
+    leave(ctx, session)
+}
+
+/// Where DNS is to be asked about a global number, when it is (RFC 6116; not again after a query: RFC 4694 `npdi`).
+fn name_of_number(ctx: &Context<'_>, uri: &Uri<'_>) -> Option<String> {
+    let lookup = ctx.settings.enum_lookup.as_ref()?;
+    match ctx.settings.normaliser.read(uri) {
+        Number::Global(number) if number.routing_number().is_none() => Some(lookup.name(&number)),
+        Number::Global(_) | Number::Local(_) | Number::Incomplete | Number::Name => None,
+    }
+}
+
+/// What DNS knows of the number: a SIP URI, a number that is ported, or nothing.
+pub(crate) fn on_naptr(
+    ctx: &mut Context<'_>,
+    mut session: Box<Session>,
+    records: &[Naptr],
+) -> Result<Step, RequestReject> {
+    session.awaits = Await::Answer;
+    let uri = session
+        .request
+        .request_uri()
+        .map_err(|_| RequestReject::Malformed("Request-URI"))?;
+    let found = match ctx.settings.normaliser.read(&uri) {
+        Number::Global(number) => EnumAnswer::of(&number, records),
+        Number::Local(_) | Number::Incomplete | Number::Name => EnumAnswer::None,
+    };
+    session.exits = match &found {
+        EnumAnswer::None => exits_of(ctx, &uri)?,
+        EnumAnswer::Sip(target) => by_domain(ctx, &target.as_uri())?,
+        EnumAnswer::Tel(target) => exits_of(ctx, &target.as_uri())?,
+    };
+    if let EnumAnswer::Sip(target) | EnumAnswer::Tel(target) = found {
+        let edit = session.request.edit();
+        session.request = edit.request_uri(target.as_str()).finish_request();
+    }
     leave(ctx, session)
 }
 

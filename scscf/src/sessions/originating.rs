@@ -1,14 +1,13 @@
 //! Procedure: requests that a UE sends, or an application server for a user (TS 24.229 5.4.3.2).
 
-use hss_client::user_data::{ServiceProfile, SessionCase};
+use hss_client::user_data::SessionCase;
 use ims_common::identity::Impu;
-use ims_common::sip::{Edit, HeaderName, Request, StatusCode};
+use ims_common::sip::{HeaderName, Request, StatusCode};
 
 use super::chain::{self, Chain};
 use super::charging::Boundary;
-use super::{Arrival, ServedUser, Step, identity, served_user, terminating, unregistered};
+use super::{Arrival, ServedUser, Step, authorisation, identity, served_user, terminating, unregistered};
 use crate::context::Context;
-use crate::registrar::ImplicitRegistrationSet;
 use crate::reject::RequestReject;
 use crate::spelling::with_or_without_plus;
 
@@ -31,11 +30,18 @@ pub(super) fn from_ue(
         case: SessionCase::OriginatingRegistered,
         set: Some(set.id),
     };
-    arrival.request = with_what_the_profile_says(set, &served, &arrival.request);
+    // TS 24.229 5.4.3.2 step 6.
+    if let Some(alias) = identity::missing_alias(&arrival.request, |_| set.alias_of(&served.impu)) {
+        let edit = arrival.request.edit();
+        arrival.request = edit.append(HeaderName::PAssertedIdentity, alias).finish_request();
+    }
     let services = set.services_of(&served.impu).cloned();
     let chain = Chain::begin(served, services, &arrival.request);
-    let session = arrival.session(chain, Boundary::Visited);
-    chain::advance(ctx, session)
+    let mut session = arrival.session(chain, Boundary::Visited);
+    match authorisation::check(ctx, &mut session)? {
+        Some(answer) => Ok(answer),
+        None => chain::advance(ctx, session),
+    }
 }
 
 /// By `orig` in our Route: an application server speaks for a user, registered or not (TS 24.229 5.4.3.2, 5.7.3).
@@ -68,45 +74,6 @@ pub(super) fn from_app_server(ctx: &mut Context<'_>, arrival: Arrival<'_>) -> Re
     match set {
         Some(_) => chain::advance(ctx, session),
         None => unregistered::serve(ctx, session),
-    }
-}
-
-/// The alias identity (TS 24.229 5.4.3.2 step 6), and P-Asserted-Service instead of P-Preferred-Service (RFC 6050).
-fn with_what_the_profile_says(
-    set: &ImplicitRegistrationSet,
-    served: &ServedUser,
-    request: &Request,
-) -> Request {
-    let mut edit = request.edit();
-    if let Some(alias) = identity::missing_alias(request, |_| set.alias_of(&served.impu)) {
-        edit = edit.append(HeaderName::PAssertedIdentity, alias);
-    }
-    if request.header(HeaderName::PPreferredService).is_some()
-        || request.header(HeaderName::PAssertedService).is_some()
-    {
-        edit = assert_service(
-            edit,
-            request,
-            set.services_of(&served.impu).map(|services| &*services.profile),
-        );
-    }
-    edit.finish_request()
-}
-
-/// RFC 6050 4: the preferred service where the user may have it; a profile that lists none allows all (TS 24.229
-/// 5.4.3.2). One that the user may not have is only not asserted: filter criteria decide what becomes of the request.
-fn assert_service<'a>(edit: Edit<'a>, request: &Request, services: Option<&ServiceProfile>) -> Edit<'a> {
-    let allowed = services.map_or(&[][..], |services| &services.service_ids);
-    let preferred = request
-        .values(HeaderName::PPreferredService)
-        .filter_map(|value| std::str::from_utf8(value).ok())
-        .find(|service| allowed.is_empty() || allowed.iter().any(|id| id.eq_ignore_ascii_case(service)));
-    let edit = edit
-        .remove(HeaderName::PPreferredService)
-        .remove(HeaderName::PAssertedService);
-    match preferred {
-        Some(service) => edit.append(HeaderName::PAssertedService, service),
-        None => edit,
     }
 }
 

@@ -11,21 +11,29 @@ use super::{Await, Session};
 /// How long further 2xx of an INVITE may come (timer M of RFC 6026 7.2).
 const TIMER_M: Duration = Duration::from_secs(32);
 
+/// How long others may take to answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// An application server, before it has shown any sign of life.
+    pub(super) app_server: Duration,
+    /// DNS, about a number.
+    pub(super) lookup: Duration,
+}
+
 /// The table.
 #[derive(Debug)]
 pub(crate) struct Running {
     sessions: BTreeMap<ServerTransactionId, Box<Session>>,
     timers: TimerTable<ServerTransactionId>,
-    /// How long an application server may be silent.
-    response_timeout: Duration,
+    patience: Patience,
 }
 
 impl Running {
-    pub(crate) fn new(response_timeout: Duration) -> Self {
+    pub(super) fn new(patience: Patience) -> Self {
         Self {
             sessions: BTreeMap::new(),
             timers: TimerTable::default(),
-            response_timeout,
+            patience,
         }
     }
 
@@ -50,7 +58,8 @@ impl Running {
     pub(crate) fn put(&mut self, now: Instant, session: Box<Session>) {
         let time = match &session.awaits {
             Await::Answer | Await::Saa => None,
-            Await::AppServer(visit) => visit.patience().map(|times| self.response_timeout * times),
+            Await::AppServer(visit) => visit.patience().map(|times| self.patience.app_server * times),
+            Await::Naptr => Some(self.patience.lookup),
             Await::FurtherAnswers => Some(TIMER_M),
         };
         if let Some(time) = time {

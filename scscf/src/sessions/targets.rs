@@ -1,5 +1,7 @@
 //! Procedure: the contacts that a request for a registered user goes to (TS 24.229 5.4.3.3; RFC 3327 5.3).
 
+use std::collections::VecDeque;
+
 use ims_common::proxy::{ForkPlan, NextHop, NextHopTarget};
 use ims_common::sip::{HeaderName, NameAddr, Request, Uri, UriBuf};
 
@@ -29,14 +31,11 @@ pub(super) fn alert(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<
         .iter()
         .filter(|binding| binding.expires_at > now && (!has_chosen || is_chosen(binding)));
     let preferences = CallerPreferences::of(&session.request);
-    let groups: Vec<Vec<NextHopTarget>> = preferences
-        .groups(usable, instance.as_deref())
-        .into_iter()
-        .map(|group| group.into_iter().map(target_of).collect())
-        .collect();
+    let (groups, flows) = without_further_flows(preferences.groups(usable, instance.as_deref()));
     if groups.is_empty() {
         return Err(RequestReject::NotRegistered);
     }
+    session.flows = flows;
     session.downstream = Downstream::Contact;
     let request = towards_contacts(ctx, &session.request);
     let plan = ForkPlan {
@@ -44,6 +43,37 @@ pub(super) fn alert(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<
         group_time: Some(ctx.settings.sessions.contact_time.get()),
     };
     Ok(Step::Fork(session, request, plan))
+}
+
+/// RFC 5626 6: one flow of an instance at a time. The others are for when that one has failed, not for when the UE has
+/// refused.
+fn without_further_flows(groups: Vec<Vec<&Binding>>) -> (Vec<Vec<NextHopTarget>>, VecDeque<NextHopTarget>) {
+    let mut first: Vec<&Binding> = Vec::new();
+    let mut flows = VecDeque::new();
+    let mut kept = Vec::new();
+    for group in groups {
+        let mut targets = Vec::with_capacity(group.len());
+        for binding in group {
+            let is_known = |known: &&Binding| known.contact.is_flow_of_same_instance(&binding.contact);
+            if first.iter().any(is_known) {
+                flows.push_back(target_of(binding));
+            } else {
+                first.push(binding);
+                targets.push(target_of(binding));
+            }
+        }
+        if !targets.is_empty() {
+            kept.push(targets);
+        }
+    }
+    (kept, flows)
+}
+
+/// By another flow of a UE that could not be reached by the one before.
+pub(super) fn next_flow(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<Step, RequestReject> {
+    let flow = session.flows.pop_front().ok_or(RequestReject::Unreachable)?;
+    let request = towards_contacts(ctx, &session.request);
+    Ok(Step::Fork(session, request, ForkPlan::at_once(vec![flow])))
 }
 
 /// The instance that a public GRUU names, as `+sip.instance` has it (RFC 5627 3.1, RFC 5626 4.1).

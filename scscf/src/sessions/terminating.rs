@@ -8,7 +8,7 @@ use ims_common::sip::{Scheme, Uri};
 
 use super::chain::{self, Chain};
 use super::charging::Boundary;
-use super::{Arrival, ServedUser, Session, Step, unregistered};
+use super::{Arrival, ServedUser, Session, Step, authorisation, unregistered};
 use crate::context::Context;
 use crate::registrar::{Services, SetId};
 use crate::reject::RequestReject;
@@ -26,7 +26,7 @@ pub(super) fn start(ctx: &mut Context<'_>, arrival: Arrival<'_>) -> Result<Step,
     let chain = Chain::begin(served, services, &arrival.request);
     let session = arrival.session(chain, Boundary::Home);
     match session.chain.served.set {
-        Some(_) => chain::advance(ctx, session),
+        Some(_) => serve(ctx, session),
         None => unregistered::serve(ctx, session),
     }
 }
@@ -47,7 +47,14 @@ pub(super) fn begin_again(ctx: &mut Context<'_>, mut session: Box<Session>) -> R
     let served = served_user(ctx, &spellings(ctx, &uri)?)?;
     let services = services_of(ctx, &served);
     session.chain = Chain::begin(served, services, &session.request);
-    chain::advance(ctx, session)
+    serve(ctx, session)
+}
+
+fn serve(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<Step, RequestReject> {
+    match authorisation::check(ctx, &mut session)? {
+        Some(answer) => Ok(answer),
+        None => chain::advance(ctx, session),
+    }
 }
 
 /// Whoever is registered with one of the spellings; else the likeliest.

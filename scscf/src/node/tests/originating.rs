@@ -1,4 +1,4 @@
-//! Testkit: requests of UEs (SE-01, SE-12 to SE-14, SE-18, SE-20, SE-23, SE-24, SE-31).
+//! Testkit: requests of UEs (SE-01, SE-03, SE-12 to SE-14, SE-18 to SE-20, SE-23 to SE-25, SE-31).
 
 use super::requests::{answered, request};
 use super::*;
@@ -362,4 +362,92 @@ fn charging_functions_are_told_to_a_p_cscf_of_the_home_network_alone() {
             expected
         );
     }
+}
+
+/// A rig that looks numbers up, after a caller has dialled one.
+fn looking_up(method: &str) -> Rig {
+    let mut rig = Rig::with_config(
+        "  enum: {suffix: e164.arpa}\n  routes: [{prefix: \"+\", to: [\"sip:192.0.2.90\"]}]\n",
+    );
+    rig.register_over_ipsec();
+    let route = rig.service_route();
+    rig.receive(originating(&route, method, "tel:+15550002", ""));
+    assert!(rig.requests.is_empty());
+    rig
+}
+
+fn answer_lookup(rig: &mut Rig, regexp: Option<&str>) {
+    let question = rig.lookups.pop_front().expect("DNS is asked");
+    assert_eq!(question.name, "2.0.0.0.5.5.5.1.e164.arpa");
+    let record = |regexp: &str| ims_common::net::Naptr {
+        flags: "u".to_owned(),
+        service: "E2U+sip".to_owned(),
+        regexp: regexp.to_owned(),
+        ..ims_common::net::Naptr::default()
+    };
+    let records = regexp.map(record).into_iter().collect();
+    let input = SipInput::Naptr {
+        id: question.id,
+        records,
+    };
+    rig.node.handle(rig.now, CscfInput::Sip(input));
+    rig.drain();
+}
+
+#[test]
+fn number_goes_where_dns_says() {
+    let mut rig = looking_up("MESSAGE");
+    answer_lookup(&mut rig, Some(&format!("!^(.*)$!sip:\\1@{HOME};user=phone!")));
+    let (sent, hop) = rig.sent();
+    assert_eq!(hop, ICSCF);
+    assert_eq!(
+        sent.request_uri_bytes(),
+        format!("sip:+15550002@{HOME};user=phone").as_bytes()
+    );
+}
+
+#[test]
+fn number_that_dns_does_not_know_goes_to_the_trunk_and_a_ported_one_by_its_routing_number() {
+    let mut rig = looking_up("MESSAGE");
+    answer_lookup(&mut rig, None);
+    let (sent, _) = rig.sent();
+    assert_eq!(sent.request_uri_bytes(), b"sip:+15550002@192.0.2.90;user=phone");
+    let mut rig = looking_up("MESSAGE");
+    answer_lookup(&mut rig, Some("!^(.*)$!tel:\\1;npdi;rn=+15559999!"));
+    let (sent, _) = rig.sent();
+    let expected = b"sip:+15550002;npdi;rn=+15559999@192.0.2.90;user=phone";
+    assert_eq!(sent.request_uri_bytes(), expected);
+}
+
+#[test]
+fn silent_dns_is_as_good_as_one_that_knows_nothing() {
+    let mut rig = looking_up("MESSAGE");
+    rig.advance(secs(1));
+    assert!(rig.requests.is_empty());
+    rig.advance(Duration::from_millis(1_100));
+    assert_eq!(rig.sent().1, "192.0.2.90:5060");
+    answer_lookup(&mut rig, None);
+    assert!(rig.responses.is_empty());
+}
+
+#[test]
+fn media_that_are_not_subscribed_to_get_488_with_those_that_are() {
+    let mut rig = Rig::with_config("  media_profiles: [{media: {audio: [AMR]}}]\n");
+    rig.register_over_ipsec();
+    let route = rig.service_route();
+    let offer = |kind: &str| {
+        let sdp = format!("v=0\r\nm={kind} 4000 RTP/AVP 96\r\na=rtpmap:96 AMR/8000\r\n");
+        originating(&route, "INVITE", BOB, "Content-Type: application/sdp\r\n")
+            .replace(
+                "Content-Length: 0\r\n\r\n",
+                &format!("Content-Length: {}\r\n\r\n{sdp}", sdp.len()),
+            )
+            .replace("z9hG4bKr", &format!("z9hG4bK{kind}"))
+    };
+    rig.receive(offer("video"));
+    let response = rig.responses.pop_front().unwrap();
+    assert_eq!(status(&response), 488);
+    assert!(String::from_utf8_lossy(response.body()).contains("m=audio 0"));
+    rig.receive(offer("audio"));
+    assert_eq!(rig.sent().1, ICSCF);
 }

@@ -1,4 +1,4 @@
-//! Testkit: requests for registered users (SE-02, SE-13 to SE-16, SE-23, SE-29).
+//! Testkit: requests for registered users (SE-02, SE-13 to SE-17, SE-23, SE-29).
 
 use super::requests::request;
 use super::*;
@@ -198,4 +198,36 @@ fn gruu_reaches_its_instance_alone() {
     let mut rig = two_contacts("", &instance("a"), &instance("b"));
     rig.receive(request("MESSAGE", &format!("{IMPU};gr=urn:uuid:c"), ""));
     assert_eq!(status(&rig.responses.pop_front().unwrap()), 480);
+}
+
+/// Two flows of one phone.
+fn two_flows() -> Rig {
+    let flow = |number: u8| format!(";+sip.instance=\"<urn:uuid:a>\";reg-id={number}");
+    two_contacts("", &flow(1), &flow(2))
+}
+
+#[test]
+fn flow_that_failed_is_made_good_by_the_next_one_of_the_instance() {
+    for code in [430, 408] {
+        let mut rig = two_flows();
+        rig.receive(request("MESSAGE", IMPU, ""));
+        let (first, _) = rig.sent();
+        assert_eq!(first.request_uri_bytes(), b"sip:two@192.0.2.11", "the newest");
+        assert!(rig.requests.is_empty());
+        rig.answer(&first, code, "");
+        let (second, _) = rig.sent();
+        assert_eq!(second.request_uri_bytes(), b"sip:one@192.0.2.10");
+        rig.answer(&second, 430, "");
+        assert_eq!(status(&rig.responses.pop_front().unwrap()), 480);
+    }
+}
+
+#[test]
+fn refusal_on_one_flow_is_the_answer_of_the_phone() {
+    let mut rig = two_flows();
+    rig.receive(request("MESSAGE", IMPU, ""));
+    let (first, _) = rig.sent();
+    rig.answer(&first, 486, "");
+    assert_eq!(status(&rig.responses.pop_front().unwrap()), 486);
+    assert!(rig.requests.is_empty());
 }

@@ -1,0 +1,68 @@
+//! Procedure: what the profile of the served user allows: services and media (TS 24.229 5.4.3.2, 5.4.3.3, 6.3).
+
+use hss_client::user_data::SessionCase;
+use ims_common::sip::{HeaderName, StatusCode};
+
+use super::{Session, Step};
+use crate::context::Context;
+use crate::media_policy::MediaVerdict;
+use crate::reject::RequestReject;
+use crate::service_ids::{self, ServiceVerdict};
+
+/// Changes what the request says of its service. An answer means that the request ends here.
+pub(super) fn check(ctx: &mut Context<'_>, session: &mut Session) -> Result<Option<Step>, RequestReject> {
+    let services = session.chain.services.clone();
+    let profile = services.as_ref().map(|services| &*services.profile);
+    let subscribed = profile.map_or(&[][..], |profile| &profile.service_ids);
+    let policy = &ctx.settings.service_ids;
+    let verdict = match session.chain.served.case {
+        SessionCase::OriginatingRegistered
+        | SessionCase::OriginatingUnregistered
+        | SessionCase::OriginatingCdiv => service_ids::originating(&session.request, subscribed, policy),
+        SessionCase::TerminatingRegistered | SessionCase::TerminatingUnregistered => {
+            service_ids::terminating(&session.request, subscribed, policy)
+        }
+    };
+    apply(session, verdict)?;
+    let media = profile.and_then(|profile| profile.subscribed_media_profile);
+    match ctx.settings.media_policy.verdict(&session.request, media) {
+        MediaVerdict::Allowed => Ok(None),
+        MediaVerdict::NotAllowed(allowed) => {
+            tracing::info!(clause = "TS 24.229 6.3", "media not subscribed to");
+            let tag = ctx.fresh_token();
+            let reply = session
+                .received
+                .reply(StatusCode::NOT_ACCEPTABLE_HERE)
+                .to_tag(&tag);
+            Ok(Some(Step::Answer(
+                reply.body("application/sdp", allowed).finish(),
+            )))
+        }
+    }
+}
+
+/// RFC 6050 4: P-Preferred-Service goes no further.
+fn apply(session: &mut Session, verdict: ServiceVerdict) -> Result<(), RequestReject> {
+    let has_preferred = session.request.header(HeaderName::PPreferredService).is_some();
+    let asserted = match verdict {
+        ServiceVerdict::Refused => return Err(RequestReject::NotServed("service not subscribed to")),
+        ServiceVerdict::Unchanged if !has_preferred => return Ok(()),
+        ServiceVerdict::Unchanged => {
+            let edit = session.request.edit().remove(HeaderName::PPreferredService);
+            session.request = edit.finish_request();
+            return Ok(());
+        }
+        ServiceVerdict::Asserted(service) => Some(service),
+        ServiceVerdict::Removed => None,
+    };
+    let mut edit = session
+        .request
+        .edit()
+        .remove(HeaderName::PPreferredService)
+        .remove(HeaderName::PAssertedService);
+    if let Some(service) = asserted {
+        edit = edit.append(HeaderName::PAssertedService, service);
+    }
+    session.request = edit.finish_request();
+    Ok(())
+}
