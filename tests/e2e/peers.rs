@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 mod baresip;
+mod kamailio;
 mod sipp;
 
 use ims_tests::hss::Subscriber;

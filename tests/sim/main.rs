@@ -1,5 +1,6 @@
 //! Testkit: the suite in the virtual world: real nodes, real messages, no sockets, no waiting.
 
+mod application_servers;
 mod barred_identity;
 mod call_cancelled;
 mod call_emergency;
@@ -29,6 +30,7 @@ mod restart;
 mod resync;
 mod selection;
 mod shutdown;
+mod sms;
 mod storm;
 mod swarm;
 mod unknown_user;

@@ -43,17 +43,20 @@ pub struct AsConfig {
     pub behaviour: AsBehaviour,
     /// What it does with third-party REGISTERs.
     pub registers: RegisterAnswer,
+    /// Names that no DNS knows.
+    pub hosts: HostsTable,
 }
 
 impl AsConfig {
     /// One that lets everything pass and accepts every REGISTER.
     #[must_use]
-    pub const fn new(local: SocketAddr) -> Self {
+    pub fn new(local: SocketAddr) -> Self {
         Self {
             local,
             host: None,
             behaviour: AsBehaviour::Continue { record_route: false },
             registers: RegisterAnswer::Accept,
+            hosts: HostsTable::default(),
         }
     }
 
@@ -75,6 +78,13 @@ impl AsConfig {
     #[must_use]
     pub const fn registers(mut self, registers: RegisterAnswer) -> Self {
         self.registers = registers;
+        self
+    }
+
+    /// The same that knows these names.
+    #[must_use]
+    pub fn hosts(mut self, hosts: HostsTable) -> Self {
+        self.hosts = hosts;
         self
     }
 
@@ -150,7 +160,7 @@ impl AppServer {
     #[must_use]
     pub fn new(config: AsConfig, seed: &Seed) -> Self {
         Self {
-            core: ProxyCore::new(core_config(config.local), seed),
+            core: ProxyCore::new(core_config(config.local, config.hosts.clone()), seed),
             config,
             requests: Vec::new(),
             acks: 0,
@@ -460,7 +470,7 @@ impl Node for AppServer {
 }
 
 /// Timers and sockets of a server on ISC.
-pub(crate) fn core_config(local: SocketAddr) -> ProxyCoreConfig {
+pub(crate) fn core_config(local: SocketAddr, hosts: HostsTable) -> ProxyCoreConfig {
     ProxyCoreConfig {
         interfaces: vec![InterfaceConfig {
             interface: Interface::Mw,
@@ -469,7 +479,7 @@ pub(crate) fn core_config(local: SocketAddr) -> ProxyCoreConfig {
             timers: SipTimers::mw(),
             tcp_above_bytes: 1_300,
         }],
-        hosts: HostsTable::default(),
+        hosts,
         shard: ShardId(0),
         limits: ProxyLimits::default(),
         server_header: String::new(),

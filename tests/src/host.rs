@@ -63,6 +63,18 @@ pub fn phone_sockets(config: &UeConfig) -> ShellConfig {
     shell
 }
 
+/// A socket on ISC for one application server.
+#[must_use]
+pub fn server_sockets(address: SocketAddr) -> ShellConfig {
+    let listener = SipListener {
+        interface: Interface::Mw,
+        address,
+        key: "as.address",
+        accepts_streams: true,
+    };
+    ShellConfig::new("as", vec![listener])
+}
+
 /// A Diameter listener for one HSS.
 #[must_use]
 pub fn hss_sockets(address: SocketAddr) -> ShellConfig {

@@ -1,5 +1,8 @@
-//! Shell: what `make lab` shows: three real daemons with an embedded HSS, and two phones that come, stay and go.
+//! Shell: what `make lab` shows: three real daemons with an embedded HSS and an IP-SM-GW, and two phones that come, call,
+//! text, stay and go.
 #![allow(clippy::disallowed_methods, reason = "shell")]
+
+mod talk;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,9 +16,11 @@ use ims_common::net::Transport;
 use crate::cable::Cable;
 use crate::daemons::{Daemons, binaries, http_get};
 use crate::host::{self, Phone};
+use crate::hss::Subscriber;
 use crate::scene::{hss, imsi, phone_config, subscriber};
 use crate::site::Site;
-use crate::ue::remote::Seen;
+use crate::sms_gateway::{self, SmsGateway, SmsGatewayConfig};
+use crate::ue::remote::{Handle, Seen};
 use crate::ue::security::UeSecurity;
 use crate::ue::{UeCommand, UeConfig, UeEvent, shape};
 use crate::watch::Watcher;
@@ -62,6 +67,7 @@ pub fn run(place: Place, once: bool) -> Result<()> {
 struct Lab {
     daemons: Daemons,
     phones: Vec<Phone>,
+    gateway: Handle<SmsGateway>,
     lines: Sender<String>,
     /// With IPsec.
     cable: Option<Cable>,
@@ -101,7 +107,7 @@ impl Lab {
             imsi(3)
         ));
         let network = || network(&site, printer);
-        let daemons = match &cable {
+        let (daemons, gateway) = match &cable {
             Some(cable) => cable.network.inside(network)?,
             None => network()?,
         };
@@ -109,6 +115,7 @@ impl Lab {
             ("P-CSCF", site.gm),
             ("I-CSCF", site.icscf),
             ("S-CSCF", site.scscf()),
+            ("IP-SM-GW", site.app_server(1)),
         ] {
             printer.say(&format!("{name} serves at {address}"));
         }
@@ -140,6 +147,7 @@ impl Lab {
         Ok(Self {
             daemons,
             phones,
+            gateway,
             lines: printer.lines.clone(),
             cable,
         })
@@ -160,6 +168,8 @@ impl Lab {
     fn round(&mut self, once: bool) -> Result<()> {
         self.step("registers", &UeCommand::Register)?;
         self.show_associations()?;
+        self.call()?;
+        self.text()?;
         if once {
             self.step("registers again", &UeCommand::Refresh)?;
             self.show_associations()?;
@@ -192,15 +202,29 @@ impl Lab {
     }
 }
 
-/// The HSS and the daemons.
-fn network(site: &Site, printer: &Printer) -> Result<Daemons> {
-    let subscribers = vec![subscriber(1), subscriber(2), subscriber(3)];
-    let hss = hss(subscribers, ims_common::shell::seed()?);
+/// The HSS, the gateway and the daemons.
+fn network(site: &Site, printer: &Printer) -> Result<(Daemons, Handle<SmsGateway>)> {
+    let gateway = SmsGatewayConfig {
+        local: site.app_server(1),
+        host: None,
+        icscf: format!("sip:{}", site.icscf),
+        refuses: None,
+        hosts: site.hosts_table(),
+    };
+    let served = |number| {
+        let criteria = sms_gateway::criteria(&gateway.uri());
+        criteria.into_iter().fold(subscriber(number), Subscriber::ifc)
+    };
+    let hss = hss(vec![served(1), served(2), served(3)], ims_common::shell::seed()?);
     let (hss, _) = host::host(hss, host::hss_sockets(site.hss), printer.watcher("HSS", "?"))
         .context("the embedded HSS cannot listen")?;
+    let sockets = host::server_sockets(gateway.local);
+    let gateway = SmsGateway::new(gateway, &ims_common::shell::seed()?);
+    let (gateway, _) = host::host(gateway, sockets, printer.watcher("IP-SM-GW", "S-CSCF"))
+        .context("the IP-SM-GW cannot listen")?;
     let daemons = Daemons::start(site, &binaries()?)?;
     host::wait_for_peers(&hss, 1 + site.scscfs.len())?;
-    Ok(daemons)
+    Ok((daemons, gateway))
 }
 
 /// A line for each state of what the P-CSCF lists; nothing where it is no list.

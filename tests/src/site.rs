@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ims_common::config::DaemonConfig;
+use ims_common::net::{ResolvedTarget, Transport};
+use ims_common::proxy::HostsTable;
 
 /// The home network of all tests (PLMN 001/01).
 pub const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
@@ -176,10 +178,10 @@ impl Site {
         }
     }
 
-    /// The address of the application server with this number, 1 and up.
+    /// The address of the application server with this number, 1 and up: beside the I-CSCF.
     #[must_use]
     pub fn app_server(&self, number: u8) -> SocketAddr {
-        match self.ues {
+        match self.icscf.ip() {
             IpAddr::V4(ip) => {
                 let [a, b, c, _] = ip.octets();
                 SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, 200 + number)), 5060)
@@ -207,6 +209,20 @@ impl Site {
     #[must_use]
     pub fn app_server_host(number: u8) -> String {
         format!("as{number}.{HOME}")
+    }
+
+    /// Where the names of the S-CSCFs are served.
+    #[must_use]
+    pub fn hosts_table(&self) -> HostsTable {
+        let named = self.scscfs.iter().enumerate().map(|(index, remote)| {
+            let both = [Transport::Udp, Transport::Tcp];
+            let targets = both.map(|transport| ResolvedTarget {
+                transport,
+                remote: *remote,
+            });
+            (format!("scscf{}.{HOME}", index + 1), targets.to_vec())
+        });
+        HostsTable(named.collect())
     }
 
     /// The SIP URI of the S-CSCF with this index, as the HSS stores it.

@@ -11,14 +11,15 @@ use std::time::Instant;
 
 use ims_common::net::{Command, Interface, NetInput, NetOutput};
 use ims_common::node::{Metrics, Node, Seed};
-use ims_common::proxy::{CoreEvent, ForwardId, NextHop, ProxyCore, ServerTransactionId, route};
+use ims_common::proxy::{CoreEvent, ForwardId, HostsTable, NextHop, ProxyCore, ServerTransactionId, route};
 use ims_common::sip::{HeaderName, Method, NameAddr, Request, StatusCode};
 
 use self::rp::{CONTENT_TYPE, Rp, Submit};
 use crate::app_server::core_config;
+use crate::hss::Ifc;
 
 /// The number of the service centre.
-const SERVICE_CENTRE: &str = "15550099";
+pub const SERVICE_CENTRE: &str = "15550099";
 
 /// What a gateway is.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct SmsGatewayConfig {
     pub icscf: String,
     /// Refuses what is submitted with this RP-Cause.
     pub refuses: Option<u8>,
+    /// Names that no DNS knows.
+    pub hosts: HostsTable,
 }
 
 impl SmsGatewayConfig {
@@ -42,6 +45,18 @@ impl SmsGatewayConfig {
             None => format!("sip:{}", self.local),
         }
     }
+}
+
+/// The criteria that bring a user's registrations and short messages to the gateway with this URI (TS 24.341 4).
+#[must_use]
+pub fn criteria(uri: &str) -> [Ifc; 2] {
+    [
+        Ifc::to(uri, 1).registers(&[]),
+        Ifc::to(uri, 2)
+            .method(&["MESSAGE"])
+            .originating()
+            .header("Content-Type", Some("application/vnd\\.3gpp\\.sms")),
+    ]
 }
 
 /// What a gateway saw.
@@ -97,7 +112,7 @@ impl SmsGateway {
     #[must_use]
     pub fn new(config: SmsGatewayConfig, seed: &Seed) -> Self {
         Self {
-            core: ProxyCore::new(core_config(config.local), seed),
+            core: ProxyCore::new(core_config(config.local, config.hosts.clone()), seed),
             config,
             scscfs: BTreeMap::new(),
             awaited: BTreeMap::new(),

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ims_tests::daemons::fresh_directory;
+use ims_tests::hss::Ifc;
 use ims_tests::scene::imsi;
 use ims_tests::site::{HOME, Site};
 
@@ -133,10 +134,47 @@ pub(super) fn call(network: &Network, number: u8, transport: &str, callee: &str)
     Sipp::play("caller", way, transport, &keys).end(network)
 }
 
-/// One client calls the other.
-fn calls(network_number: u8, transport: &str) {
+/// Somebody at `local` who takes one call.
+pub(super) fn callee(network: &Network, local: SocketAddr, transport: &str) -> Sipp {
+    let sipp = Sipp::play("callee", (local, network.site.gm), transport, &[]);
+    wait_for_socket(local, transport);
+    sipp
+}
+
+/// SIPp takes a moment until it listens; a socket of the kernel's table says when.
+fn wait_for_socket(local: SocketAddr, transport: &str) {
+    let table = match transport.starts_with('t') {
+        true => "/proc/net/tcp",
+        false => "/proc/net/udp",
+    };
+    let std::net::IpAddr::V4(ip) = local.ip() else {
+        return;
+    };
+    let [a, b, c, d] = ip.octets();
+    let place = format!("{d:02X}{c:02X}{b:02X}{a:02X}:{:04X}", local.port());
+    let end = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < end {
+        let table = std::fs::read_to_string(table).unwrap_or_default();
+        if table
+            .lines()
+            .any(|line| line.split_whitespace().nth(1) == Some(&place))
+        {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("SIPp does not listen at {local}");
+}
+
+/// One client calls the other, and then an application server that takes the call.
+fn calls(network_number: u8, transport: &str, parameter: &str) {
     let site = Site::on_network([127, 0, network_number]);
-    let network = Network::start(site, vec![client(91), client(92)]);
+    let server = site.app_server(1);
+    let ifc = Ifc::to(&format!("sip:{server}{parameter}"), 1)
+        .method(&["INVITE"])
+        .originating()
+        .request_uri("sip:announcement@.*");
+    let network = Network::start(site, vec![client(91).ifc(ifc), client(92)]);
 
     let phone = phone(&network, 92, transport);
     let seen = call(&network, 91, transport, &impu(92));
@@ -146,15 +184,23 @@ fn calls(network_number: u8, transport: &str) {
         invite.contains("P-Called-Party-ID") && !invite.contains("P-Charging-Vector"),
         "{invite}"
     );
+
+    let mut server = callee(&network, server, transport);
+    call(&network, 91, transport, &format!("sip:announcement@{HOME}"));
+    let invite = server.end(&network);
+    assert!(
+        invite.contains("P-Served-User") && invite.contains("P-Charging-Vector"),
+        "{invite}"
+    );
     network.stop();
 }
 
 #[test]
-fn sipp_calls_sipp_over_udp() {
-    calls(31, "u1");
+fn sipp_calls_sipp_and_an_application_server_of_sipp_over_udp() {
+    calls(31, "u1", "");
 }
 
 #[test]
-fn sipp_calls_sipp_over_tcp() {
-    calls(32, "t1");
+fn sipp_calls_sipp_and_an_application_server_of_sipp_over_tcp() {
+    calls(32, "t1", ";transport=tcp");
 }

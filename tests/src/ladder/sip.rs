@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use ims_common::net::{Flow, Interface, Transport};
 
+use crate::sms_gateway::rp::{self, Rp};
 use crate::text::{SipText, param_of};
 use crate::ue::dialog::body_of;
 use crate::ue::sdp;
@@ -29,6 +30,7 @@ pub(super) fn summary(bytes: &Bytes, flow: Flow, lost: bool) -> (String, String)
         response(text, &mut details);
     }
     details.extend(session(bytes));
+    details.extend(short_message(text, bytes).map(ToOwned::to_owned));
     if lost {
         details.push("LOST".to_owned());
     }
@@ -60,6 +62,7 @@ fn request(text: SipText<'_>, details: &mut Vec<String>) {
         }
         show(text, "Reason", Some, details);
     }
+    invocation(text, details);
 }
 
 /// What a session description offers or answers: the direction, and whose resources are there.
@@ -72,6 +75,29 @@ fn session(bytes: &Bytes) -> Option<String> {
             let there = |there| if there { "yes" } else { "no" };
             format!("SDP({direction},qos={}/{})", there(qos.local), there(qos.remote))
         }
+    })
+}
+
+/// What an S-CSCF and an application server say to each other.
+fn invocation(text: SipText<'_>, details: &mut Vec<String>) {
+    if let Some(value) = text.header("P-Served-User") {
+        let parameters = value.split_once('>').map_or("", |(_, parameters)| parameters);
+        details.push(format!("served({})", parameters.trim_start_matches(';')));
+    }
+    if text.headers("Route").any(|value| value.contains("<sip:odi-")) {
+        details.push("ODI".to_owned());
+    }
+    show(text, "In-Reply-To", |_| Some("…"), details);
+}
+
+/// The layer RP of a short message.
+fn short_message(text: SipText<'_>, bytes: &Bytes) -> Option<&'static str> {
+    let is_sms = text.method().is_some() && text.header("Content-Type") == Some(rp::CONTENT_TYPE);
+    Some(match Rp::parse(body_of(bytes)).filter(|_| is_sms)? {
+        Rp::Data { .. } => "RP-DATA",
+        Rp::Ack { .. } => "RP-ACK",
+        Rp::Error { .. } => "RP-ERROR",
+        Rp::MemoryAvailable { .. } => "RP-SMMA",
     })
 }
 

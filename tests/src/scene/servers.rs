@@ -18,6 +18,7 @@ impl Scene {
         let local = self.site.app_server(number);
         let config = AsConfig::new(local)
             .host(&Site::app_server_host(number))
+            .hosts(self.site.hosts_table())
             .behaviour(behaviour);
         let seed = self.world.next_seed();
         let spec = NodeSpec::network(&format!("AS{number}")).socket(Interface::Mw, local);
@@ -33,6 +34,7 @@ impl Scene {
             host: Some(Site::app_server_host(number)),
             icscf: format!("sip:{}", self.site.icscf),
             refuses: None,
+            hosts: self.site.hosts_table(),
         };
         let seed = self.world.next_seed();
         let spec = NodeSpec::network("IP-SM-GW").socket(Interface::Mw, local);

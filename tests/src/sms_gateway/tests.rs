@@ -25,6 +25,7 @@ fn world() -> World {
         host: None,
         icscf: format!("sip:{ICSCF}"),
         refuses: None,
+        hosts: HostsTable::default(),
     };
     let seed = world.next_seed();
     let gateway = SmsGateway::new(config, &seed);
