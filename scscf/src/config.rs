@@ -266,6 +266,7 @@ impl DaemonConfig for ScscfConfig {
         self.registration.bindings = place.part_of(self.registration.bindings);
         self.registration.challenges = place.part_of(self.registration.challenges);
         self.reg_event = self.reg_event.part_of(place);
+        self.sessions.dialogs = place.part_of(self.sessions.dialogs);
         self.isc.dialog_ids = place.part_of(self.isc.dialog_ids);
         self.sessions.unregistered_profiles = place.part_of(self.sessions.unregistered_profiles);
         let mut settings = self.settings()?;

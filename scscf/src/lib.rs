@@ -26,6 +26,7 @@ mod register;
 pub mod registrar;
 pub mod registration_change;
 mod reject;
+mod release;
 mod sdp;
 mod service_ids;
 mod service_route;

@@ -31,6 +31,7 @@ use crate::register::{self, Await, Outcome, Register, Step};
 use crate::registrar::{Registrar, RegistrarLimits, SetId};
 use crate::registration_change::Outbox;
 use crate::reject::RegisterReject;
+use crate::release::Calls;
 use crate::service_route::ServiceRoute;
 use crate::sessions::Tables;
 
@@ -118,6 +119,7 @@ pub struct Scscf {
     changes: Outbox,
     subscriptions: Subscriptions,
     originated: BTreeMap<ForwardId, Originated>,
+    calls: Calls,
     rng: StdRng,
     shard: ShardId,
     in_progress: BTreeMap<CxRequestId, InProgress>,
@@ -167,6 +169,7 @@ impl Scscf {
             changes: Outbox::default(),
             subscriptions,
             originated: BTreeMap::new(),
+            calls: Calls::new(settings.sessions.dialogs),
             rng: seed.rng(b'S'),
             shard: settings.core.shard,
             in_progress: BTreeMap::new(),
@@ -404,6 +407,7 @@ impl Node for Scscf {
         let tables = earliest(self.registrar.next_timeout(), self.challenges.next_timeout());
         let tables = earliest(tables, self.sessions.next_timeout());
         let tables = earliest(tables, self.subscriptions.next_timeout());
+        let tables = earliest(tables, self.calls.next_timeout());
         earliest(self.core.poll_timeout(), tables)
     }
 
@@ -419,6 +423,7 @@ impl Node for Scscf {
             ("ims_scscf_registration_sets", self.registrar.sets_len()),
             ("ims_scscf_challenges", self.challenges.len()),
             ("ims_scscf_reg_subscriptions", self.subscriptions.len()),
+            ("ims_scscf_dialogs", self.calls.len()),
             ("ims_scscf_in_progress", self.in_progress.len()),
             ("ims_scscf_sessions", self.sessions.running.len()),
             ("ims_scscf_dialog_ids", self.sessions.dialog_ids.len()),

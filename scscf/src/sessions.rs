@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use hss_client::cx::CxRequest;
 use hss_client::user_data::SessionCase;
+use ims_common::dialog::Side;
 use ims_common::identity::Impu;
 use ims_common::net::Flow;
 use ims_common::node::earliest;
@@ -118,6 +119,18 @@ pub(crate) struct Session {
     pub(crate) awaits: Await,
     /// Its sender has given up.
     pub(crate) is_cancelled: bool,
+}
+
+impl Session {
+    /// Whose leg this is when it is the one next to a UE of ours, and who calls in it.
+    pub(crate) fn leg(&self) -> Option<(SetId, Side)> {
+        let set = self.chain.served.set?;
+        match (self.upstream, self.downstream) {
+            (charging::Boundary::Visited, _) => Some((set, Side::Owner)),
+            (_, Downstream::Contact) => Some((set, Side::Peer)),
+            (_, Downstream::Trusted | Downstream::Foreign) => None,
+        }
+    }
 }
 
 /// Whose services a request gets, and why.

@@ -144,6 +144,8 @@ pub struct SessionsConfig {
     pub contact_time: DurationText,
     /// Domains besides the home network that belong to the trust domain.
     pub trusted_domains: Vec<DomainName>,
+    /// Calls that are known at a time, to be released with the registration.
+    pub dialogs: usize,
     /// Where emergency calls go.
     pub ecscf: Option<String>,
 }
@@ -156,6 +158,7 @@ impl Default for SessionsConfig {
             redirects: RedirectPolicy::Relay,
             contact_time: DurationText::secs(20),
             trusted_domains: Vec::new(),
+            dialogs: 200_000,
             ecscf: None,
         }
     }

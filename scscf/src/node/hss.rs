@@ -175,6 +175,9 @@ impl Scscf {
                 ServerAssignmentType::TimeoutDeregistration,
             ));
         }
+        for _ in 0..self.calls.expire(now) {
+            self.counters.count("ims_scscf_expirations_total", "dialog");
+        }
         for _ in 0..self.subscriptions.expire(now) {
             self.counters
                 .count("ims_scscf_expirations_total", "reg_subscription");

@@ -22,6 +22,9 @@ impl Scscf {
         let mut notices = Vec::new();
         let ctx = &mut self.context(now, &mut notices);
         let step = sessions::on_request(ctx, transaction, request, flow);
+        if matches!(step, Ok(Step::Follow(..))) {
+            self.calls.on_request(now, request);
+        }
         self.take_session_step(now, transaction, step);
     }
 
@@ -37,6 +40,7 @@ impl Scscf {
         }
         match step {
             Ok(Step::Answer(response)) => {
+                self.calls.end(transaction);
                 self.counters.count("ims_scscf_requests_total", "answered");
                 self.core.respond(now, transaction, response);
             }
@@ -63,6 +67,7 @@ impl Scscf {
                     Await::Answer | Await::FurtherAnswers | Await::Saa | Await::Naptr => "served",
                 };
                 self.counters.count("ims_scscf_requests_total", what);
+                self.begin_call(&session, &request);
                 self.sessions.running.put(now, session);
                 self.core.fork(now, transaction, request, plan, Interface::Mw);
             }
@@ -74,13 +79,19 @@ impl Scscf {
         let Some(session) = self.sessions.running.take(transaction) else {
             return;
         };
+        if let ForkAnswer::Response(response) = &answer {
+            self.calls.on_response(now, transaction, response);
+        }
         match sessions::on_answer(&mut self.context(now, &mut Vec::new()), session, answer) {
             Ok(Reaction::Wait(session)) => self.sessions.running.put(now, session),
             Ok(Reaction::Provisional(session, response) | Reaction::Success(session, response)) => {
                 self.sessions.running.put(now, session);
                 self.core.respond(now, transaction, response);
             }
-            Ok(Reaction::Final(response)) => self.core.respond(now, transaction, response),
+            Ok(Reaction::Final(response)) => {
+                self.calls.end(transaction);
+                self.core.respond(now, transaction, response);
+            }
             Ok(Reaction::Instead(step)) => self.take_session_step(now, transaction, Ok(step)),
             Err(reject) => self.refuse_request(now, transaction, reject),
         }
@@ -141,7 +152,10 @@ impl Scscf {
                     self.take_session_step(now, transaction, step);
                     continue;
                 }
-                Await::Saa | Await::Answer | Await::FurtherAnswers => continue,
+                Await::Saa | Await::Answer | Await::FurtherAnswers => {
+                    self.calls.end(transaction);
+                    continue;
+                }
             }
             self.counters
                 .count("ims_scscf_expirations_total", "application_server");
@@ -162,6 +176,7 @@ impl Scscf {
     }
 
     fn refuse_request(&mut self, now: Instant, transaction: ServerTransactionId, reject: RequestReject) {
+        self.calls.end(transaction);
         self.counters.count("ims_scscf_requests_total", reject.label());
         let status = reject.status();
         tracing::info!(

@@ -9,6 +9,7 @@ mod network;
 mod originating;
 mod reg_event;
 mod registration;
+mod release;
 mod requests;
 mod swarm;
 mod terminating;

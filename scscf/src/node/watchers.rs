@@ -7,8 +7,8 @@ use std::time::Instant;
 use hss_client::user_data::RegistrationType;
 use ims_common::identity::Impi;
 use ims_common::net::{Flow, Interface, RegistrationCommand};
-use ims_common::proxy::{ForwardId, NextHop, ServerTransactionId};
-use ims_common::sip::{Request, Response};
+use ims_common::proxy::{ForwardId, NextHop, ServerTransactionId, route};
+use ims_common::sip::{Method, Request, Response, StatusCode};
 use ims_common::token;
 
 use super::{Originated, Scscf};
@@ -18,6 +18,8 @@ use crate::reg_event::{self, Landing, SubscriptionId};
 use crate::register::{Outcome, Register};
 use crate::registrar::SetId;
 use crate::registration_change::{Cause, ContactEvent, RegistrationChange};
+use crate::release;
+use crate::sessions::{Await, Session};
 use crate::third_party_register;
 
 /// Requests of our own that await an answer, at most; above, application servers are not told.
@@ -163,12 +165,55 @@ impl Scscf {
         });
     }
 
+    /// From now on the call can be released.
+    pub(super) fn begin_call(&mut self, session: &Session, sent: &Request) {
+        let is_call = session.received.method() == Method::Invite;
+        if let Some(leg) = session.leg().filter(|_| is_call)
+            && !self
+                .calls
+                .begin(session.transaction, leg, &session.received, sent)
+        {
+            self.counters.count("ims_scscf_releases_total", "table_full");
+        }
+    }
+
+    /// TS 24.229 5.4.5.1: BYE to both sides of a call; of one that is being set up CANCEL to the one and 480 to the
+    /// other.
+    fn release_calls(&mut self, now: Instant, change: &RegistrationChange) -> bool {
+        let released = self.calls.release(&self.registrar, change);
+        let has_any = !released.byes.is_empty() || !released.invites.is_empty();
+        for bye in released.byes {
+            self.counters.count("ims_scscf_releases_total", "bye");
+            if let Some(hop) = route::next_hop(&bye) {
+                self.core.originate(now, bye, NextHop::Uri(hop), Interface::Mw);
+            }
+        }
+        for transaction in released.invites {
+            self.calls.end(transaction);
+            let Some(session) = self.sessions.running.take(transaction) else {
+                continue;
+            };
+            if matches!(session.awaits, Await::FurtherAnswers) {
+                continue;
+            }
+            self.counters.count("ims_scscf_releases_total", "cancel");
+            self.core.cancel_fork(now, transaction, Some(release::REASON));
+            self.core
+                .reject(now, transaction, StatusCode::TEMPORARILY_UNAVAILABLE);
+        }
+        if has_any {
+            tracing::info!(event = ?change.event, clause = "TS 24.229 5.4.5.1", "calls released");
+        }
+        has_any
+    }
+
     /// Tells application servers and watchers what has happened to registrations; says whether there was anything to
     /// send.
     fn tell_changes(&mut self, now: Instant) -> bool {
         let mut has_sent = false;
         let mut last_cause: Option<Arc<Cause>> = None;
         while let Some(change) = self.changes.pop() {
+            has_sent |= self.release_calls(now, &change);
             // One REGISTER may change several contacts; servers hear of it once.
             let is_told = match (&change.cause, &last_cause) {
                 (Some(cause), Some(last)) => Arc::ptr_eq(cause, last),
