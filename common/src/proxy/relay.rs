@@ -11,7 +11,7 @@ use super::core::{CoreTimer, ProxyCore};
 use super::forward::Outcome;
 use super::receive::max_breadth;
 use super::response_context::{Answer, ResponseContext, Verdict, upstream_status};
-use super::{CoreEvent, ForkAnswer, ForkPlan, ForwardId, NextHopTarget};
+use super::{CoreEvent, ForkAnswer, ForkPlan, ForwardFailure, ForwardId, NextHopTarget};
 
 /// RFC 5393 5.3.3: "If a proxy receives a request without Max-Breadth, it SHOULD be treated as 60".
 const MAX_BREADTH: u32 = 60;
@@ -136,8 +136,13 @@ impl ProxyCore {
         };
         let Ok(breadth) = split_breadth(&request, targets.len()) else {
             self.counters.count("ims_sip_refusals_total", "max_breadth");
-            self.relays.remove(&transaction);
+            let relay = self.relays.remove(&transaction);
             self.reject(now, transaction, StatusCode::MAX_BREADTH_EXCEEDED);
+            if relay.is_some_and(|relay| relay.answers == Answers::Told) {
+                // The answer was given; the node is told that no other comes.
+                let answer = ForkAnswer::Failed(ForwardFailure::Unreachable);
+                self.events.push_back(CoreEvent::Forked { transaction, answer });
+            }
             return;
         };
         let has_more = !relay.later.is_empty();
@@ -302,6 +307,9 @@ impl ProxyCore {
 
 /// RFC 3261 16.6 steps 1, 2 and 6 for one branch.
 fn branch_request(request: &Request, target: &NextHopTarget, breadth: Option<u32>) -> Request {
+    if target.request_uri.is_none() && target.route.is_empty() && breadth.is_none() {
+        return request.clone();
+    }
     let mut edit = request.edit();
     let uri = target.request_uri.as_ref().map(ToString::to_string);
     if let Some(uri) = &uri {

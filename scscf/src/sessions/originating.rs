@@ -46,7 +46,10 @@ pub(super) fn from_ue(
 
 /// By `orig` in our Route: an application server speaks for a user, registered or not (TS 24.229 5.4.3.2, 5.7.3).
 pub(super) fn from_app_server(ctx: &mut Context<'_>, arrival: Arrival<'_>) -> Result<Step, RequestReject> {
-    if !ctx.settings.isc.trusted.contains(arrival.flow.remote.ip()) {
+    let from = arrival.flow.remote.ip();
+    // What comes from an I-CSCF has been asked there whom it trusts (TS 24.229 5.3.2.1A).
+    let is_of_icscf = ctx.settings.icscf.as_uri().host().ip() == Some(from);
+    if !is_of_icscf && !ctx.settings.isc.trusted.contains(from) {
         return Err(RequestReject::Untrusted);
     }
     let named = served_user::of_app_server(&arrival.request)?;

@@ -1,4 +1,4 @@
-//! Testkit: requests for users who are not registered (SE-09, SE-12).
+//! Testkit: requests for users who are not registered (SE-09, SE-12, SE-26).
 
 use super::isc::{criterion, profile_with};
 use super::requests::{answered, request};
@@ -134,4 +134,40 @@ fn pushed_profile_voids_the_kept_one() {
     }
     rig.receive(request("MESSAGE", IMPU, ""));
     assert_eq!(rig.sars().len(), 2);
+}
+
+#[test]
+fn service_identity_is_served_by_its_server_also_when_a_wildcard_covers_it() {
+    let psi = |identity: &str, extension: &str| {
+        let identity = format!(
+            "<PublicIdentity><Identity>{identity}</Identity><Extension>{extension}</Extension></PublicIdentity>"
+        );
+        profile_with(&[criterion(10, AS1, 2, 0)])
+            .replace("<ServiceProfile>", &format!("<ServiceProfile>{identity}"))
+    };
+    let distinct = psi("sip:chat@home.example", "<IdentityType>1</IdentityType>");
+    let wildcard = "<IdentityType>2</IdentityType><WildcardedPSI>sip:chat!.*!@home.example</WildcardedPSI>";
+    let wildcarded = psi("sip:chat-any@home.example", wildcard);
+    for (called, profile) in [
+        ("sip:chat@home.example", distinct),
+        ("sip:chat-7@home.example", wildcarded),
+    ] {
+        let mut rig = Rig::new();
+        rig.hss.user_data = Some(profile);
+        rig.receive(request("MESSAGE", called, ""));
+        let (sent, hop) = rig.sent();
+        assert_eq!(hop, AS1, "{called}");
+        assert_eq!(sent.request_uri_bytes(), called.as_bytes());
+    }
+}
+
+#[test]
+fn request_that_may_not_be_forked_any_more_leaves_nothing_behind() {
+    let mut rig = Rig::registered();
+    rig.register_second();
+    assert_eq!(
+        answered(&mut rig, request("MESSAGE", IMPU, "Max-Breadth: 1\r\n")),
+        440
+    );
+    assert_eq!(rig.gauge("ims_scscf_sessions"), 0);
 }
