@@ -21,6 +21,8 @@ mod media_policy;
 mod network_initiated;
 pub mod node;
 mod numbers;
+#[doc(hidden)]
+pub mod probe;
 mod reg_event;
 mod register;
 pub mod registrar;

@@ -21,6 +21,9 @@ const GLOBAL_DIGITS_MAX: usize = 15;
 /// Characters of a number, parameters included, at most.
 const LENGTH_MAX: usize = 256;
 
+/// Parameters of a number that are read.
+const PARAMETERS_MAX: usize = 16;
+
 /// What a Request-URI names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Number {
@@ -106,10 +109,11 @@ impl Normaliser {
 
     /// What a Request-URI names.
     pub(crate) fn read(&self, uri: &Uri<'_>) -> Number {
-        let Some(user) = uri.user_unescaped().filter(|user| user.len() <= LENGTH_MAX) else {
-            return Number::Name;
-        };
-        let Ok(user) = std::str::from_utf8(&user) else {
+        let Some(Ok(user)) = uri
+            .user()
+            .filter(|user| user.len() <= LENGTH_MAX)
+            .map(std::str::from_utf8)
+        else {
             return Number::Name;
         };
         match uri.scheme() {
@@ -257,18 +261,19 @@ impl Normaliser {
 impl<'a> Subscriber<'a> {
     fn new(number: &str, parameters: &'a str) -> Self {
         Self {
-            number: without_separators(number),
+            // Of what may stand in a number, only these are ever written as escapes.
+            number: without_separators(&number.replace("%2B", "+").replace("%2b", "+").replace("%23", "#")),
             parameters,
         }
     }
 
     fn parameters(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
-        let all = self.parameters.split(';').map(str::trim);
-        all.filter(|parameter| !parameter.is_empty())
-            .map(|parameter| match parameter.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (parameter, None),
-            })
+        let all = self.parameters.split(';').map(str::trim).take(PARAMETERS_MAX);
+        all.map(|parameter| match parameter.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (parameter, None),
+        })
+        .filter(|(name, value)| is_name(name) && value.is_none_or(is_value))
     }
 
     fn parameter(&self, wanted: &str) -> Option<&'a str> {
@@ -294,6 +299,17 @@ impl<'a> Subscriber<'a> {
             None => number,
         })
     }
+}
+
+/// RFC 3966 3 `pname`
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// RFC 3966 3 `pvalue`
+fn is_value(text: &str) -> bool {
+    let is_mark = |b: u8| b"[]/:&+$-_.!~*'()%".contains(&b);
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || is_mark(b))
 }
 
 /// RFC 3966 5.1.1

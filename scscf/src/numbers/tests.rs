@@ -168,6 +168,19 @@ fn portability_is_kept_and_the_routing_number_read() {
 }
 
 #[test]
+fn parameters_that_are_none_are_not_carried_into_the_tel_uri() {
+    for uri in [
+        "sip:+15550001;=@HOME;user=phone",
+        "sip:+15550001;;a=;%0D%0AX=1@HOME;user=phone",
+        "sip:+15550001;a%3Bb;c=%22@HOME;user=phone",
+    ] {
+        let number = read(&NumbersConfig::default(), uri);
+        assert!(Uri::parse(number.as_bytes()).is_ok(), "{number}");
+        assert!(!number.contains(['\r', '"']), "{number}");
+    }
+}
+
+#[test]
 fn debug_shows_no_number() {
     let uri = Uri::parse(b"tel:+12025550101").unwrap();
     let number = Normaliser::new(&open_plan(), HOME).read(&uri);
