@@ -90,7 +90,6 @@ impl Criteria {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.criteria.len()
     }

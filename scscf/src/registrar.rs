@@ -126,7 +126,6 @@ impl Registrar {
     }
 
     /// The services of a profile that came for somebody who is not registered, compiled as all others are.
-    #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) fn services(&mut self, profile: ServiceProfile) -> Arc<Services> {
         self.shared.services.of(profile)
     }

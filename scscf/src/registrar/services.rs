@@ -13,7 +13,6 @@ pub(crate) struct Services {
     /// Without its identities.
     pub(crate) profile: Arc<ServiceProfile>,
     /// Those of the profile and of the shared sets that it names. A chain holds on to them (TS 23.218 5.2).
-    #[allow(dead_code, reason = "sessions ask it")]
     pub(crate) criteria: Arc<Criteria>,
 }
 
