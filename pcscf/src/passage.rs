@@ -8,7 +8,7 @@ use ims_common::dialog::{DialogKey, SetupKey, Side};
 use ims_common::net::Interface;
 use ims_common::node::TimerTable;
 use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId};
-use ims_common::sip::{Edit, HeaderName, Message, Method, Request, Response};
+use ims_common::sip::{Edit, HeaderName, Message, Method, Request, Response, StatusCode};
 use tracing::info;
 
 use crate::contacts::FlowToken;
@@ -168,6 +168,11 @@ impl Pcscf {
         } = onward;
         if let Journey::InDialog(key, from) = journey {
             self.sessions.dialogs.on_request(now, key, from, &request);
+        }
+        if request.method() == Method::Invite {
+            // TS 24.229 5.2.7.2, 5.2.7.3: every INVITE hears 100 (Trying), whoever is quick.
+            let trying = received.reply(StatusCode::TRYING).finish();
+            self.core.respond(now, transaction, trying);
         }
         let forward = self.core.forward(now, request.clone(), hop, out);
         let passage = Passage {

@@ -61,7 +61,7 @@ pub(crate) enum Reject {
     /// A request within a dialog of others. TS 24.229 5.2.6.3.5.
     NotAParty,
     /// A request within a dialog that comes too late in it. RFC 3261 12.2.2.
-    CseqNotHigher,
+    CseqTooLow,
     /// A Route with the flow token of another UE. RFC 5626 5.3.
     ForeignToken,
     /// The table of dialogs has no place left. RFC 3261 21.5.4.
@@ -82,7 +82,7 @@ impl Reject {
             | Self::NotChallenged
             | Self::NoAssociations
             | Self::Overtaken
-            | Self::CseqNotHigher => StatusCode::SERVER_INTERNAL_ERROR,
+            | Self::CseqTooLow => StatusCode::SERVER_INTERNAL_ERROR,
             Self::ContactsFull | Self::SetsFull | Self::KernelBusy | Self::DialogsFull => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -129,7 +129,7 @@ impl Reject {
             Self::NoServiceRoute => "no-service-route",
             Self::NoSuchDialog => "no-such-dialog",
             Self::NotAParty => "not-a-party",
-            Self::CseqNotHigher => "cseq-not-higher",
+            Self::CseqTooLow => "cseq-too-low",
             Self::ForeignToken => "foreign-token",
             Self::DialogsFull => "dialogs-full",
             Self::Silence => "silence",

@@ -102,7 +102,7 @@ impl Pcscf {
             Ok(key) => self.along_the_dialog(key, request, own),
             Err(DialogFault::NoSuchDialog) => self.along_the_route_set(first, request, own),
             Err(DialogFault::WrongParty) => Err(Reject::NotAParty),
-            Err(DialogFault::CseqNotHigher) => Err(Reject::CseqNotHigher),
+            Err(DialogFault::CseqTooLow) => Err(Reject::CseqTooLow),
         }
     }
 
@@ -198,7 +198,7 @@ impl Pcscf {
                 .adopt_notify(now, Side::Peer, request)
                 .filter(|key| dialogs.owner(*key) == Some(token))
                 .ok_or(Reject::NoSuchDialog),
-            Err(DialogFault::CseqNotHigher) => Err(Reject::CseqNotHigher),
+            Err(DialogFault::CseqTooLow) => Err(Reject::CseqTooLow),
         }
     }
 

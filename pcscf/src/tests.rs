@@ -10,6 +10,7 @@ mod protected;
 mod reg_event;
 mod registration;
 mod restoration;
+mod sessions;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -43,7 +44,7 @@ fn epoch() -> Instant {
 /// A P-CSCF and everything it sent.
 pub(crate) struct Bench {
     pub(crate) node: Pcscf,
-    now: Instant,
+    pub(crate) now: Instant,
     sent: VecDeque<Transmit>,
     /// Of the request that was sent last.
     last_tag: Option<SendTag>,
@@ -106,7 +107,7 @@ impl Bench {
         self.home_says(&answer(request, code, further));
     }
 
-    fn collect(&mut self) {
+    pub(crate) fn collect(&mut self) {
         loop {
             while let Some(output) = self.node.poll_output() {
                 match output {

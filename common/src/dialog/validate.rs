@@ -17,9 +17,9 @@ pub enum DialogFault {
     /// The dialog is one of others than the sender. 403 (TS 24.229 5.2.6.3.5).
     #[error("the sender is no party of the dialog")]
     WrongParty,
-    /// The sequence number is not above that of the sender's last request. 500 (RFC 3261 12.2.2).
-    #[error("the sequence number is not above the last")]
-    CseqNotHigher,
+    /// The sequence number is below that of the sender's last request. 500 (RFC 3261 12.2.2).
+    #[error("the sequence number is below the last")]
+    CseqTooLow,
 }
 
 impl<O: Clone + Eq + Hash> DialogTable<O> {
@@ -48,12 +48,13 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
             None => return Err(DialogFault::NoSuchDialog),
         };
         let number = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        // The ACK has the number of its INVITE, before which others may have come (RFC 3261 13.2.2.4).
-        let in_order = dialog.cseq(from).is_none_or(|last| number > last);
+        // The same number again: a request whose transaction is over here, but not at its sender (timer F of a UE is 128 s).
+        // The ACK has the number of its INVITE, after which others may have come (RFC 3261 13.2.2.4).
+        let in_order = dialog.cseq(from).is_none_or(|last| number >= last);
         if in_order || request.method() == Method::Ack {
             Ok(key)
         } else {
-            Err(DialogFault::CseqNotHigher)
+            Err(DialogFault::CseqTooLow)
         }
     }
 

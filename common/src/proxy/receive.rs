@@ -219,6 +219,12 @@ impl ProxyCore {
     /// RFC 3261 9.2 and 16.10: the CANCEL is answered here, and the INVITE it means is ended.
     fn receive_cancel(&mut self, now: Instant, key: ServerKey, request: &Request, flow: Flow) {
         let meant = self.layer.find_cancellable(key, &flow);
+        // RFC 3261 9.2, 26: who does not speak for the INVITE is not answered: the answer would be repeated to who does.
+        if meant.is_none() && self.layer.is_cancel_of_something(key) {
+            self.counters
+                .count("ims_sip_refusals_total", "cancel_from_elsewhere");
+            return;
+        }
         if let Some(reason) = self.no_room_for(request) {
             self.counters.count("ims_sip_refusals_total", reason);
             self.refuse_stateless(request, &flow);

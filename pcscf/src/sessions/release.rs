@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ims_common::dialog::Side;
+use ims_common::dialog::{DialogState, Side};
 use ims_common::net::Interface;
 use ims_common::proxy::{NextHop, route};
 use ims_common::sip::StatusCode;
@@ -46,6 +46,10 @@ impl Pcscf {
                 .reject(now, passage.transaction, StatusCode::SERVER_INTERNAL_ERROR);
         }
         for key in self.sessions.dialogs.of_owner(&token.into()) {
+            if self.sessions.dialogs.state(key) == Some(DialogState::Early) {
+                // It goes with the answer to the CANCEL, or ends as a session that was answered meanwhile.
+                continue;
+            }
             if let Some(bye) = self.sessions.dialogs.bye_towards(key, Side::Peer, cause.reason())
                 && let Some(next) = route::next_hop(&bye)
             {

@@ -1,6 +1,7 @@
 //! Testkit: a phone behind security associations, on the bench of the P-CSCF.
 
 mod agreement;
+mod calls;
 mod leaving;
 mod registration;
 mod renewal;

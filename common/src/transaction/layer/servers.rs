@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::net::{Destination, Flow, SendTag, Transmit, Transport};
+use crate::net::{Destination, Flow, Interface, SendTag, Transmit, Transport};
 use crate::node::give_back;
 use crate::sip::{HeaderName, Method, Request, Response, StatusCode};
 use crate::transaction::invite_server::InviteServer;
@@ -138,8 +138,11 @@ impl TransactionLayer {
     pub(crate) fn find_cancellable(&self, key: ServerKey, cancel: &Flow) -> Option<ServerTransactionId> {
         let filed = self.by_server_key.get(&key)?;
         let (_, id) = filed.iter().find(|(method, _)| *method != FiledMethod::CANCEL)?;
+        // Inside security associations one set serves UDP and TCP (TS 33.203 7.1), and phones send a long INVITE by the
+        // one and its CANCEL by the other.
         let is_sender = |interface, transport, ip: IpAddr| {
-            interface == cancel.interface && transport == cancel.transport && ip == cancel.remote.ip()
+            let same_way = transport == cancel.transport || interface == Interface::GmProtected;
+            interface == cancel.interface && same_way && ip == cancel.remote.ip()
         };
         let is_same = match (self.servers.get(id), self.lingering_servers.get(*id)) {
             (Some(running), _) => {
@@ -150,6 +153,12 @@ impl TransactionLayer {
             (None, None) => false,
         };
         is_same.then_some(*id)
+    }
+
+    /// Whether there is a transaction that a CANCEL with this key means, whoever sends it.
+    pub(crate) fn is_cancel_of_something(&self, key: ServerKey) -> bool {
+        let filed = self.by_server_key.get(&key);
+        filed.is_some_and(|filed| filed.iter().any(|(method, _)| *method != FiledMethod::CANCEL))
     }
 
     /// Starts a server transaction.
