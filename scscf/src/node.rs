@@ -426,6 +426,7 @@ impl Node for Scscf {
             ("ims_scscf_dialogs", self.calls.len()),
             ("ims_scscf_in_progress", self.in_progress.len()),
             ("ims_scscf_sessions", self.sessions.running.len()),
+            ("ims_scscf_answered_calls", self.sessions.running.answered_len()),
             ("ims_scscf_dialog_ids", self.sessions.dialog_ids.len()),
             ("ims_scscf_unregistered_profiles", self.sessions.held.len()),
             ("ims_scscf_changes_unread", self.changes.len()),

@@ -43,7 +43,7 @@ use ims_common::node::earliest;
 use ims_common::proxy::{ForkPlan, NextHop, NextHopTarget, ServerTransactionId, route};
 use ims_common::sip::{HeaderName, Method, Request, Response, Uri, UriBuf};
 
-pub(crate) use self::answers::{Reaction, on_answer};
+pub(crate) use self::answers::{Answered, Reaction, on_answer, on_further_answer};
 pub(crate) use self::chain::on_silence;
 use self::chain::{Chain, Visit};
 pub(crate) use self::dialog::on_ack;
@@ -52,7 +52,7 @@ pub(crate) use self::held_profiles::{HeldProfile, HeldProfiles};
 use self::onward::Exit;
 pub(crate) use self::onward::on_naptr;
 use self::running::Patience;
-pub(crate) use self::running::Running;
+pub(crate) use self::running::{Expired, Running};
 pub(crate) use self::unregistered::{on_saa, release};
 use crate::context::Context;
 use crate::enum_lookup::EnumLookup;
@@ -164,8 +164,6 @@ pub(crate) enum Await {
     AppServer(Visit),
     /// The final answer of where it went last.
     Answer,
-    /// An INVITE was answered 2xx; there may be more of them.
-    FurtherAnswers,
 }
 
 /// What to do with a request now.

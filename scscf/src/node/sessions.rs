@@ -9,7 +9,7 @@ use ims_common::sip::Request;
 
 use super::Scscf;
 use crate::reject::RequestReject;
-use crate::sessions::{self, Await, Reaction, Session, Step};
+use crate::sessions::{self, Await, Expired, Reaction, Session, Step};
 
 impl Scscf {
     pub(super) fn on_request(
@@ -64,7 +64,7 @@ impl Scscf {
             Ok(Step::Fork(session, request, plan)) => {
                 let what = match session.awaits {
                     Await::AppServer(_) => "to_application_server",
-                    Await::Answer | Await::FurtherAnswers | Await::Saa | Await::Naptr => "served",
+                    Await::Answer | Await::Saa | Await::Naptr => "served",
                 };
                 self.counters.count("ims_scscf_requests_total", what);
                 self.begin_call(&session, &request);
@@ -77,15 +77,19 @@ impl Scscf {
 
     pub(super) fn on_forked(&mut self, now: Instant, transaction: ServerTransactionId, answer: ForkAnswer) {
         let Some(session) = self.sessions.running.take(transaction) else {
-            return;
+            return self.on_further_answer(now, transaction, &answer);
         };
         if let ForkAnswer::Response(response) = &answer {
             self.calls.on_response(now, transaction, response);
         }
         match sessions::on_answer(&mut self.context(now, &mut Vec::new()), session, answer) {
             Ok(Reaction::Wait(session)) => self.sessions.running.put(now, session),
-            Ok(Reaction::Provisional(session, response) | Reaction::Success(session, response)) => {
+            Ok(Reaction::Provisional(session, response)) => {
                 self.sessions.running.put(now, session);
+                self.core.respond(now, transaction, response);
+            }
+            Ok(Reaction::Success(answered, response)) => {
+                self.sessions.running.put_answered(now, answered);
                 self.core.respond(now, transaction, response);
             }
             Ok(Reaction::Final(response)) => {
@@ -95,6 +99,20 @@ impl Scscf {
             Ok(Reaction::Instead(step)) => self.take_session_step(now, transaction, Ok(step)),
             Err(reject) => self.refuse_request(now, transaction, reject),
         }
+    }
+
+    /// After a 2xx to an INVITE.
+    fn on_further_answer(&mut self, now: Instant, transaction: ServerTransactionId, answer: &ForkAnswer) {
+        let ForkAnswer::Response(response) = answer else {
+            return;
+        };
+        let Some(answered) = self.sessions.running.take_answered(transaction) else {
+            return;
+        };
+        self.calls.on_response(now, transaction, response);
+        let response = sessions::on_further_answer(&self.context(now, &mut Vec::new()), &answered, response);
+        self.sessions.running.put_back(answered);
+        self.core.respond(now, transaction, response);
     }
 
     /// What was forked is cancelled by the core, and its answer still comes.
@@ -142,7 +160,14 @@ impl Scscf {
     }
 
     pub(super) fn expire_sessions(&mut self, now: Instant) {
-        while let Some(session) = self.sessions.running.pop_expired(now) {
+        while let Some(expired) = self.sessions.running.pop_expired(now) {
+            let session = match expired {
+                Expired::Session(session) => session,
+                Expired::Answered(transaction) => {
+                    self.calls.end(transaction);
+                    continue;
+                }
+            };
             let transaction = session.transaction;
             match &session.awaits {
                 Await::AppServer(_) => {}
@@ -152,10 +177,7 @@ impl Scscf {
                     self.take_session_step(now, transaction, step);
                     continue;
                 }
-                Await::Saa | Await::Answer | Await::FurtherAnswers => {
-                    self.calls.end(transaction);
-                    continue;
-                }
+                Await::Saa | Await::Answer => continue,
             }
             self.counters
                 .count("ims_scscf_expirations_total", "application_server");

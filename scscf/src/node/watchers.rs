@@ -19,7 +19,7 @@ use crate::register::{Outcome, Register};
 use crate::registrar::SetId;
 use crate::registration_change::{Cause, ContactEvent, RegistrationChange};
 use crate::release;
-use crate::sessions::{Await, Session};
+use crate::sessions::Session;
 use crate::third_party_register;
 
 /// Requests of our own that await an answer, at most; above, application servers are not told.
@@ -190,10 +190,7 @@ impl Scscf {
         }
         for transaction in released.invites {
             self.calls.end(transaction);
-            let Some(session) = self.sessions.running.take(transaction) else {
-                continue;
-            };
-            if matches!(session.awaits, Await::FurtherAnswers) {
+            if self.sessions.running.take(transaction).is_none() {
                 continue;
             }
             self.counters.count("ims_scscf_releases_total", "cancel");

@@ -1,6 +1,6 @@
 //! Procedure: what becomes of the answers to a request (TS 24.229 5.4.3.2, 5.4.3.3; RFC 3261 16.7).
 
-use ims_common::proxy::{ForkAnswer, ForwardFailure};
+use ims_common::proxy::{ForkAnswer, ForwardFailure, ServerTransactionId};
 use ims_common::sip::{Contacts, HeaderName, Method, Response, Scheme, StatusCode};
 
 use super::chain::{self, Verdict};
@@ -10,6 +10,7 @@ use crate::caller_preferences::CallerPreferences;
 use crate::charging::function_addresses;
 use crate::config::RedirectPolicy;
 use crate::context::Context;
+use crate::registrar::SetId;
 use crate::reject::RequestReject;
 
 /// How often one request may be redirected.
@@ -23,11 +24,52 @@ pub(crate) enum Reaction {
     /// Pass it on; others may come.
     Provisional(Box<Session>, Response),
     /// Pass it on; there may be further 2xx.
-    Success(Box<Session>, Response),
+    Success(Answered, Response),
     /// Pass it on, and that is all.
     Final(Response),
     /// Do this instead.
     Instead(Step),
+}
+
+/// What is kept of an INVITE that was answered 2xx, as long as there may be more of them: many calls begin in that time.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) transaction: ServerTransactionId,
+    vector: Option<Box<[u8]>>,
+    upstream: Boundary,
+    downstream: Downstream,
+    set: Option<SetId>,
+}
+
+/// Between whom a response travels.
+struct Way<'a> {
+    /// P-Charging-Vector of the request.
+    vector: Option<&'a [u8]>,
+    upstream: Boundary,
+    downstream: Downstream,
+    set: Option<SetId>,
+}
+
+impl Session {
+    fn way(&self) -> Way<'_> {
+        Way {
+            vector: self.received.header(HeaderName::PChargingVector),
+            upstream: self.upstream,
+            downstream: self.downstream,
+            set: self.chain.served.set,
+        }
+    }
+}
+
+/// A further 2xx.
+pub(crate) fn on_further_answer(ctx: &Context<'_>, answered: &Answered, response: &Response) -> Response {
+    let way = Way {
+        vector: answered.vector.as_deref(),
+        upstream: answered.upstream,
+        downstream: answered.downstream,
+        set: answered.set,
+    };
+    upstream(ctx, &way, response)
 }
 
 /// An answer of where the request went last.
@@ -119,13 +161,13 @@ fn on_provisional(ctx: &Context<'_>, mut session: Box<Session>, response: &Respo
     if let Await::AppServer(visit) = &mut session.awaits {
         visit.show_life();
     }
-    let response = upstream(ctx, &session, response);
+    let response = upstream(ctx, &session.way(), response);
     Reaction::Provisional(session, response)
 }
 
 fn on_final(
     ctx: &Context<'_>,
-    mut session: Box<Session>,
+    session: Box<Session>,
     response: &Response,
 ) -> Result<Reaction, RequestReject> {
     let status = response.status();
@@ -137,10 +179,17 @@ fn on_final(
     if status == StatusCode::FLOW_FAILED && session.downstream == Downstream::Contact {
         return Err(RequestReject::Unreachable);
     }
-    let response = upstream(ctx, &session, response);
+    let way = session.way();
+    let response = upstream(ctx, &way, response);
     if status.is_success() && session.received.method() == Method::Invite {
-        session.awaits = Await::FurtherAnswers;
-        return Ok(Reaction::Success(session, response));
+        let answered = Answered {
+            transaction: session.transaction,
+            vector: way.vector.map(Into::into),
+            upstream: way.upstream,
+            downstream: way.downstream,
+            set: way.set,
+        };
+        return Ok(Reaction::Success(answered, response));
     }
     Ok(Reaction::Final(response))
 }
@@ -155,12 +204,12 @@ fn failed(session: &Session, failure: ForwardFailure) -> RequestReject {
 }
 
 /// A response as the side may see it that the request came from.
-fn upstream(ctx: &Context<'_>, session: &Session, response: &Response) -> Response {
+fn upstream(ctx: &Context<'_>, way: &Way<'_>, response: &Response) -> Response {
     let mut edit = response.edit();
     let vector = charging::of_response(
-        session.received.header(HeaderName::PChargingVector),
+        way.vector,
         response.header(HeaderName::PChargingVector),
-        session.upstream,
+        way.upstream,
         &ctx.settings.home_realm,
     );
     match vector {
@@ -168,15 +217,15 @@ fn upstream(ctx: &Context<'_>, session: &Session, response: &Response) -> Respon
         None => edit = edit.remove(HeaderName::PChargingVector),
     }
     edit = edit.remove(HeaderName::PChargingFunctionAddresses);
-    if let Some(addresses) = function_addresses_for_home(ctx, session) {
+    if let Some(addresses) = function_addresses_for_home(ctx, way) {
         edit = edit.append(HeaderName::PChargingFunctionAddresses, addresses);
     }
-    match session.downstream {
+    match way.downstream {
         Downstream::Trusted => {}
         // RFC 3325 5: whoever is not trusted asserts nothing.
         Downstream::Foreign => edit = edit.remove(HeaderName::PAssertedIdentity),
         Downstream::Contact => {
-            let set = session.chain.served.set.and_then(|id| ctx.registrar.set(id));
+            let set = way.set.and_then(|id| ctx.registrar.set(id));
             let alias = identity::missing_alias(response, |asserted| set?.alias_of(asserted));
             if let Some(alias) = alias {
                 edit = edit.append(HeaderName::PAssertedIdentity, alias);
@@ -188,12 +237,11 @@ fn upstream(ctx: &Context<'_>, session: &Session, response: &Response) -> Respon
 
 /// TS 24.229 5.4.3.2: a P-CSCF of the home network learns the charging functions of the caller; whose it is says the
 /// `orig-ioi` that it wrote. So does an application server.
-fn function_addresses_for_home(ctx: &Context<'_>, session: &Session) -> Option<String> {
-    let set = session.chain.served.set.and_then(|id| ctx.registrar.set(id))?;
+fn function_addresses_for_home(ctx: &Context<'_>, way: &Way<'_>) -> Option<String> {
+    let set = ctx.registrar.set(way.set?)?;
     let charging = set.charging()?;
-    let vector = session.received.header(HeaderName::PChargingVector);
-    let is_for = match session.upstream {
-        Boundary::Visited => charging::is_of_home(vector, ctx.settings),
+    let is_for = match way.upstream {
+        Boundary::Visited => charging::is_of_home(way.vector, ctx.settings),
         Boundary::Home => false,
         Boundary::Isc => true,
     };

@@ -38,9 +38,27 @@ fn request_of_a_ue_goes_to_the_home_network_and_its_answers_come_back() {
         header(&response, HeaderName::PChargingVector),
         format!("icid-value=\"i1\";orig-ioi=\"Type 1visited.example\";term-ioi=\"Type 1{HOME}\"")
     );
-    assert_eq!(rig.gauge("ims_scscf_sessions"), 1, "further 2xx may come");
-    rig.advance(secs(40));
     assert_eq!(rig.gauge("ims_scscf_sessions"), 0);
+    assert_eq!(rig.gauge("ims_scscf_answered_calls"), 1, "further 2xx may come");
+    rig.advance(secs(40));
+    assert_eq!(rig.gauge("ims_scscf_answered_calls"), 0);
+}
+
+#[test]
+fn every_2xx_to_an_invite_is_passed_on_as_the_first_one_was() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    rig.receive(originating(&route, "INVITE", BOB, ""));
+    let (sent, _) = rig.sent();
+    rig.answer(&sent, 200, "");
+    rig.advance(secs(5));
+    rig.answer(&sent, 202, "");
+    let vector = |response: &Response| header(response, HeaderName::PChargingVector);
+    let first = rig.responses.pop_front().unwrap();
+    let last = rig.responses.pop_back().unwrap();
+    assert_eq!((status(&first), status(&last)), (200, 202));
+    assert_eq!(vector(&first), vector(&last));
+    assert!(vector(&last).contains("term-ioi"));
 }
 
 #[test]
