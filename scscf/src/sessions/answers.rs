@@ -95,7 +95,7 @@ pub(crate) fn on_answer(
                 Ok(step) => Ok(Reaction::Instead(step?)),
                 Err(session) => match redirection(ctx, &session, &response) {
                     Some(target) => Ok(Reaction::Instead(chain::redirect(ctx, session, &target)?)),
-                    None => on_final(ctx, session, &response),
+                    None => on_final(ctx, &session, &response),
                 },
             },
             Verdict::Instead(step) => Ok(Reaction::Instead(step?)),
@@ -165,11 +165,7 @@ fn on_provisional(ctx: &Context<'_>, mut session: Box<Session>, response: &Respo
     Reaction::Provisional(session, response)
 }
 
-fn on_final(
-    ctx: &Context<'_>,
-    session: Box<Session>,
-    response: &Response,
-) -> Result<Reaction, RequestReject> {
+fn on_final(ctx: &Context<'_>, session: &Session, response: &Response) -> Result<Reaction, RequestReject> {
     let status = response.status();
     // RFC 3261 16.7 step 6.
     if status == StatusCode::SERVICE_UNAVAILABLE {
