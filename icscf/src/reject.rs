@@ -35,6 +35,9 @@ pub(crate) enum Reject {
     CalleeUnknown,
     /// The callee is not registered and has no services for that state. TS 24.229 5.3.2.2.
     CalleeNotRegistered,
+    /// The HSS has no server name for the callee. Open5GS says so of whatever it does not have registered in this
+    /// spelling (TS 29.229 6.2.1.4).
+    CalleeWithoutServer,
     /// Nobody serves URIs of this scheme. RFC 3261 21.4.14.
     UnsupportedScheme,
     /// A service URN does not end at an I-CSCF. TS 24.229 5.3.2.1.
@@ -56,9 +59,11 @@ impl Reject {
             | Self::NotRegistered
             | Self::RoamingNotAllowed
             | Self::AuthorizationRejected => StatusCode::FORBIDDEN,
-            Self::HssRefused | Self::HssUnavailable | Self::ScscfUnavailable | Self::CalleeNotRegistered => {
-                StatusCode::TEMPORARILY_UNAVAILABLE
-            }
+            Self::HssRefused
+            | Self::HssUnavailable
+            | Self::ScscfUnavailable
+            | Self::CalleeNotRegistered
+            | Self::CalleeWithoutServer => StatusCode::TEMPORARILY_UNAVAILABLE,
             Self::NoCapableScscf => StatusCode::BUSY_EVERYWHERE,
             Self::ScscfSilent => StatusCode::SERVER_TIMEOUT,
             Self::CalleeUnknown | Self::ServiceUrn => StatusCode::NOT_FOUND,
@@ -85,6 +90,7 @@ impl Reject {
             Self::ScscfUnavailable => "scscf-unavailable",
             Self::CalleeUnknown => "callee-unknown",
             Self::CalleeNotRegistered => "callee-not-registered",
+            Self::CalleeWithoutServer => "callee-without-server",
             Self::UnsupportedScheme => "unsupported-scheme",
             Self::ServiceUrn => "service-urn",
             Self::NoSuchDialog => "no-such-dialog",
@@ -111,13 +117,16 @@ impl Reject {
         match result {
             CxResult::SUCCESS | CxResult::UNREGISTERED_SERVICE => None,
             CxResult::USER_UNKNOWN => Some(Self::CalleeUnknown),
-            // Open5GS answers 2004 without a name for whatever it does not have registered.
-            CxResult::IDENTITY_NOT_REGISTERED | CxResult::SERVER_NAME_NOT_STORED => {
-                Some(Self::CalleeNotRegistered)
-            }
+            CxResult::IDENTITY_NOT_REGISTERED => Some(Self::CalleeNotRegistered),
+            CxResult::SERVER_NAME_NOT_STORED => Some(Self::CalleeWithoutServer),
             CxResult::Missing => Some(Self::HssUnavailable),
             CxResult::Base(_) | CxResult::Experimental(_) => Some(Self::HssRefused),
         }
+    }
+
+    /// Whether an HSS that knows the number in another spelling would say so too.
+    pub(crate) fn may_be_the_spelling(self) -> bool {
+        matches!(self, Self::CalleeUnknown | Self::CalleeWithoutServer)
     }
 
     /// Without any answer of the HSS.

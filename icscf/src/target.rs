@@ -1,13 +1,16 @@
 //! Engine: whom a Request-URI means, as the HSS is asked for it (TS 24.229 5.3.2.1; RFC 3261 19.1.6, RFC 3966).
 //!
-//! A number has two spellings, `tel:+E164` and `sip:+E164@home`, and an HSS often knows one of them only. The one that
-//! the standard names is asked first; the other one once, when nobody knows the first (deviates: TS 29.228 knows no
-//! second question).
+//! A number has four spellings, `tel:+E164` and `sip:+E164@home`, each with and without the plus, and many an HSS knows
+//! one of them only. The one that the standard names is asked for first; the others in turn, when nobody knows the
+//! first (deviates: TS 29.228 knows no second question).
 
 use ims_common::identity::Impu;
 use ims_common::sip::{Host, Scheme, Uri};
 
 use crate::reject::Reject;
+
+/// Fewer digits are a service or an emergency, and mean the same number nowhere else.
+const NUMBER_MIN: usize = 7;
 
 /// What the HSS is asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,8 +19,8 @@ pub(crate) struct Target {
     pub(crate) identity: Impu,
     /// The Request-URI where it had to be written anew.
     pub(crate) rewritten: Option<String>,
-    /// The other spelling of the same number.
-    pub(crate) other: Option<OtherSpelling>,
+    /// The other spellings of the same number, the likeliest last.
+    pub(crate) others: Vec<OtherSpelling>,
 }
 
 /// The same number once more.
@@ -41,11 +44,11 @@ impl Target {
             Scheme::Other => Some(sip_of(text).ok_or(Reject::UnsupportedScheme)?),
         };
         let identity = Impu::parse(rewritten.as_deref().unwrap_or(text)).map_err(|_| Reject::Malformed)?;
-        let other = other_spelling(&identity, home_realm);
+        let others = other_spellings(&identity, home_realm);
         Ok(Self {
             identity,
             rewritten,
-            other,
+            others,
         })
     }
 }
@@ -72,26 +75,33 @@ fn sip_of(text: &str) -> Option<String> {
     (known && rest.contains('@')).then(|| format!("sip:{rest}"))
 }
 
-/// Of a global number in our own domain.
-fn other_spelling(identity: &Impu, home_realm: &str) -> Option<OtherSpelling> {
-    let number = identity.user().filter(|user| is_global_number(user))?;
-    let request_uri = if identity.is_tel() {
-        format!("sip:{number}@{home_realm};user=phone")
-    } else if identity.host()?.eq_ignore_ascii_case(home_realm) {
-        format!("tel:{number}")
-    } else {
-        return None;
+/// Of a number in our own domain.
+fn other_spellings(identity: &Impu, home_realm: &str) -> Vec<OtherSpelling> {
+    let is_ours = |host: &str| host.eq_ignore_ascii_case(home_realm);
+    let number = identity.user().and_then(digits_of);
+    let Some(digits) = number.filter(|_| identity.is_tel() || identity.host().is_some_and(is_ours)) else {
+        return Vec::new();
     };
-    let identity = Impu::parse(&request_uri).ok()?;
-    Some(OtherSpelling {
-        identity,
+    let mut spellings = [
+        format!("sip:{digits}@{home_realm}"),
+        format!("tel:{digits}"),
+        format!("sip:+{digits}@{home_realm};user=phone"),
+        format!("tel:+{digits}"),
+    ]
+    .map(|request_uri| OtherSpelling {
+        identity: Impu::parse(&request_uri).unwrap_or_else(|_| identity.clone()),
         request_uri,
     })
+    .to_vec();
+    spellings.retain(|spelling| spelling.identity != *identity);
+    spellings
 }
 
-fn is_global_number(text: &str) -> bool {
-    text.strip_prefix('+')
-        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+/// The digits of a user part that is a number, not of a short one.
+fn digits_of(user: &str) -> Option<&str> {
+    let digits = user.strip_prefix('+').unwrap_or(user);
+    let is_number = digits.len() >= NUMBER_MIN && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then_some(digits)
 }
 
 #[cfg(test)]
@@ -127,21 +137,24 @@ mod tests {
     }
 
     #[test]
-    fn a_global_number_of_the_home_network_has_another_spelling() {
+    fn a_number_of_the_home_network_has_three_other_spellings() {
+        let bare_sip = "sip:15550002@home.test";
+        let sip = "sip:+15550002@home.test;user=phone";
+        let (bare_tel, tel) = ("tel:15550002", "tel:+15550002");
         for (uri, expected) in [
-            ("tel:+15550002", Some("sip:+15550002@home.test;user=phone")),
-            ("sip:+15550002@home.test", Some("tel:+15550002")),
-            (
-                "sip:+15550002@home.test;user=phone",
-                Some("sip:+15550002@home.test;user=phone"),
-            ),
-            ("sip:+15550002@elsewhere.test", None),
-            ("sip:15550002@home.test", None),
-            ("sip:alice@home.test", None),
-            ("tel:112;phone-context=home.test", None),
+            ("tel:+15550002", vec![bare_sip, bare_tel, sip]),
+            ("sip:+15550002@home.test", vec![bare_sip, bare_tel, tel]),
+            // Asked for as tel URI.
+            ("sip:+15550002@home.test;user=phone", vec![bare_sip, bare_tel, sip]),
+            ("sip:15550002@home.test", vec![bare_tel, sip, tel]),
+            ("sip:+15550002@elsewhere.test", vec![]),
+            ("sip:alice@home.test", vec![]),
+            ("sip:1234@home.test", vec![]),
+            ("tel:112;phone-context=home.test", vec![]),
         ] {
-            let other = target(uri).unwrap().other.map(|other| other.request_uri);
-            assert_eq!(other.as_deref(), expected, "{uri}");
+            let target = target(uri).unwrap();
+            let others: Vec<&str> = target.others.iter().map(|other| &*other.request_uri).collect();
+            assert_eq!(others, expected, "{uri}");
         }
     }
 

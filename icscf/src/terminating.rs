@@ -35,8 +35,8 @@ pub(crate) struct AwaitLia {
     request: Request,
     identity: Impu,
     case: SessionCase,
-    /// To ask for next, when nobody knows the identity.
-    other: Option<OtherSpelling>,
+    /// To ask for when nobody knows the identity, the last one first.
+    others: Vec<OtherSpelling>,
     /// S-CSCFs that could not be reached: others are asked for.
     tried: Vec<UriBuf>,
 }
@@ -49,7 +49,7 @@ impl AwaitLia {
             request: passage.request,
             identity: passage.identity,
             case: passage.case,
-            other: None,
+            others: Vec::new(),
             tried: passage.tried,
         }
     }
@@ -129,8 +129,8 @@ impl Icscf {
         if request.to().is_ok_and(|to| to.tag().is_some()) {
             return Err(Reject::NoSuchDialog);
         }
-        let (identity, case, other) = if arrival.orig {
-            (served_user(request)?, SessionCase::Originating, None)
+        let (identity, case, others) = if arrival.orig {
+            (served_user(request)?, SessionCase::Originating, Vec::new())
         } else {
             let uri = request.request_uri().map_err(|_| Reject::Malformed)?;
             if is_in(&uri, &self.settings.psi_domains) {
@@ -142,14 +142,14 @@ impl Icscf {
             if let Some(rewritten) = &target.rewritten {
                 edit = edit.request_uri(rewritten);
             }
-            (target.identity, SessionCase::Terminating, target.other)
+            (target.identity, SessionCase::Terminating, target.others)
         };
         let waiting = AwaitLia {
             transaction,
             request: edit.finish_request(),
             identity,
             case,
-            other,
+            others,
             tried: Vec::new(),
         };
         self.locate_user(waiting);
@@ -186,17 +186,17 @@ impl Icscf {
         let located = lia.and_then(|lia| Reject::of_lia(lia.result).map_or(Ok(lia), Err));
         match located {
             Ok(lia) => self.on_located(now, waiting, lia),
-            Err(Reject::CalleeUnknown) if waiting.other.is_some() => {
-                if let Some(other) = waiting.other.take() {
+            Err(reject) => match waiting.others.pop().filter(|_| reject.may_be_the_spelling()) {
+                Some(other) => {
                     let edit = waiting.request.edit().request_uri(&other.request_uri);
                     waiting.request = edit.finish_request();
                     waiting.identity = other.identity;
+                    self.counters
+                        .count("ims_icscf_request_total", "asked-in-another-spelling");
+                    self.locate_user(waiting);
                 }
-                self.counters
-                    .count("ims_icscf_request_total", "asked-in-another-spelling");
-                self.locate_user(waiting);
-            }
-            Err(reject) => self.refuse(now, waiting.transaction, reject),
+                None => self.refuse(now, waiting.transaction, reject),
+            },
         }
     }
 

@@ -64,7 +64,7 @@ fn each_result_of_the_hss_has_its_answer() {
 }
 
 #[test]
-fn a_number_that_nobody_knows_is_asked_once_more_in_its_other_spelling() {
+fn a_number_that_nobody_knows_is_asked_for_in_its_other_spellings() {
     let as_sip = format!("sip:+15550002@{REALM};user=phone");
     for (uri, first, second, onward) in [
         (
@@ -95,11 +95,36 @@ fn a_number_that_nobody_knows_is_asked_once_more_in_its_other_spelling() {
         assert_eq!(bench.request().1.request_uri_bytes(), onward.as_bytes(), "{uri}");
         let (mut bench, id, _) = located(&request_text("INVITE", &uri, ""));
         bench.hss_answers(id, lia(CxResult::USER_UNKNOWN, None));
-        let (id, _) = bench.lir();
-        bench.hss_answers(id, lia(CxResult::USER_UNKNOWN, None));
+        let bare = ["tel:15550002".to_owned(), callee().replace('+', "")];
+        for expected in [second].iter().chain(&bare) {
+            let (id, lir) = bench.lir();
+            assert_eq!(lir.public_identity.as_str(), expected);
+            bench.hss_answers(id, lia(CxResult::USER_UNKNOWN, None));
+        }
         assert_eq!(bench.final_status(), 404);
         assert!(bench.is_quiet());
     }
+}
+
+#[test]
+fn a_number_that_the_hss_has_no_server_for_is_asked_for_in_its_other_spellings() {
+    let (mut bench, id, _) = located(&request_text("INVITE", "tel:+15550002", ""));
+    bench.hss_answers(id, lia(CxResult::SERVER_NAME_NOT_STORED, None));
+    for _ in 0..2 {
+        let (id, _) = bench.lir();
+        bench.hss_answers(id, lia(CxResult::SERVER_NAME_NOT_STORED, None));
+    }
+    let (id, lir) = bench.lir();
+    assert_eq!(lir.public_identity.as_str(), callee().replace('+', ""));
+    bench.hss_answers(id, lia(CxResult::SUCCESS, Some(S1)));
+    assert_eq!(bench.request().1.request_uri_bytes(), callee().replace('+', "").as_bytes());
+    let (mut bench, mut id, _) = located(&request_text("INVITE", "tel:+15550002", ""));
+    for _ in 0..3 {
+        bench.hss_answers(id, lia(CxResult::SERVER_NAME_NOT_STORED, None));
+        id = bench.lir().0;
+    }
+    bench.hss_answers(id, lia(CxResult::SERVER_NAME_NOT_STORED, None));
+    assert_eq!(bench.final_status(), 480);
 }
 
 #[test]
