@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use rand::RngCore as _;
+
 use crate::net::{Destination, Interface, ResolveId, ResolvedTarget, SipOutput, Transport};
 use crate::overload::Work;
 use crate::sip::{HeaderName, Method, Request, Response, StatusCode};
@@ -108,10 +110,10 @@ impl ProxyCore {
         hop: NextHop,
         interface: Interface,
     ) {
-        self.forwards.insert(
-            id,
-            Forward::new(None, None, route::postprocess(request), None, interface),
-        );
+        // It may come back to us along the route of its dialog, and is no loop then: nobody has received it yet.
+        let no_loop = Some(self.rng.next_u64());
+        let forward = Forward::new(None, None, route::postprocess(request), no_loop, interface);
+        self.forwards.insert(id, forward);
         self.resolve(now, id, &hop);
     }
 

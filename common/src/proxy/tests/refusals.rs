@@ -193,6 +193,24 @@ fn invite_that_rings_for_long_is_not_overdue() {
 }
 
 #[test]
+fn what_we_originate_may_come_back_along_its_route() {
+    let mut bench = Bench::new();
+    let bye = Message::parse(Bytes::from(request("BYE", "x", &[])), &SipLimits::default());
+    let SipMessage::Request(bye) = bye.unwrap().into_parts() else {
+        panic!("a request");
+    };
+    let bye = bye.edit().remove(HeaderName::Via).finish_request();
+    bench.core.originate(bench.now, bye, to(HERE), Interface::Mw);
+    let sent = bench.sent_one();
+    let (transaction, again) = bench.receive_new(&sent.text());
+    // Whoever sends the very same on is a loop.
+    bench.relay_to(transaction, &again, &[HERE]);
+    let looping = bench.sent_one();
+    bench.receive(udp(HERE), &looping.text());
+    assert_eq!(statuses(&bench.sent()), [482]);
+}
+
+#[test]
 fn one_branch_does_not_serve_any_number_of_methods() {
     let mut bench = Bench::new();
     for number in 0..100 {
