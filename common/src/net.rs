@@ -180,8 +180,9 @@ pub enum SipInput {
         /// In no particular order.
         records: Vec<Naptr>,
     },
-    /// A stream is gone.
-    ConnectionClosed(ConnectionId),
+    /// A stream is gone. The address says whereto it was opened by us: what was written to it last may not have arrived,
+    /// for a peer that has lost it resets it when it hears of it again.
+    ConnectionClosed(ConnectionId, Option<SocketAddr>),
 }
 
 /// What a node asks of SIP's shell.

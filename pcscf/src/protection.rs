@@ -107,7 +107,7 @@ impl Pcscf {
                 let flow = self.admit(now, malformed.flow, Content::Other)?;
                 Some(SipInput::Malformed(Malformed { flow, ..malformed }))
             }
-            SipInput::ConnectionClosed(connection) => {
+            SipInput::ConnectionClosed(connection, _) => {
                 if let Some(protection) = &mut self.protection {
                     protection.sas.connection_closed(connection);
                 }

@@ -530,7 +530,7 @@ fn connections_to_a_ue_leave_from_our_client_port_and_end_with_their_set() {
     assert_eq!(shell.answer(), XfrmInput::Removed { id: SaSetId(1) });
     let of_the_ue = flow.connection;
     shell.hear("the end of the UE's connection", move |input| match input {
-        NetInput::Sip(SipInput::ConnectionClosed(id)) if Some(*id) == of_the_ue => Some(()),
+        NetInput::Sip(SipInput::ConnectionClosed(id, _)) if Some(*id) == of_the_ue => Some(()),
         _ => None,
     });
     net.pcscf.inside(|| {

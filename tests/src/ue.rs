@@ -121,7 +121,13 @@ impl Ue {
     /// Whether it does nothing and has nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.commands.is_empty() && !self.is_busy() && self.agent.is_idle()
+        self.is_free() && self.agent.is_idle()
+    }
+
+    /// Whether it can begin to register at once: calls do not keep it from that.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.commands.is_empty() && !self.is_busy()
     }
 
     /// The dialogs of its calls, the newest last.
@@ -239,7 +245,7 @@ impl Ue {
 
     /// What came over the protected side is from where a set of ours comes, and goes back as TS 33.203 7.1 says.
     fn arrived(&mut self, now: Instant, input: SipInput) -> Option<SipInput> {
-        if let SipInput::ConnectionClosed(connection) = &input
+        if let SipInput::ConnectionClosed(connection, _) = &input
             && let Some(sas) = &mut self.registrant.sas
         {
             sas.on_closed(*connection);

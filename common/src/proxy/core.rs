@@ -134,7 +134,12 @@ impl ProxyCore {
             SipInput::Resolved { id, targets } => self.resolved(now, id, &targets),
             // The node asked it, not the core.
             SipInput::Naptr { .. } => {}
-            SipInput::ConnectionClosed(connection) => self.layer.connection_closed(now, connection),
+            SipInput::ConnectionClosed(connection, opened_to) => {
+                self.layer.connection_closed(now, connection);
+                if let Some(peer) = opened_to {
+                    self.layer.write_again(peer);
+                }
+            }
         }
         self.pump(now);
     }

@@ -263,11 +263,11 @@ impl<N: Sharded> Driver<N> {
                 self.speak(now);
             }
             Event::SipEnded(id) => {
-                self.shell.streams.ended(id);
+                let opened_to = self.shell.streams.ended(id);
                 if let Some(crew) = &self.crew {
                     crew.connection_closed(id);
                 }
-                self.tell(now, NetInput::Sip(SipInput::ConnectionClosed(id)));
+                self.tell(now, NetInput::Sip(SipInput::ConnectionClosed(id, opened_to)));
             }
             Event::DiameterUp { attempt, stream } => {
                 if let Some(input) = self.shell.diameter.up(attempt, stream) {
@@ -538,7 +538,9 @@ impl<N: Sharded> Driver<N> {
         while self.shell.streams.len() > 0 || self.shell.diameter.is_closing() {
             tokio::select! {
                 event = self.shell.events.recv() => match event {
-                    Some(Event::SipEnded(id)) => self.shell.streams.ended(id),
+                    Some(Event::SipEnded(id)) => {
+                        self.shell.streams.ended(id);
+                    }
                     Some(Event::DiameterEnded(connection)) => drop(self.shell.diameter.ended(connection)),
                     // Nobody listens any more.
                     Some(_) => {}

@@ -235,11 +235,9 @@ impl SipStreams {
     }
 
     /// The connection's task has ended.
-    pub(crate) fn ended(&mut self, id: ConnectionId) {
+    pub(crate) fn ended(&mut self, id: ConnectionId) -> Option<SocketAddr> {
         self.forget_route(id);
-        let Some(connection) = self.connections.remove(&id) else {
-            return;
-        };
+        let connection = self.connections.remove(&id)?;
         let origin = origin(connection.route.remote.ip());
         if let Some(count) = self
             .accepted_from
@@ -251,6 +249,7 @@ impl SipStreams {
                 self.accepted_from.remove(&origin);
             }
         }
+        (!connection.accepted).then_some(connection.route.remote)
     }
 
     fn insert(&mut self, route: Route, accepted: bool) -> (ConnectionId, LinkEnd) {

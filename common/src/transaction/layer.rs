@@ -111,6 +111,18 @@ struct ClientTransaction {
     bytes: Bytes,
     invite: Option<Box<Request>>,
     destination: Destination,
+    /// Its connection was lost once.
+    is_written_again: bool,
+}
+
+impl ClientTransaction {
+    fn is_unanswered(&self) -> bool {
+        matches!(
+            self.machine,
+            ClientMachine::Invite(InviteClient::Calling { .. })
+                | ClientMachine::NonInvite(NonInviteClient::Trying { .. })
+        )
+    }
 }
 
 #[derive(Clone, Copy)]

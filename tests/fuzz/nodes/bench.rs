@@ -142,9 +142,10 @@ impl Bench {
                 let millis = u64::try_from(step.number(1)).unwrap_or(u64::MAX);
                 self.wait(Duration::from_millis(millis).min(WAIT_MAX));
             }
-            "close" => self.tell(NetInput::Sip(SipInput::ConnectionClosed(ConnectionId(
-                step.number(1) as u64 % 8,
-            )))),
+            "close" => self.tell(NetInput::Sip(SipInput::ConnectionClosed(
+                ConnectionId(step.number(1) as u64 % 8),
+                None,
+            ))),
             "kernel" => self.kernel.step(step),
             "drain" => self.tell(NetInput::Command(Command::Drain)),
             _ => self.hss.step(step),

@@ -438,7 +438,9 @@ impl Wires {
     /// An end is gone; what its node is told.
     pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<NetInput> {
         Some(match self.ends.remove(&connection)?.kind {
-            Kind::Sip { .. } => NetInput::Sip(SipInput::ConnectionClosed(connection)),
+            Kind::Sip { flow, .. } => {
+                NetInput::Sip(SipInput::ConnectionClosed(connection, Some(flow.remote)))
+            }
             Kind::Diameter { .. } => NetInput::Diameter(DiameterInput::Closed { connection }),
         })
     }

@@ -335,10 +335,38 @@ fn acks_that_wait_for_dns_are_limited() {
 }
 
 #[test]
+fn request_to_a_peer_that_has_lost_the_connection_is_written_once_more() {
+    let mut bench = Bench::new();
+    let (_, message) = bench.receive_new(&request("MESSAGE", "1", &[]));
+    let peer = address("192.0.2.50:5060");
+    let hop = NextHop::Address {
+        transport: Transport::Tcp,
+        remote: peer,
+    };
+    bench.core.forward(bench.now, message, hop, Interface::Mw);
+    let first = bench.sent_one();
+    let lost = |number, peer| SipInput::ConnectionClosed(ConnectionId(number), peer);
+    bench
+        .core
+        .handle(bench.now, lost(1, Some(address("192.0.2.51:5060"))));
+    bench.core.handle(bench.now, lost(2, None));
+    assert!(bench.sent().is_empty(), "another peer, and one that dialled us");
+    bench.core.handle(bench.now, lost(3, Some(peer)));
+    let again = bench.sent_one();
+    assert_eq!(again.text(), first.text(), "the same branch: it cannot be served twice");
+    bench.core.handle(bench.now, lost(4, Some(peer)));
+    assert!(bench.sent().is_empty(), "once");
+    bench.answer(&again, 200);
+    assert_eq!(bench.events().len(), 1);
+    bench.core.handle(bench.now, lost(5, Some(peer)));
+    assert!(bench.sent().is_empty(), "answered");
+}
+
+#[test]
 fn request_along_a_flow_fails_when_its_connection_is_lost_before_any_response() {
     let mut bench = Bench::new();
     let flow = tcp("192.0.2.50:5060");
-    let closed = SipInput::ConnectionClosed(flow.connection.expect("a stream"));
+    let closed = SipInput::ConnectionClosed(flow.connection.expect("a stream"), None);
     let (_, silent) = bench.receive_new(&request("MESSAGE", "silent", &[]));
     let silent = bench
         .core

@@ -66,7 +66,8 @@ impl<N: Sharded> Driver<N> {
                 self.speak(now);
             }
             Call::SendFailed(tag) => self.tell(now, NetInput::Sip(SipInput::SendFailed(tag))),
-            Call::ConnectionClosed(id) => self.tell(now, NetInput::Sip(SipInput::ConnectionClosed(id))),
+            // Each shard opens its own.
+            Call::ConnectionClosed(id) => self.tell(now, NetInput::Sip(SipInput::ConnectionClosed(id, None))),
             Call::Close(id) => self.shell.streams.close(id),
             Call::AllDrained => self.phase = Phase::Over,
         }

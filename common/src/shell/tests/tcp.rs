@@ -39,7 +39,7 @@ fn options_pings_in_any_pieces_are_answered_on_the_same_connection() {
         ));
         assert!(matches!(
             lab.hears().await,
-            NetInput::Sip(SipInput::ConnectionClosed(id)) if Some(id) == first.connection
+            NetInput::Sip(SipInput::ConnectionClosed(id, _)) if Some(id) == first.connection
         ));
     });
 }
@@ -65,7 +65,7 @@ fn a_stream_whose_framing_is_lost_is_closed() {
         peer.expect_close().await;
         assert!(matches!(
             lab.hears().await,
-            NetInput::Sip(SipInput::ConnectionClosed(_))
+            NetInput::Sip(SipInput::ConnectionClosed(..))
         ));
         assert_eq!(lab.counters.closed_framing.get(), 1);
     });
@@ -129,7 +129,7 @@ fn connections_beyond_the_limits_are_closed_at_once() {
         first.expect("Call-ID: second").await;
         // A place that is free again is given away again.
         drop(first);
-        while !matches!(lab.hears().await, NetInput::Sip(SipInput::ConnectionClosed(_))) {}
+        while !matches!(lab.hears().await, NetInput::Sip(SipInput::ConnectionClosed(..))) {}
         let mut next = Peer::connect(lab.sip).await;
         next.send(&options("third")).await;
         next.expect("Call-ID: third").await;
@@ -159,7 +159,7 @@ fn a_peer_that_does_not_read_loses_its_connection_and_the_sends_fail() {
         loop {
             match lab.hears().await {
                 NetInput::Sip(SipInput::SendFailed(tag)) => failed.push(tag.0),
-                NetInput::Sip(SipInput::ConnectionClosed(_)) => break,
+                NetInput::Sip(SipInput::ConnectionClosed(..)) => break,
                 _ => {}
             }
         }
@@ -235,7 +235,7 @@ fn a_refused_connection_fails_every_message_that_waited_for_it() {
         }
         assert!(matches!(
             lab.hears().await,
-            NetInput::Sip(SipInput::ConnectionClosed(_))
+            NetInput::Sip(SipInput::ConnectionClosed(..))
         ));
     });
 }
@@ -248,7 +248,7 @@ fn a_flow_whose_connection_is_gone_fails_and_opens_nothing() {
             gone = Some(*flow);
             Vec::new()
         }
-        NetInput::Sip(SipInput::ConnectionClosed(_)) => {
+        NetInput::Sip(SipInput::ConnectionClosed(..)) => {
             let flow = gone.unwrap();
             vec![transmit(Destination::Flow(flow), Bytes::from_static(b"late"), 31)]
         }

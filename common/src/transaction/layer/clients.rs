@@ -1,10 +1,11 @@
 //! Machine: the client side of the transaction layer (RFC 3261 17.1).
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::net::{ConnectionId, Destination, Flow, Interface, SendTag, Transmit};
+use crate::net::{ConnectionId, Destination, Flow, Interface, SendTag, Transmit, Transport};
 use crate::node::give_back;
 use crate::sip::{Method, Response};
 use crate::transaction::invite_client::InviteClient;
@@ -62,6 +63,7 @@ impl TransactionLayer {
                 bytes,
                 invite: invite.map(Box::new),
                 destination,
+                is_written_again: false,
             }),
         );
         self.perform_client(now, id, actions, None);
@@ -134,16 +136,33 @@ impl TransactionLayer {
             .map(|ids| ids.iter().copied().collect())
             .unwrap_or_default();
         for id in waiting {
-            let is_unanswered = self.clients.get(&id).is_some_and(|client| {
-                matches!(
-                    client.machine,
-                    ClientMachine::Invite(InviteClient::Calling { .. })
-                        | ClientMachine::NonInvite(NonInviteClient::Trying { .. })
-                )
-            });
-            if is_unanswered {
+            if self.clients.get(&id).is_some_and(|client| client.is_unanswered()) {
                 self.client_send_failed(now, id);
             }
+        }
+    }
+
+    /// A connection that we had opened to this peer is gone. What is unanswered there may have been written to it in
+    /// vain, as to a peer that has started again: it is written once more, to a new connection. It is the same request
+    /// in the same transaction, so that a peer that did hear it will not hear another one.
+    pub(crate) fn write_again(&mut self, peer: SocketAddr) {
+        let is_lost = |client: &ClientTransaction| {
+            let is_there = matches!(
+                client.destination,
+                Destination::Address { transport: Transport::Tcp, remote, .. } if remote == peer
+            );
+            is_there && client.is_unanswered() && !client.is_written_again
+        };
+        let lost = self.clients.iter().filter(|(_, client)| is_lost(client));
+        let mut again: Vec<_> = lost.map(|(id, _)| *id).collect();
+        again.sort_unstable();
+        for id in again {
+            self.counters
+                .count("ims_sip_retransmissions_total", "connection_lost");
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.is_written_again = true;
+            }
+            self.transmit_request(id, None);
         }
     }
 
