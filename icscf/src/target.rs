@@ -145,7 +145,10 @@ mod tests {
             ("tel:+15550002", vec![bare_sip, bare_tel, sip]),
             ("sip:+15550002@home.test", vec![bare_sip, bare_tel, tel]),
             // Asked for as tel URI.
-            ("sip:+15550002@home.test;user=phone", vec![bare_sip, bare_tel, sip]),
+            (
+                "sip:+15550002@home.test;user=phone",
+                vec![bare_sip, bare_tel, sip],
+            ),
             ("sip:15550002@home.test", vec![bare_tel, sip, tel]),
             ("sip:+15550002@elsewhere.test", vec![]),
             ("sip:alice@home.test", vec![]),

@@ -10,6 +10,7 @@ pub mod checks;
 mod junk;
 mod log_watch;
 mod plan;
+mod talk;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +28,7 @@ use crate::hss::Hss;
 use crate::ladder;
 use crate::scene::{self, Scene};
 use crate::ue::security::Misdeed;
+use crate::ue::talk::CallEvent;
 use crate::ue::{Behaviour, Ue, UeCommand, UeEvent};
 use crate::world::NodeId;
 use crate::world::links::Link;
@@ -46,6 +48,8 @@ pub struct Tally {
     pub registrations: u64,
     /// Messages that were sent.
     pub messages: u64,
+    /// Calls that began, and at the end of each day one that had to.
+    pub calls: u64,
     /// Steps of the world, each checked.
     pub steps: u64,
     /// Seconds of virtual time.
@@ -58,6 +62,7 @@ impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.registrations += other.registrations;
         self.messages += other.messages;
+        self.calls += other.calls;
         self.steps += other.steps;
         self.seconds += other.seconds;
         self.sets += other.sets;
@@ -161,9 +166,11 @@ struct Swarm {
 impl Swarm {
     fn new(seed: u64, plan: Plan, mut rng: StdRng) -> Self {
         let site = plan.site();
-        let subscribers = (1..=plan.phones).map(scene::subscriber).collect();
-        let config = scene::personal_config_of(&site, plan.personality, subscribers);
+        let config = scene::personal_config_of(&site, plan.personality, plan.subscribers(&site));
         let mut scene = Scene::with_hss(seed, site, config);
+        if let Some(talk) = plan.talk {
+            talk.serve(&mut scene);
+        }
         let phones = (1..=plan.phones).map(|number| {
             let name = format!("UE{number}");
             let wishes = plan.wishes(&mut rng);
@@ -199,6 +206,7 @@ impl Swarm {
         }
         self.end_troubles();
         self.recover();
+        self.call_somebody();
         self.switch_off();
         self.tally.seconds = self.scene.world.elapsed().as_secs();
         self.tally.sets = self.scene.world.kernel("P-CSCF").installs();
@@ -233,6 +241,7 @@ impl Swarm {
             self.scene.world.undeafen(&name);
         }
         self.scene.hss(|_, hss| hss.clear_faults());
+        self.calm_app_server();
         for name in self.scene.world.names() {
             self.scene.world.kernel_mut(&name).heal();
         }
@@ -280,7 +289,7 @@ impl Swarm {
         let name = self.phones[index].name.clone();
         let is_content = self.phones[index].is_content;
         let began = self.scene.ue(&name, |now, ue| {
-            let begins = ue.is_idle() && !is_content;
+            let begins = ue.is_free() && !is_content;
             if begins {
                 ue.command(now, UeCommand::Register);
             }
@@ -317,6 +326,16 @@ impl Swarm {
             .filter(|e| matches!(e, UeEvent::Registered(_)))
             .count();
         self.tally.registrations += registered as u64;
+        let begun = |event: &&UeEvent| {
+            matches!(
+                event,
+                UeEvent::Call {
+                    what: CallEvent::Begun,
+                    ..
+                }
+            )
+        };
+        self.tally.calls += events.iter().filter(begun).count() as u64;
         let phone = &mut self.phones[index];
         phone.is_content |= phone.is_trying && registered > 0;
     }
@@ -360,6 +379,7 @@ impl Swarm {
         match name {
             "HSS" => self.bring_back_hss(),
             _ if name.starts_with("UE") => self.bring_back_phone(name),
+            _ if name.starts_with("AS") => self.bring_back_app_server(),
             _ => self.scene.restart(name),
         }
         if let Some(wrong) = self.checks.after_restart(&self.scene.world, name) {
@@ -369,8 +389,8 @@ impl Swarm {
 
     /// It has its data base, unless the plan says that this HSS has lost it.
     fn bring_back_hss(&mut self) {
-        let subscribers = (1..=self.plan.phones).map(scene::subscriber).collect();
-        let config = scene::personal_config_of(&self.scene.site, self.plan.personality, subscribers);
+        let site = &self.scene.site;
+        let config = scene::personal_config_of(site, self.plan.personality, self.plan.subscribers(site));
         let mut hss = Hss::new(config, self.scene.world.next_seed());
         if !self.plan.hss_forgets {
             self.scene

@@ -117,7 +117,10 @@ fn a_number_that_the_hss_has_no_server_for_is_asked_for_in_its_other_spellings()
     let (id, lir) = bench.lir();
     assert_eq!(lir.public_identity.as_str(), callee().replace('+', ""));
     bench.hss_answers(id, lia(CxResult::SUCCESS, Some(S1)));
-    assert_eq!(bench.request().1.request_uri_bytes(), callee().replace('+', "").as_bytes());
+    assert_eq!(
+        bench.request().1.request_uri_bytes(),
+        callee().replace('+', "").as_bytes()
+    );
     let (mut bench, mut id, _) = located(&request_text("INVITE", "tel:+15550002", ""));
     for _ in 0..3 {
         bench.hss_answers(id, lia(CxResult::SERVER_NAME_NOT_STORED, None));

@@ -52,9 +52,10 @@ fn main() -> ExitCode {
 fn report(seeds: u64, failures: usize, sum: &Tally, took: Duration) {
     let rate = |count: u64| count as f64 / took.as_secs_f64();
     println!(
-        "{seeds} seeds, {failures} failed; {} registrations, {} messages, {} steps, {} virtual hours in {:.0} s: \
+        "{seeds} seeds, {failures} failed; {} registrations, {} calls, {} messages, {} steps, {} virtual hours in {:.0} s: \
          {:.0} registrations/s, {:.1} ms a seed",
         sum.registrations,
+        sum.calls,
         sum.messages,
         sum.steps,
         sum.seconds / 3_600,

@@ -16,14 +16,18 @@ impl Scene {
     /// Criteria name it by [`Site::app_server_uri`]; without this call that name serves nothing.
     pub fn app_server(&mut self, number: u8, behaviour: AsBehaviour) {
         let local = self.site.app_server(number);
-        let config = AsConfig::new(local)
-            .host(&Site::app_server_host(number))
-            .hosts(self.site.hosts_table())
-            .behaviour(behaviour);
+        let config = self.app_server_config(number, behaviour);
         let seed = self.world.next_seed();
         let spec = NodeSpec::network(&format!("AS{number}")).socket(Interface::Mw, local);
         self.world.add(spec, AppServer::new(config, &seed));
         self.serve_app_server(number);
+    }
+
+    pub(crate) fn app_server_config(&self, number: u8, behaviour: AsBehaviour) -> AsConfig {
+        AsConfig::new(self.site.app_server(number))
+            .host(&Site::app_server_host(number))
+            .hosts(self.site.hosts_table())
+            .behaviour(behaviour)
     }
 
     /// Adds the IP-SM-GW as the application server with this number, called `IP-SM-GW`.

@@ -24,7 +24,8 @@ impl Swarm {
     pub(super) fn act(&mut self) {
         let troubles: Vec<Trouble> = self.plan.troubles.iter().copied().collect();
         if troubles.is_empty() || self.rng.random_bool(0.6) {
-            return self.phone_acts();
+            let talks = self.plan.talk.is_some() && self.rng.random_bool(0.6);
+            return if talks { self.talk() } else { self.phone_acts() };
         }
         let trouble = troubles[self.rng.random_range(0..troubles.len())];
         self.make(trouble);
@@ -52,6 +53,7 @@ impl Swarm {
             Trouble::Resync => self.run_ahead(),
             Trouble::Kernel => self.fail_kernel(),
             Trouble::Misdeed => self.do_wrong(),
+            Trouble::AppServer => self.upset_app_server(),
         }
     }
 
@@ -70,7 +72,7 @@ impl Swarm {
         }
         self.take_events(index);
         self.scene.ue(&name, |now, ue| {
-            if ue.is_idle() && (ue.is_registered() || command == UeCommand::Register) {
+            if ue.is_free() && (ue.is_registered() || command == UeCommand::Register) {
                 ue.command(now, command);
             }
         });

@@ -10,9 +10,12 @@ use ims_common::net::Transport;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
-use crate::hss::Personality;
+use super::talk::Talk;
+use crate::hss::{Personality, Subscriber};
+use crate::scene;
 use crate::site::Site;
 use crate::ue::security::{UeSecurity, Verify};
+use crate::ue::talk::Manner;
 use crate::ue::{UeConfig, shape};
 use crate::world::links::Link;
 
@@ -56,6 +59,8 @@ pub(super) enum Trouble {
     Kernel,
     /// Phones do wrong with their security associations; only where Gm is protected.
     Misdeed,
+    /// The application server fails, loops, refuses or dies; only where there is one.
+    AppServer,
 }
 
 const TROUBLES: [Trouble; 15] = [
@@ -90,6 +95,8 @@ pub(super) struct Plan {
     pub(super) limits: Limits,
     /// Gm is protected.
     pub(super) ipsec: bool,
+    /// Phones call and write.
+    pub(super) talk: Option<Talk>,
     phones_refresh: bool,
     lines: Lines,
 }
@@ -117,6 +124,7 @@ pub(super) struct Wishes {
     expires: u32,
     refreshes: bool,
     security: Option<UeSecurity>,
+    manner: Option<Manner>,
 }
 
 impl Plan {
@@ -145,6 +153,7 @@ impl Plan {
             link: link(rng),
             troubles: BTreeSet::new(),
             ipsec: false,
+            talk: None,
             hss_forgets: rng.random_bool(0.3),
             phones_refresh: rng.random_bool(0.3),
             lines: Lines {
@@ -160,6 +169,14 @@ impl Plan {
             troubles.extend(more.into_iter().filter(|_| rng.random_bool(likelihood)));
             plan.lines.registration = plan.lines.registration.replace("accept", "refuse");
         }
+        // And the days of old without a word.
+        if rng.random_bool(0.6) {
+            let talk = Talk::draw(rng);
+            if talk.served && rng.random_bool(likelihood) {
+                troubles.insert(Trouble::AppServer);
+            }
+            plan.talk = Some(talk);
+        }
         plan.troubles = troubles;
         plan
     }
@@ -172,10 +189,19 @@ impl Plan {
         if self.ipsec {
             site = site.with_ipsec();
         }
+        site.reg_event = self.talk.is_some_and(|talk| talk.subscribes);
         site.pcscf_more = format!("  contacts: {}\n", self.limits.contacts);
         site.icscf_more.clone_from(&self.lines.cx);
         site.scscf_more = format!("{}{}", self.lines.registration, self.lines.cx);
         site
+    }
+
+    pub(super) fn subscribers(&self, site: &Site) -> Vec<Subscriber> {
+        let subscriber = |number| match self.talk {
+            Some(talk) => talk.subscriber(site, number),
+            None => scene::subscriber(number),
+        };
+        (1..=self.phones).map(subscriber).collect()
     }
 
     pub(super) fn wishes(&self, rng: &mut StdRng) -> Wishes {
@@ -189,6 +215,7 @@ impl Plan {
                 initial_inside: rng.random_bool(0.2),
                 ..UeSecurity::default()
             }),
+            manner: self.talk.map(|talk| talk.manner(rng)),
         }
     }
 }
@@ -198,6 +225,7 @@ impl Wishes {
         UeConfig {
             refreshes: self.refreshes,
             security: self.security,
+            manner: self.manner.unwrap_or(config.manner),
             ..config
                 .shape(self.shape)
                 .transport(self.transport)

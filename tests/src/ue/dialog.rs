@@ -112,7 +112,7 @@ impl Dialog {
             local_cseq: 0,
             remote_cseq: cseq_of(request),
             routes: values(request, "Record-Route"),
-            target: uri_of(request.header("Contact").unwrap_or_default()).to_owned(),
+            target: contact_or_from(request).to_owned(),
         })
     }
 
@@ -259,6 +259,15 @@ const fn reason(status: u16) -> &'static str {
         580 => "Precondition Failure",
         603 => "Decline",
         _ => "Answer",
+    }
+}
+
+/// Where a caller is: strangers forget to say it, or say `*`.
+fn contact_or_from(request: SipText<'_>) -> &str {
+    let contact = uri_of(request.header("Contact").unwrap_or_default());
+    match contact.contains(':') {
+        true => contact,
+        false => uri_of(request.header("From").unwrap_or_default()),
     }
 }
 

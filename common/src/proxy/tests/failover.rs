@@ -353,7 +353,11 @@ fn request_to_a_peer_that_has_lost_the_connection_is_written_once_more() {
     assert!(bench.sent().is_empty(), "another peer, and one that dialled us");
     bench.core.handle(bench.now, lost(3, Some(peer)));
     let again = bench.sent_one();
-    assert_eq!(again.text(), first.text(), "the same branch: it cannot be served twice");
+    assert_eq!(
+        again.text(),
+        first.text(),
+        "the same branch: it cannot be served twice"
+    );
     bench.core.handle(bench.now, lost(4, Some(peer)));
     assert!(bench.sent().is_empty(), "once");
     bench.answer(&again, 200);
