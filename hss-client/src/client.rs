@@ -116,7 +116,7 @@ impl HssClient {
             line: Line::default(),
             overload: Overload::default(),
             rng: seed.rng(b'O'),
-            pushes: Pushes::new(config.outstanding_max),
+            pushes: Pushes::new(config.outstanding_max, config.features()),
             sessions: SessionIds {
                 high: seed.boot_unix_secs,
                 low: 0,

@@ -27,6 +27,8 @@ pub(crate) struct Pushes {
     order: VecDeque<(Instant, RequestKey)>,
     last: u64,
     waiting_max: usize,
+    /// Of list 1 (TS 29.229 7.1.1).
+    features: u32,
 }
 
 #[derive(Debug)]
@@ -81,8 +83,8 @@ pub(crate) enum Accepted {
 }
 
 impl Pushes {
-    /// An empty table for at most so many.
-    pub(crate) fn new(waiting_max: usize) -> Self {
+    /// An empty table for at most so many, of a client that has these features of list 1.
+    pub(crate) fn new(waiting_max: usize, features: u32) -> Self {
         Self {
             waiting: BTreeMap::new(),
             timers: TimerTable::default(),
@@ -90,6 +92,7 @@ impl Pushes {
             order: VecDeque::new(),
             last: 0,
             waiting_max,
+            features,
         }
     }
 
@@ -130,9 +133,9 @@ impl Pushes {
                 return Accepted::Refused(local.refuse(request.header(), session_id, &refusal));
             }
         };
-        if requires_features(&request) {
+        if requires_features(&request, self.features) {
             tracing::warn!(code = request.header().code, "Cx push requires features");
-            return Accepted::Refused(features_unsupported(local, &request));
+            return Accepted::Refused(features_unsupported(local, &request, self.features));
         }
         let origin_host = request.text(&avp::ORIGIN_HOST).map_or(origin_host, str::to_owned);
         self.last += 1;

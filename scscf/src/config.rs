@@ -323,6 +323,7 @@ impl ScscfConfig {
             outstanding_max: self.cx.outstanding,
             in_flight_max: self.cx.in_flight.max(1),
             host_ip_addresses: vec![self.mw.address.ip()],
+            shared_ifc: !self.shared_ifc_sets.is_empty(),
             ..HssClientConfig::default()
         }
     }

@@ -29,6 +29,15 @@ pub struct HssClientConfig {
     pub host_ip_addresses: Vec<IpAddr>,
     /// Product-Name of the CER.
     pub product_name: String,
+    /// Whether we know shared filter criteria (SiFC, TS 29.229 7.1.1): then the HSS may name them by number only.
+    pub shared_ifc: bool,
+}
+
+impl HssClientConfig {
+    /// Feature-List 1 of TS 29.229 7.1.1: bit 0 is SiFC.
+    pub(crate) const fn features(&self) -> u32 {
+        self.shared_ifc as u32
+    }
 }
 
 impl Default for HssClientConfig {
@@ -45,6 +54,7 @@ impl Default for HssClientConfig {
             in_flight_max: 1_000,
             host_ip_addresses: Vec::new(),
             product_name: "ims-core".to_owned(),
+            shared_ifc: false,
         }
     }
 }

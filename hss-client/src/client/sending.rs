@@ -170,14 +170,15 @@ impl HssClient {
         let session_id = self.sessions.next(&self.config.origin_host);
         let hop_by_hop = self.peers.identifiers().next_hop_by_hop();
         let end_to_end = self.peers.identifiers().next_end_to_end();
-        let bytes = request.encode(&RequestHead {
+        let head = RequestHead {
             local: self.peers.local(),
             session_id: &session_id,
             destination_host: request.destination_host(),
             destination_realm: &self.config.destination_realm,
             hop_by_hop,
             end_to_end,
-        });
+        };
+        let bytes = request.encode_with_features(&head, self.config.features());
         let context = Outstanding {
             id,
             bytes: bytes.clone(),

@@ -122,13 +122,19 @@ impl CxResult {
     }
 }
 
-/// Whether the sender requires a feature: Supported-Features with M (TS 29.229 7.2.1). We have none of list 1; SiFC,
-/// AliasInd and the restoration of S- and P-CSCF are not built.
-pub(crate) fn requires_features(message: &Message) -> bool {
+/// Whether the sender requires a feature that is not among `ours` of list 1: Supported-Features with M
+/// (TS 29.229 7.2.1). AliasInd and the restoration of S- and P-CSCF are not built.
+pub(crate) fn requires_features(message: &Message, ours: u32) -> bool {
     let mut all = message.avps().all(&avp::SUPPORTED_FEATURES);
     all.any(|group| {
-        let list = group.members().find(&avp::FEATURE_LIST).and_then(|avp| avp.u32());
-        group.flags.is_mandatory() && list != Some(0)
+        let member = |def| group.members().find(def).and_then(|avp| avp.u32());
+        let ours = if member(&avp::FEATURE_LIST_ID) == Some(1) {
+            ours
+        } else {
+            0
+        };
+        let is_ours = member(&avp::FEATURE_LIST).is_some_and(|list| list & !ours == 0);
+        group.flags.is_mandatory() && !is_ours
     })
 }
 

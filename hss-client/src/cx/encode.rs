@@ -61,8 +61,16 @@ impl CxRequest {
     /// Prints the request.
     #[must_use]
     pub fn encode(&self, head: &RequestHead<'_>) -> Bytes {
+        self.encode_with_features(head, 0)
+    }
+
+    /// Prints the request; a SAR says which features of list 1 we have (TS 29.229 7.2.1), if any. None is required.
+    pub(crate) fn encode_with_features(&self, head: &RequestHead<'_>, features: u32) -> Bytes {
         let mut builder = head.builder(self.code());
         builder.raw(&OVERLOAD_CONTROL);
+        if features != 0 && matches!(self, Self::Sar(_)) {
+            put_features(&mut builder, features);
+        }
         match self {
             Self::Uar(uar) => put_uar(builder, uar),
             Self::Sar(sar) => put_sar(builder, sar),
@@ -138,16 +146,19 @@ impl CxPushAnswer {
     }
 }
 
-/// The answer to a request that requires features which we have not (TS 29.229 7.2.1): 5011, and those that we have,
-/// which are none.
-pub(crate) fn features_unsupported(local: &LocalPeer, request: &Message) -> Bytes {
+/// The answer to a request that requires features which we have not (TS 29.229 7.2.1): 5011, and those that we have.
+pub(crate) fn features_unsupported(local: &LocalPeer, request: &Message, features: u32) -> Bytes {
     let mut builder = answer_builder(local, request, CxResult::FEATURE_UNSUPPORTED);
+    put_features(&mut builder, features);
+    finish_answer(builder, request)
+}
+
+fn put_features(builder: &mut MessageBuilder, features: u32) {
     builder.group(&avp::SUPPORTED_FEATURES, |b| {
         b.u32(&base::VENDOR_ID, Application::CX.vendor)
             .u32(&avp::FEATURE_LIST_ID, 1)
-            .u32(&avp::FEATURE_LIST, 0);
+            .u32(&avp::FEATURE_LIST, features);
     });
-    finish_answer(builder, request)
 }
 
 fn answer_builder(local: &LocalPeer, request: &Message, result: CxResult) -> MessageBuilder {

@@ -121,7 +121,7 @@ fn push_that_nobody_answered_in_time_is_asked_again() {
 #[test]
 fn remembered_answers_are_limited_and_the_oldest_goes_first() {
     let local = World::single_peer().hsses.remove(0);
-    let mut pushes = crate::push::Pushes::new(1);
+    let mut pushes = crate::push::Pushes::new(1, 0);
     let world = World::single_peer();
     let mut ask = |number: u32| {
         let head = RequestHead {
@@ -186,10 +186,49 @@ fn push_that_requires_features_is_refused_with_those_that_we_have_and_one_that_o
     let list = said.members().flatten().find(|avp| avp.code == 630).unwrap();
     assert_eq!(list.u32(), Some(0));
 
-    let mut bytes = printed(&world, "hss1;1;9", 80, false).to_vec();
-    bytes.extend(features(0x80));
-    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-    bytes[1..4].copy_from_slice(&length[1..]);
-    world.push(0, Bytes::from(bytes));
+    let with_features = |world: &World, flags: u8| {
+        let mut bytes = printed(world, "hss1;1;9", 80, false).to_vec();
+        bytes.extend(features(flags));
+        let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+        bytes[1..4].copy_from_slice(&length[1..]);
+        Bytes::from(bytes)
+    };
+    let offered = with_features(&world, 0x80);
+    world.push(0, offered);
     push_id(&mut world);
+
+    let mut world = World::new(HssClientConfig {
+        peers: vec!["192.0.2.1:3868".to_owned()],
+        shared_ifc: true,
+        ..config()
+    });
+    let required = with_features(&world, 0xC0);
+    world.push(0, required);
+    push_id(&mut world);
+}
+
+#[test]
+fn client_that_knows_shared_criteria_says_so_in_its_sars_only() {
+    let said = |shared_ifc: bool, request: CxRequest| {
+        let peers = vec!["192.0.2.1:3868".to_owned()];
+        let mut world = World::new(HssClientConfig {
+            peers,
+            shared_ifc,
+            ..config()
+        });
+        world.request(1, request);
+        // Supported-Features: Vendor-Id, Feature-List-ID, Feature-List.
+        let group = world.requests[0].2.avps().flatten().find(|avp| avp.code == 628)?;
+        assert!(!group.flags.is_mandatory());
+        let members: Vec<_> = group
+            .members()
+            .flatten()
+            .map(|avp| (avp.code, avp.u32()))
+            .collect();
+        assert_eq!(members[..2], [(266, Some(10_415)), (629, Some(1))]);
+        members[2].1
+    };
+    assert_eq!(said(true, sar(None)), Some(1));
+    assert_eq!(said(false, sar(None)), None);
+    assert_eq!(said(true, uar()), None);
 }
