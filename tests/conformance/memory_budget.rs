@@ -14,6 +14,7 @@ fn registered_user_stays_within_its_octets() {
         rate: 800,
         criteria: 3,
         ipsec: false,
+        calls: 0,
     };
     let figures = measure(plan, &|| ALLOCATOR.current_usage());
     assert_eq!(figures.registered, 3_500);

@@ -17,7 +17,7 @@ mod run;
 pub mod scaling;
 mod stub;
 mod system;
-mod talk;
+pub(crate) mod talk;
 mod watched;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -4,6 +4,8 @@
 //! holds is what is given back when it is dropped, so the figures are those of a counting allocator, which the
 //! program brings.
 
+mod calls;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -22,13 +24,17 @@ use ims_common::sip::Message;
 use pcscf::{Pcscf, PcscfConfig};
 use scscf::{Scscf, ScscfConfig};
 
+use crate::load::talk::Talk;
 use crate::site::HOME;
 use crate::text::param_of;
 
 const GM: &str = "127.0.1.1:5060";
 const GM_PROTECTED: &str = "127.0.1.1:6101";
 const PCSCF: &str = "127.0.1.2:5060";
+const ICSCF: &str = "127.0.1.3:5060";
 const SCSCF: &str = "127.0.1.4:5060";
+/// The address of the first phone, as a number.
+const PHONES: u32 = 0x7f40_0000;
 /// Longer than any timer of an answered REGISTER: 64*T1 of Gm.
 const SETTLE: Duration = Duration::from_secs(140);
 const CONTACT_HEADER: &str = "+g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.mmtel\";+g.3gpp.smsip";
@@ -48,6 +54,8 @@ pub struct Plan {
     pub criteria: u32,
     /// Each user has a set of four security associations; what the shell and the kernel keep of it does not count.
     pub ipsec: bool,
+    /// Calls that are in progress at the end, at the same rate.
+    pub calls: u32,
 }
 
 /// Octets, as the allocator counts them.
@@ -61,6 +69,8 @@ pub struct Figures {
     pub scscf: usize,
     /// Of both at the worst moment, transactions that wait for retransmissions included.
     pub peak_of_both: usize,
+    /// Likewise while calls are set up: more than before the first one.
+    pub peak_of_calls: usize,
 }
 
 impl Figures {
@@ -86,6 +96,11 @@ pub fn measure(plan: Plan, live: &dyn Fn() -> usize) -> Figures {
         peak = peak.max(live());
     }
     site.advance(SETTLE);
+    let without_calls = live();
+    let with_calls = match plan.calls {
+        0 => without_calls,
+        calls => site.call(calls, plan.rate, live),
+    };
     let registered = site.pcscf.contact_count();
     let Site { pcscf, scscf, .. } = site;
     let with_both = live();
@@ -97,6 +112,7 @@ pub fn measure(plan: Plan, live: &dyn Fn() -> usize) -> Figures {
         pcscf: with_both.saturating_sub(with_scscf),
         scscf: with_scscf.saturating_sub(live()),
         peak_of_both: peak.saturating_sub(before),
+        peak_of_calls: with_calls.saturating_sub(without_calls),
     }
 }
 
@@ -110,6 +126,10 @@ struct Site {
     ipsec: bool,
     /// The last message to a UE.
     answer: Option<Bytes>,
+    /// Of each user in turn, for calls.
+    service_routes: Vec<String>,
+    has_calls: bool,
+    talk: Option<Talk>,
 }
 
 impl Site {
@@ -129,7 +149,7 @@ impl Site {
         let (pcscf, _) = config.build(Seed::from_number(1)).expect("a P-CSCF");
         let text = format!(
             "scscf: {{home_realm: {HOME}, mw: {{address: \"{SCSCF}\"}}, server_name: \"sip:{SCSCF}\", \
-             hss: {{peers: [\"127.0.1.5:3868\"], origin_host: scscf1.{HOME}}}, \
+             hss: {{peers: [\"127.0.1.5:3868\"], origin_host: scscf1.{HOME}}}, icscf: \"sip:{ICSCF}\", \
              registration: {{unprotected_response: accept, bindings: {users}, challenges: {users}}}}}",
             users = plan.users
         );
@@ -142,6 +162,9 @@ impl Site {
             vectors: 0,
             ipsec: plan.ipsec,
             answer: None,
+            service_routes: Vec::new(),
+            has_calls: plan.calls > 0,
+            talk: None,
         }
     }
 
@@ -172,12 +195,17 @@ impl Site {
         }
         let answer = self.send(user, 2, &proof);
         assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
+        if self.has_calls {
+            let (_, route) = answer.split_once("Service-Route: ").expect("a way");
+            let route = route.lines().next().unwrap_or_default();
+            self.service_routes.push(route.to_owned());
+        }
     }
 
     /// Sends a REGISTER and gives its answer.
     fn send(&mut self, user: u32, cseq: u32, proof: &str) -> String {
         let is_inside = self.ipsec && cseq > 1;
-        let phone = |port| SocketAddr::new(Ipv4Addr::from(0x7f40_0000 + user).into(), port);
+        let phone = |port| SocketAddr::new(Ipv4Addr::from(PHONES + user).into(), port);
         let remote = phone(if self.ipsec { 40_000 } else { 5060 });
         let security = if self.ipsec { SECURITY } else { "" };
         let imsi = imsi(user);
@@ -219,6 +247,8 @@ impl Site {
                     let message = scanned(&transmit.bytes);
                     let input = CscfInput::Sip(SipInput::Received { flow, message });
                     self.scscf.handle(self.now, input);
+                } else if self.talk.is_some() {
+                    self.hear(remote(&transmit), &transmit.bytes);
                 } else {
                     self.answer = Some(transmit.bytes);
                 }
@@ -232,6 +262,12 @@ impl Site {
 
     fn on_scscf(&mut self, output: CscfOutput) {
         match output {
+            CscfOutput::Sip(SipOutput::Transmit(transmit)) if remote(&transmit).to_string() == ICSCF => {
+                let flow = flow(Interface::Mw, SCSCF, ICSCF.parse().expect("an address"));
+                let message = scanned(&transmit.bytes);
+                let input = CscfInput::Sip(SipInput::Received { flow, message });
+                self.scscf.handle(self.now, input);
+            }
             CscfOutput::Sip(SipOutput::Transmit(transmit)) => {
                 let flow = flow(Interface::Mw, PCSCF, SCSCF.parse().expect("an address"));
                 let message = scanned(&transmit.bytes);

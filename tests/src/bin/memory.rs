@@ -1,4 +1,4 @@
-//! Shell: octets of memory for each registered user, at a P-CSCF and at an S-CSCF, without a network.
+//! Shell: octets of memory for each registered user and each call, at a P-CSCF and at an S-CSCF, without a network.
 
 use clap::Parser;
 use ims_tests::memory::{Plan, measure};
@@ -23,6 +23,9 @@ struct Arguments {
     /// Each user has security associations at the P-CSCF.
     #[arg(long)]
     ipsec: bool,
+    /// Calls in progress; what is printed is what they add. Users have no filter criteria then.
+    #[arg(long)]
+    calls: Option<u32>,
 }
 
 fn main() {
@@ -31,7 +34,11 @@ fn main() {
         rate,
         criteria,
         ipsec,
+        calls,
     } = Arguments::parse();
+    if let Some(calls) = calls {
+        return per_call(&users, rate, calls);
+    }
     println!("octets per registered user, as allocated (without the allocator's own)");
     println!(
         "{:>10} {:>8} {:>8} {:>8} {:>14}",
@@ -43,6 +50,7 @@ fn main() {
             rate,
             criteria,
             ipsec,
+            calls: 0,
         };
         let figures = measure(plan, &|| ALLOCATOR.current_usage());
         println!(
@@ -52,6 +60,37 @@ fn main() {
             figures.per_user(figures.scscf),
             figures.per_user(figures.pcscf + figures.scscf),
             figures.per_user(figures.peak_of_both),
+        );
+    }
+}
+
+fn per_call(users: &[u32], rate: u32, calls: u32) {
+    println!(
+        "octets per call in progress, as allocated; at peak with transactions that wait for retransmissions"
+    );
+    println!(
+        "{:>10} {:>10} {:>8} {:>8} {:>8} {:>14}",
+        "users", "calls", "P-CSCF", "S-CSCF", "both", "both at peak"
+    );
+    for users in users.iter().copied() {
+        let of = |calls| {
+            let plan = Plan {
+                users,
+                rate,
+                criteria: 0,
+                ipsec: false,
+                calls,
+            };
+            measure(plan, &|| ALLOCATOR.current_usage())
+        };
+        let (without, with) = (of(0), of(calls));
+        let each = |octets: usize| octets / usize::try_from(calls.max(1)).unwrap_or(1);
+        let pcscf = each(with.pcscf.saturating_sub(without.pcscf));
+        let scscf = each(with.scscf.saturating_sub(without.scscf));
+        println!(
+            "{users:>10} {calls:>10} {pcscf:>8} {scscf:>8} {:>8} {:>14}",
+            pcscf + scscf,
+            each(with.peak_of_calls)
         );
     }
 }

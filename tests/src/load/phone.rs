@@ -351,7 +351,7 @@ fn write_proof(out: &mut Vec<u8>, challenge: Option<&mut Challenge>) {
 }
 
 /// The number of a phone.
-pub(super) fn number_of(imsi: u64) -> String {
+pub(crate) fn number_of(imsi: u64) -> String {
     format!("{NUMBER_PREFIX}{:010}", imsi % 10_000_000_000)
 }
 

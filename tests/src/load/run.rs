@@ -27,6 +27,10 @@ use crate::usim::Usim;
 
 /// How long the kernel keeps a phone's states, should the program die.
 const LIFETIME: Duration = Duration::from_secs(3_600);
+/// How long phones try to register before what is measured.
+const PREPARE_PATIENCE: Duration = Duration::from_secs(150);
+/// What follows a registration has this time to end: SUBSCRIBE and NOTIFY of its state.
+const CALM: Duration = Duration::from_millis(700);
 /// The longest rest between two looks at the clock.
 const TICK: Duration = Duration::from_millis(2);
 /// Our responses have less.
@@ -131,13 +135,19 @@ async fn prepare(plan: &Plan, load: &Rc<RefCell<Load>>) -> Result<()> {
     if plan.scenario == Scenario::Register {
         return Ok(());
     }
+    // Who is refused comes again after up to a minute.
+    load.borrow_mut().patience = plan.patience().max(PREPARE_PATIENCE);
     let tally = phase(load, u64::from(plan.users), plan.prepare_rate, Scenario::Register).await;
+    load.borrow_mut().patience = plan.patience();
     ensure!(
         tally.failures.is_empty(),
         "not all phones could register beforehand: {:?}",
         tally.failures
     );
-    load.borrow_mut().meet(plan);
+    if plan.scenario.talk().is_some() {
+        load.borrow_mut().meet(plan);
+        tokio::time::sleep(CALM).await;
+    }
     Ok(())
 }
 

@@ -7,13 +7,15 @@ mod heard;
 mod written;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
-pub(super) use heard::Heard;
+pub(crate) use heard::Heard;
 use heard::Start;
-pub(super) use written::Party;
+pub(crate) use written::Party;
 use written::{Dialog, Name, Octets};
+
+pub(crate) use super::phone::number_of;
 
 /// Timers A and E of a phone start with T1, Timer E stays at T2 (TS 24.229 7.7).
 const T1: Duration = Duration::from_secs(2);
@@ -21,7 +23,7 @@ const T2: Duration = Duration::from_secs(16);
 
 /// What is said.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// INVITE, 180, 200, ACK, a while, BYE, 200.
     Call,
     /// MESSAGE, 200.
@@ -30,27 +32,27 @@ pub(super) enum Kind {
 
 /// What came of a call or a message.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Ended {
-    pub(super) intended: Instant,
+pub(crate) struct Ended {
+    pub(crate) intended: Instant,
     /// From the intended start to the 200 of INVITE or MESSAGE; else why it failed.
-    pub(super) outcome: Result<Duration, String>,
+    pub(crate) outcome: Result<Duration, String>,
 }
 
 /// All calls under way.
-pub(super) struct Talk {
+pub(crate) struct Talk {
     kind: Kind,
     run: u32,
     /// From ACK to BYE.
     hold: Duration,
     patience: Duration,
     parties: Vec<Party>,
-    calls: HashMap<u32, Call>,
+    calls: BTreeMap<u32, Call>,
     next: u32,
     timers: BinaryHeap<Reverse<(Instant, u32, Timer)>>,
     sent: VecDeque<(usize, Octets)>,
     ended: VecDeque<Ended>,
     /// Requests and answers that were sent again.
-    pub(super) retransmissions: u64,
+    pub(crate) retransmissions: u64,
 }
 
 struct Call {
@@ -101,14 +103,14 @@ enum Timer {
 
 impl Talk {
     /// Nobody talks yet.
-    pub(super) fn new(kind: Kind, run: u32, hold: Duration, patience: Duration) -> Self {
+    pub(crate) fn new(kind: Kind, run: u32, hold: Duration, patience: Duration) -> Self {
         Self {
             kind,
             run,
             hold,
             patience,
             parties: Vec::new(),
-            calls: HashMap::new(),
+            calls: BTreeMap::new(),
             next: 0,
             timers: BinaryHeap::new(),
             sent: VecDeque::new(),
@@ -118,22 +120,30 @@ impl Talk {
     }
 
     /// Between these from now on.
-    pub(super) fn meet(&mut self, parties: Vec<Party>) {
+    pub(crate) fn meet(&mut self, parties: Vec<Party>) {
         self.parties = parties;
     }
 
     /// What is to be sent next, and whose it is.
-    pub(super) fn poll_sent(&mut self) -> Option<(usize, Octets)> {
+    pub(crate) fn poll_sent(&mut self) -> Option<(usize, Octets)> {
         self.sent.pop_front()
     }
 
     /// What has ended.
-    pub(super) fn poll_ended(&mut self) -> Option<Ended> {
+    pub(crate) fn poll_ended(&mut self) -> Option<Ended> {
         self.ended.pop_front()
     }
 
+    /// Calls that have their ACK.
+    pub(crate) fn established(&self) -> usize {
+        let is_established = |call: &&Call| {
+            call.stage == Stage::Talking && matches!(call.callee_stage, CalleeStage::Confirmed)
+        };
+        self.calls.values().filter(is_established).count()
+    }
+
     /// Begins the call of this number: neighbours call each other, by turns.
-    pub(super) fn begin(&mut self, now: Instant, number: u64, intended: Instant) {
+    pub(crate) fn begin(&mut self, now: Instant, number: u64, intended: Instant) {
         let pairs = u64::try_from(self.parties.len() / 2).unwrap_or(u64::MAX).max(1);
         let first = usize::try_from(number % pairs).unwrap_or_default() * 2;
         let is_swapped = (number / pairs) % 2 == 1;
@@ -172,7 +182,7 @@ impl Talk {
     }
 
     /// Takes what a phone has heard.
-    pub(super) fn receive(&mut self, now: Instant, phone: usize, heard: &Heard<'_>) {
+    pub(crate) fn receive(&mut self, now: Instant, phone: usize, heard: &Heard<'_>) {
         let Some(number) = heard.number(self.run) else {
             return;
         };
@@ -292,7 +302,7 @@ impl Talk {
     }
 
     /// Lets timers fire that are due.
-    pub(super) fn expire(&mut self, now: Instant) {
+    pub(crate) fn expire(&mut self, now: Instant) {
         while let Some(Reverse((at, number, timer))) = self.timers.peek().copied() {
             if at > now {
                 return;

@@ -17,7 +17,7 @@ const MESSAGES: ([f64; 2], f64) = ([300.0, 1_200.0], 1_500.0);
 /// Phones, each with an address of its own.
 const PHONES: u32 = 1_000;
 /// Registrations a second beforehand.
-const PREPARE_RATE: f64 = 1_000.0;
+const PREPARE_RATE: f64 = 500.0;
 /// Filter criteria that do not match, in the place of none.
 const CRITERIA: u32 = 10;
 /// Calls in progress, and the seconds that they last.

@@ -4,7 +4,7 @@ use std::str;
 
 /// A message of a call.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::load) struct Heard<'a> {
+pub(crate) struct Heard<'a> {
     pub(super) start: Start<'a>,
     /// Values of Via, one for each line.
     pub(super) vias: Vec<&'a str>,
@@ -28,7 +28,7 @@ pub(super) enum Start<'a> {
 
 impl<'a> Heard<'a> {
     /// Reads a datagram; `None` when it is no SIP.
-    pub(in crate::load) fn read(datagram: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(datagram: &'a [u8]) -> Option<Self> {
         let mut lines = str::from_utf8(datagram).ok()?.split("\r\n");
         let first = lines.next()?;
         let start = match first.strip_prefix("SIP/2.0 ") {
@@ -77,7 +77,7 @@ impl<'a> Heard<'a> {
     }
 
     /// Whether it belongs to a registration.
-    pub(in crate::load) fn is_of_a_registration(&self) -> bool {
+    pub(crate) fn is_of_a_registration(&self) -> bool {
         self.cseq.ends_with("REGISTER")
     }
 

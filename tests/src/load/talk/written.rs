@@ -8,7 +8,7 @@ use super::heard::Heard;
 use crate::site::HOME;
 
 /// Octets of a message, kept until it need not be sent again.
-pub(super) type Octets = Rc<[u8]>;
+pub(crate) type Octets = Rc<[u8]>;
 
 /// AMR-WB, AMR and telephone events, as phones for voice over LTE offer them.
 const SDP: &str = "m=audio 49152 RTP/AVP 116 107 118 96 111\r\n\
@@ -27,13 +27,13 @@ const FEATURE: &str = "+g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.mm
 
 /// One who calls or is called.
 #[derive(Clone, Debug)]
-pub(in crate::load) struct Party {
-    pub(in crate::load) imsi: u64,
+pub(crate) struct Party {
+    pub(crate) imsi: u64,
     /// `+` and digits.
-    pub(in crate::load) number: String,
-    pub(in crate::load) local: SocketAddr,
+    pub(crate) number: String,
+    pub(crate) local: SocketAddr,
     /// The P-CSCF and the Service-Route, as the value of Route.
-    pub(in crate::load) route: String,
+    pub(crate) route: String,
 }
 
 impl Party {
