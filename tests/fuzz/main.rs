@@ -16,6 +16,7 @@ mod diameter;
 mod dice;
 mod engine;
 mod nodes;
+mod reginfo;
 mod routing;
 mod sec_agree;
 mod sip;

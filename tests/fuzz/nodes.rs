@@ -100,11 +100,13 @@ fn no_order_of_inputs_breaks_an_scscf() {
 }
 
 const PCSCF_FILE: &str = "pcscf: {home_realm: ims.mnc001.mcc001.3gppnetwork.org, gm: {address: 192.0.2.1, security: none}, mw: {address: 192.0.2.2}, \
-     icscf: [\"sip:192.0.2.3\", \"sip:icscf.h.example\"], contacts: 4, limits: {transactions: 24, message_bytes: 16000}}";
+     icscf: [\"sip:192.0.2.3\", \"sip:icscf.h.example\"], contacts: 4, reg_event: {subscribe: false}, \
+     limits: {transactions: 24, message_bytes: 16000}}";
 
 const PROTECTED_PCSCF_FILE: &str = "pcscf: {home_realm: ims.mnc001.mcc001.3gppnetwork.org, gm: {address: 192.0.2.1, security: ipsec}, \
      mw: {address: 192.0.2.2}, ipsec: {sets_max: 6}, \
-     icscf: [\"sip:192.0.2.3\", \"sip:icscf.h.example\"], contacts: 4, limits: {transactions: 24, message_bytes: 16000}}";
+     icscf: [\"sip:192.0.2.3\", \"sip:icscf.h.example\"], contacts: 4, reg_event: {subscribe: false}, \
+     limits: {transactions: 24, message_bytes: 16000}}";
 
 const ICSCF_FILE: &str = "icscf: {home_realm: ims.mnc001.mcc001.3gppnetwork.org, mw: {address: 192.0.2.3}, \
      hss: {peers: [192.0.2.5], origin_host: icscf.h.example, listen: \"192.0.2.3:3868\"}, cx: {outstanding: 6, in_flight: 2}, \

@@ -18,6 +18,11 @@ fn every_user_data_is_refused_or_prints_as_what_reads_the_same() {
     fuzz!(TARGET);
 }
 
+const WORDS: Words = Words {
+    elements: &ELEMENTS,
+    texts: &TEXTS,
+};
+
 const TEXTS: [&str; 20] = [
     "0",
     "1",
@@ -67,7 +72,7 @@ fn generate(dice: &mut dyn Dice, seeds: &[Vec<u8>]) -> Vec<u8> {
     let text = String::from_utf8_lossy(&seed(dice, seeds)).into_owned();
     let mut pieces = pieces(&text);
     for _ in 0..few(dice) {
-        change_pieces(dice, &mut pieces);
+        change_pieces(dice, &mut pieces, &WORDS);
     }
     let mut bytes = pieces.concat().into_bytes();
     if dice.one_in(5) {
@@ -89,8 +94,16 @@ fn generate(dice: &mut dyn Dice, seeds: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
+/// What a generator puts into a document.
+pub(crate) struct Words {
+    /// Elements.
+    pub(crate) elements: &'static [&'static str],
+    /// Their text.
+    pub(crate) texts: &'static [&'static str],
+}
+
 /// Tags and what stands between them.
-fn pieces(text: &str) -> Vec<String> {
+pub(crate) fn pieces(text: &str) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(['<', '>']) {
@@ -124,7 +137,7 @@ fn element_end(pieces: &[String], at: usize) -> usize {
     pieces.len()
 }
 
-fn change_pieces(dice: &mut dyn Dice, pieces: &mut Vec<String>) {
+pub(crate) fn change_pieces(dice: &mut dyn Dice, pieces: &mut Vec<String>, words: &Words) {
     if pieces.is_empty() {
         return;
     }
@@ -140,7 +153,7 @@ fn change_pieces(dice: &mut dyn Dice, pieces: &mut Vec<String>) {
             let copy: Vec<String> = pieces[at..end].to_vec();
             pieces.splice(to..to, copy);
         }
-        3 => pieces.insert(at, (*pick(dice, &ELEMENTS)).to_owned()),
+        3 => pieces.insert(at, (*pick(dice, words.elements)).to_owned()),
         4 => {
             let depth = if dice.one_in(4) { 40 } else { 2 };
             pieces.insert(end, "</Extension>".repeat(depth));
@@ -157,7 +170,7 @@ fn change_pieces(dice: &mut dyn Dice, pieces: &mut Vec<String>) {
             let Some(at) = texts.get(dice.below(texts.len())) else {
                 return;
             };
-            pieces[*at] = (*pick(dice, &TEXTS)).to_owned();
+            pieces[*at] = (*pick(dice, words.texts)).to_owned();
         }
     }
 }
