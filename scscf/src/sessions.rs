@@ -46,7 +46,7 @@ use ims_common::sip::{HeaderName, Method, Request, Response, Uri, UriBuf};
 pub(crate) use self::answers::{Answered, Reaction, on_answer, on_further_answer};
 pub(crate) use self::chain::on_silence;
 use self::chain::{Chain, Visit};
-pub(crate) use self::dialog::on_ack;
+pub(crate) use self::dialog::{on_ack, without_own_routes};
 pub(crate) use self::dialog_ids::DialogIds;
 pub(crate) use self::held_profiles::{HeldProfile, HeldProfiles};
 use self::onward::Exit;

@@ -25,6 +25,7 @@ mod profile_update;
 mod protected;
 mod query;
 mod register_aka;
+mod registration_state;
 mod reregister;
 mod restart;
 mod resync;

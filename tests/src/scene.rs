@@ -337,6 +337,7 @@ impl Scene {
             "sa_s",
             "dialog_ids",
             "held_profiles",
+            "reg_subscriptions",
         ]);
         self.assert_sets_have_contacts();
     }

@@ -19,7 +19,7 @@ use crate::register::{Outcome, Register};
 use crate::registrar::SetId;
 use crate::registration_change::{Cause, ContactEvent, RegistrationChange};
 use crate::release;
-use crate::sessions::Session;
+use crate::sessions::{Session, without_own_routes};
 use crate::third_party_register;
 
 /// Requests of our own that await an answer, at most; above, application servers are not told.
@@ -184,6 +184,9 @@ impl Scscf {
         let has_any = !released.byes.is_empty() || !released.invites.is_empty();
         for bye in released.byes {
             self.counters.count("ims_scscf_releases_total", "bye");
+            // The other user may be one of ours: then the way leads through ourselves, and it is his call too.
+            let (bye, _) = without_own_routes(&self.context(now, &mut Vec::new()), &bye);
+            self.calls.on_request(now, &bye);
             if let Some(hop) = route::next_hop(&bye) {
                 self.core.originate(now, bye, NextHop::Uri(hop), Interface::Mw);
             }

@@ -35,7 +35,7 @@ pub(crate) fn on_ack(ctx: &Context<'_>, request: &Request) -> Option<(Request, N
 
 /// One after the other: a call between two users of ours has been here for each of them, and to go through the
 /// network to ourselves would bring nothing.
-fn without_own_routes(ctx: &Context<'_>, request: &Request) -> (Request, Vec<UriBuf>) {
+pub(crate) fn without_own_routes(ctx: &Context<'_>, request: &Request) -> (Request, Vec<UriBuf>) {
     let mut request = request.clone();
     let mut own = Vec::new();
     loop {
