@@ -293,8 +293,9 @@ pub(super) fn on_final(
         return Verdict::Relay(session);
     };
     let (handling, life) = (visit.handling, visit.life);
-    if status.is_none_or(|status| !status.is_success()) {
-        ctx.sessions.dialog_ids.remove(&visit.token);
+    match status.is_some_and(StatusCode::is_success) {
+        true => ctx.sessions.dialog_ids.answered(ctx.now, &visit.token),
+        false => ctx.sessions.dialog_ids.remove(&visit.token),
     }
     if !is_failure || life == Life::Sure {
         return Verdict::Relay(session);

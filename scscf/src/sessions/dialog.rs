@@ -6,6 +6,7 @@ use ims_common::sip::{HeaderName, Method, Request, StatusCode, UriBuf};
 use super::{Step, is_own};
 use crate::context::Context;
 use crate::reject::RequestReject;
+use crate::service_route;
 
 /// Methods that this server answers itself or passes on.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, SUBSCRIBE, \
@@ -14,6 +15,14 @@ const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE,
 /// By the rest of the Route, else by the Request-URI.
 pub(super) fn on_request(ctx: &Context<'_>, received: &Request) -> Result<Step, RequestReject> {
     let (request, own) = without_own_routes(ctx, received);
+    if own
+        .first()
+        .is_some_and(|own| service_route::token_of(&own.as_uri()).is_some())
+        && may_be_initial(&request.method())
+    {
+        // A tag in To is easily written: it must not be the way round barring and filter criteria.
+        return Err(RequestReject::NoSuchDialog);
+    }
     let hop = next_hop(ctx, &request).ok_or(RequestReject::NoSuchDialog)?;
     if !refreshes_targets(&request.method()) {
         return Ok(Step::Follow(request, hop));
@@ -46,6 +55,19 @@ pub(crate) fn without_own_routes(ctx: &Context<'_>, request: &Request) -> (Reque
         own.push(uri);
         request = routed.request;
     }
+}
+
+/// Methods that need no dialog. Those of a dialog come by its Record-Route, never by a Service-Route.
+fn may_be_initial(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::Invite
+            | Method::Subscribe
+            | Method::Refer
+            | Method::Message
+            | Method::Options
+            | Method::Publish
+    )
 }
 
 /// RFC 3261 12.2, RFC 3311, RFC 6665.

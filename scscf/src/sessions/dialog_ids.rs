@@ -12,6 +12,9 @@ use super::chain::Chain;
 /// An application server that lets a phone ring, or talks to a caller first, comes back late.
 const LIFETIME: Duration = Duration::from_secs(600);
 
+/// What it sends back after it has answered is late already.
+const LINGER: Duration = Duration::from_secs(64);
+
 /// Where a request was when an application server got it.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -66,6 +69,13 @@ impl DialogIds {
         let place = self.by_token.get_mut(token)?;
         place.returns = place.returns.saturating_add(1);
         Some(place)
+    }
+
+    /// The server has answered with success: it may have something under way, and nothing after that.
+    pub(super) fn answered(&mut self, now: Instant, token: &str) {
+        if let Some((token, _)) = self.by_token.get_key_value(token) {
+            self.timers.set(token.clone(), now + LINGER);
+        }
     }
 
     /// What comes back by this identifier from now on is not known.

@@ -371,13 +371,18 @@ fn stranger_who_originates_for_a_user_gets_403() {
 }
 
 #[test]
-fn dialog_ids_are_forgotten_after_ten_minutes() {
+fn dialog_ids_are_forgotten_a_minute_after_the_answer() {
     let mut rig = rig(&[criterion(10, AS1, 0, 0)]);
     let route = route(&mut rig);
     rig.receive(originating(&route, "INVITE", BOB, ""));
     let (first, _) = rig.sent();
+    rig.answer(&first, 183, "");
+    rig.advance(secs(100));
+    rig.receive(back(&first, |text| text));
+    assert_eq!(rig.sent().1, ICSCF, "it may take its time");
     rig.answer(&first, 200, "");
+    rig.advance(secs(63));
     assert_eq!(rig.gauge("ims_scscf_dialog_ids"), 1);
-    rig.advance(secs(601));
+    rig.advance(secs(2));
     assert_eq!(rig.gauge("ims_scscf_dialog_ids"), 0);
 }

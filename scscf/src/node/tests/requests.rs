@@ -108,3 +108,17 @@ fn request_within_a_dialog_leaves_out_all_routes_of_ours_at_once() {
     ];
     assert_eq!(values(&sent, HeaderName::RecordRoute), again);
 }
+
+#[test]
+fn tag_in_to_is_no_way_round_services_and_barring() {
+    let mut rig = Rig::registered();
+    let route = rig.service_route();
+    let with_tag = |method: &str| {
+        let more = format!("Route: {route}\r\n");
+        request(method, "sip:bob@192.0.2.50", &more).replace("\r\nCall-ID", ";tag=t\r\nCall-ID")
+    };
+    assert_eq!(answered(&mut rig, with_tag("INVITE")), 481);
+    assert_eq!(answered(&mut rig, with_tag("MESSAGE")), 481);
+    rig.receive(with_tag("BYE"));
+    assert_eq!(rig.requests.len(), 1);
+}
