@@ -52,6 +52,8 @@ pub struct Plan {
     pub rate: u32,
     /// Initial filter criteria in each user's profile; all users have the same.
     pub criteria: u32,
+    /// The P-CSCF subscribes to each registration.
+    pub reg_event: bool,
     /// Each user has a set of four security associations; what the shell and the kernel keep of it does not count.
     pub ipsec: bool,
     /// Calls that are in progress at the end, at the same rate.
@@ -140,8 +142,9 @@ impl Site {
     fn new(plan: Plan) -> Self {
         let text = format!(
             "pcscf: {{home_realm: {HOME}, gm: {{address: \"{GM}\", security: {security}}}, mw: {{address: \"{PCSCF}\"}}, \
-             icscf: \"sip:{SCSCF}\", contacts: {users}, ipsec: {{sets_max: {sets}}}}}",
+             icscf: \"sip:{SCSCF}\", reg_event: {{subscribe: {subscribe}}}, contacts: {users}, ipsec: {{sets_max: {sets}}}}}",
             sets = 2 * plan.users,
+            subscribe = plan.reg_event,
             security = if plan.ipsec { "ipsec" } else { "none" },
             users = plan.users
         );

@@ -20,6 +20,9 @@ struct Arguments {
     /// Initial filter criteria of each user.
     #[arg(long, default_value_t = 3)]
     criteria: u32,
+    /// The P-CSCF does not subscribe to registrations.
+    #[arg(long)]
+    no_reg_event: bool,
     /// Each user has security associations at the P-CSCF.
     #[arg(long)]
     ipsec: bool,
@@ -33,6 +36,7 @@ fn main() {
         users,
         rate,
         criteria,
+        no_reg_event,
         ipsec,
         calls,
     } = Arguments::parse();
@@ -49,6 +53,7 @@ fn main() {
             users,
             rate,
             criteria,
+            reg_event: !no_reg_event,
             ipsec,
             calls: 0,
         };
@@ -78,6 +83,7 @@ fn per_call(users: &[u32], rate: u32, calls: u32) {
                 users,
                 rate,
                 criteria: 0,
+                reg_event: true,
                 ipsec: false,
                 calls,
             };
