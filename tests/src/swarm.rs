@@ -197,6 +197,9 @@ impl Swarm {
 
     fn live(&mut self) {
         self.checks.before(&self.scene.world);
+        if self.plan.talk.is_some() {
+            self.switch_on();
+        }
         let link = self.plan.link;
         self.scene.world.links.set_default(link);
         for _ in 0..self.plan.acts {
@@ -211,6 +214,16 @@ impl Swarm {
         self.tally.seconds = self.scene.world.elapsed().as_secs();
         self.tally.sets = self.scene.world.kernel("P-CSCF").installs();
         self.tally.messages = self.scene.world.record().entries().len() as u64;
+    }
+
+    /// On a day of calls all phones register before anything happens.
+    fn switch_on(&mut self) {
+        for index in 0..self.phones.len() {
+            let name = self.phones[index].name.clone();
+            self.scene
+                .ue(&name, |now, ue| ue.command(now, UeCommand::Register));
+        }
+        self.pass(Duration::from_secs(2));
     }
 
     /// Lets time pass, and looks after every step whether all is as it must be.

@@ -137,7 +137,7 @@ impl ProxyCore {
             SipInput::ConnectionClosed(connection, opened_to) => {
                 self.layer.connection_closed(now, connection);
                 if let Some(peer) = opened_to {
-                    self.layer.write_again(peer);
+                    self.layer.write_again(now, peer);
                 }
             }
         }

@@ -176,6 +176,7 @@ impl Plan {
                 troubles.insert(Trouble::AppServer);
             }
             plan.talk = Some(talk);
+            plan.pause_max_ms = plan.pause_max_ms.max(1_000);
         }
         plan.troubles = troubles;
         plan

@@ -367,6 +367,22 @@ fn request_to_a_peer_that_has_lost_the_connection_is_written_once_more() {
 }
 
 #[test]
+fn request_that_may_have_been_served_long_ago_is_not_written_again() {
+    let mut bench = Bench::new();
+    let (_, message) = bench.receive_new(&request("MESSAGE", "1", &[]));
+    let remote = address("192.0.2.50:5060");
+    let transport = Transport::Tcp;
+    let hop = NextHop::Address { transport, remote };
+    bench.core.forward(bench.now, message, hop, Interface::Mw);
+    bench.sent_one();
+    bench.advance(secs(5));
+    bench.sent();
+    let lost = SipInput::ConnectionClosed(ConnectionId(1), Some(remote));
+    bench.core.handle(bench.now, lost);
+    assert!(bench.sent().is_empty());
+}
+
+#[test]
 fn request_along_a_flow_fails_when_its_connection_is_lost_before_any_response() {
     let mut bench = Bench::new();
     let flow = tcp("192.0.2.50:5060");

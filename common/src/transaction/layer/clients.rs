@@ -142,18 +142,22 @@ impl TransactionLayer {
         }
     }
 
-    /// A connection that we had opened to this peer is gone. What is unanswered there may have been written to it in
-    /// vain, as to a peer that has started again: it is written once more, to a new connection. It is the same request
-    /// in the same transaction, so that a peer that did hear it will not hear another one.
-    pub(crate) fn write_again(&mut self, peer: SocketAddr) {
-        let is_lost = |client: &ClientTransaction| {
+    /// A connection that we had opened to this peer is gone. What was written to it a moment ago and is unanswered may
+    /// not have arrived, for a peer that has started again resets the old connection as soon as it hears of it: the same
+    /// request is written once more, to a new connection. What was written earlier may have been served (over streams
+    /// there is no timer J, by which a server would know it again), and runs into its timer.
+    pub(crate) fn write_again(&mut self, now: Instant, peer: SocketAddr) {
+        let is_lost = |(id, client): &(&ClientTransactionId, &Box<ClientTransaction>)| {
             let is_there = matches!(
                 client.destination,
                 Destination::Address { transport: Transport::Tcp, remote, .. } if remote == peer
             );
-            is_there && client.is_unanswered() && !client.is_written_again
+            is_there
+                && client.is_unanswered()
+                && !client.is_written_again
+                && self.was_written_lately(now, **id, client)
         };
-        let lost = self.clients.iter().filter(|(_, client)| is_lost(client));
+        let lost = self.clients.iter().filter(is_lost);
         let mut again: Vec<_> = lost.map(|(id, _)| *id).collect();
         again.sort_unstable();
         for id in again {
@@ -164,6 +168,14 @@ impl TransactionLayer {
             }
             self.transmit_request(id, None);
         }
+    }
+
+    /// Within T2, by what is left of timer B or F.
+    fn was_written_lately(&self, now: Instant, id: ClientTransactionId, client: &ClientTransaction) -> bool {
+        let timers = [TimerName::B, TimerName::F].map(|name| self.timers.get(&(Side::Client(id), name)));
+        let ends = timers.into_iter().flatten().next();
+        let all = client.wire.timers.t1_times_64();
+        ends.is_some_and(|ends| ends + client.wire.timers.t2 >= now + all)
     }
 
     /// The CANCEL of a client transaction that is proceeding, as its own transaction (RFC 3261 9.1).
