@@ -123,6 +123,7 @@ impl Scscf {
         session.is_cancelled = true;
         if matches!(session.awaits, Await::Saa | Await::Naptr) {
             self.sessions.running.take(transaction);
+            self.lookups.retain(|_, of| *of != transaction);
             self.refuse_request(now, transaction, RequestReject::Cancelled);
         }
     }
@@ -173,6 +174,7 @@ impl Scscf {
                 Await::AppServer(_) => {}
                 // DNS is silent.
                 Await::Naptr => {
+                    self.lookups.retain(|_, of| *of != transaction);
                     let step = sessions::on_naptr(&mut self.context(now, &mut Vec::new()), session, &[]);
                     self.take_session_step(now, transaction, step);
                     continue;

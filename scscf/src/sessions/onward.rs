@@ -73,6 +73,8 @@ pub(super) fn route(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<
         },
     };
     session.exits = exits;
+    // It goes to a phone no more.
+    session.flows.clear();
     leave(ctx, session)
 }
 
@@ -105,6 +107,7 @@ pub(crate) fn on_naptr(
         EnumAnswer::Sip(target) => by_domain(ctx, &target.as_uri())?,
         EnumAnswer::Tel(target) => exits_of(ctx, &target.as_uri())?,
     };
+    session.flows.clear();
     if let EnumAnswer::Sip(target) | EnumAnswer::Tel(target) = found {
         let edit = session.request.edit();
         session.request = edit.request_uri(target.as_str()).finish_request();

@@ -36,6 +36,7 @@ pub(super) fn alert(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<
         return Err(RequestReject::NotRegistered);
     }
     session.flows = flows;
+    session.exits.clear();
     session.downstream = Downstream::Contact;
     let request = towards_contacts(ctx, &session.request);
     let plan = ForkPlan {

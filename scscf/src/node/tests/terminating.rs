@@ -231,3 +231,17 @@ fn refusal_on_one_flow_is_the_answer_of_the_phone() {
     assert_eq!(status(&rig.responses.pop_front().unwrap()), 486);
     assert!(rig.requests.is_empty());
 }
+
+#[test]
+fn redirection_ends_the_search_for_another_flow() {
+    let flow = |number: u8| format!(";+sip.instance=\"<urn:uuid:a>\";reg-id={number}");
+    let mut rig = two_contacts("  sessions: {redirects: follow}\n", &flow(1), &flow(2));
+    rig.receive(request("MESSAGE", IMPU, ""));
+    let (first, _) = rig.sent();
+    rig.answer(&first, 302, "Contact: <sip:other@192.0.2.98>\r\n");
+    let (redirected, hop) = rig.sent();
+    assert_eq!(hop, "192.0.2.98:5060");
+    rig.answer(&redirected, 430, "");
+    assert_eq!(status(&rig.responses.pop_front().unwrap()), 430);
+    assert!(rig.requests.is_empty());
+}
