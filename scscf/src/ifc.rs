@@ -12,7 +12,7 @@ use hss_client::user_data::{InitialFilterCriterion, RegistrationType, ServicePro
 use ims_common::sip::Request;
 
 use compiled::Compiled;
-pub(crate) use expression::BadExpression;
+pub(crate) use expression::{BadExpression, Expressions};
 pub(crate) use shared_sets::SharedIfcSets;
 
 /// What the criteria look at.
@@ -40,7 +40,7 @@ pub(crate) struct Criteria {
 impl Criteria {
     /// Compiles the criteria of a profile, those of its shared sets among them by priority. Of equal priority, the
     /// profile's own are first (a correct HSS gives none: TS 29.228 B.2.2).
-    pub(crate) fn of(profile: &ServiceProfile, sets: &SharedIfcSets) -> Self {
+    pub(crate) fn of(profile: &ServiceProfile, sets: &SharedIfcSets, expressions: &mut Expressions) -> Self {
         let mut all: Vec<&InitialFilterCriterion> = profile.filter_criteria.iter().collect();
         let mut unknown_sets = Vec::new();
         for id in &profile.shared_ifc_set_ids {
@@ -53,7 +53,7 @@ impl Criteria {
         let mut bad_expressions = Vec::new();
         let criteria = all
             .into_iter()
-            .map(|criterion| Compiled::of(criterion, &mut bad_expressions))
+            .map(|criterion| Compiled::of(criterion, expressions, &mut bad_expressions))
             .collect();
         Self {
             criteria,

@@ -10,14 +10,14 @@ use ims_common::sip::{NameAddr, Request, Uri};
 use crate::caller_preferences::CallerPreferences;
 use crate::config::NumbersConfig;
 use crate::enum_lookup::EnumAnswer;
-use crate::ifc::{Criteria, SharedIfcSets, Subject};
+use crate::ifc::{Criteria, Expressions, SharedIfcSets, Subject};
 use crate::numbers::{Normaliser, Number};
 use crate::registrar::{Binding, BindingId, ContactAddress};
 
 /// For each subject the criteria that it meets, by their places; and how many there are.
 #[must_use]
 pub fn criteria(profile: &ServiceProfile, subjects: &[(&Request, SessionCase)]) -> (Vec<Vec<usize>>, usize) {
-    let criteria = Criteria::of(profile, &SharedIfcSets::default());
+    let criteria = Criteria::of(profile, &SharedIfcSets::default(), &mut Expressions::default());
     let places = |(request, case): &(&Request, SessionCase)| {
         let subject = Subject {
             request,

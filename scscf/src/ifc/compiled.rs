@@ -9,7 +9,7 @@ use hss_client::user_data::{
 use ims_common::sip::HeaderName;
 
 use super::Subject;
-use super::expression::{BadExpression, Expression, Scope};
+use super::expression::{BadExpression, Expression, Expressions, Scope};
 use super::matching;
 
 /// A criterion and its compiled trigger.
@@ -62,11 +62,15 @@ pub(super) enum Header {
 }
 
 impl Compiled {
-    pub(super) fn of(criterion: &InitialFilterCriterion, bad: &mut Vec<BadExpression>) -> Self {
+    pub(super) fn of(
+        criterion: &InitialFilterCriterion,
+        expressions: &mut Expressions,
+        bad: &mut Vec<BadExpression>,
+    ) -> Self {
         let trigger = criterion
             .trigger_point
             .as_ref()
-            .map(|point| Trigger::of(point, bad));
+            .map(|point| Trigger::of(point, expressions, bad));
         Self {
             criterion: criterion.clone(),
             trigger,
@@ -100,11 +104,11 @@ impl Compiled {
 }
 
 impl Trigger {
-    fn of(point: &TriggerPoint, bad: &mut Vec<BadExpression>) -> Self {
+    fn of(point: &TriggerPoint, expressions: &mut Expressions, bad: &mut Vec<BadExpression>) -> Self {
         let mut sorted: Vec<(&Spt, CompiledSpt)> = point
             .spts
             .iter()
-            .map(|spt| (spt, CompiledSpt::of(spt, bad)))
+            .map(|spt| (spt, CompiledSpt::of(spt, expressions, bad)))
             .collect();
         sorted.sort_by_key(|(_, compiled)| compiled.condition.cost());
         let mut groups: BTreeMap<u32, Vec<u16>> = BTreeMap::new();
@@ -138,8 +142,8 @@ impl Trigger {
 }
 
 impl CompiledSpt {
-    fn of(spt: &Spt, bad: &mut Vec<BadExpression>) -> Self {
-        let condition = Condition::of(spt).unwrap_or_else(|error| {
+    fn of(spt: &Spt, expressions: &mut Expressions, bad: &mut Vec<BadExpression>) -> Self {
+        let condition = Condition::of(spt, expressions).unwrap_or_else(|error| {
             bad.push(error);
             Condition::Never
         });
@@ -158,23 +162,28 @@ impl CompiledSpt {
 }
 
 impl Condition {
-    fn of(spt: &Spt) -> Result<Self, BadExpression> {
-        let expression = |ere: &str| Expression::of(ere, Scope::Search);
-        let optional = |ere: &Option<String>| ere.as_deref().map(expression).transpose();
+    fn of(spt: &Spt, expressions: &mut Expressions) -> Result<Self, BadExpression> {
+        let search = Scope::Search;
+        let mut optional = |ere: &Option<String>| {
+            let ere = ere.as_deref();
+            ere.map(|ere| expressions.of(ere, search)).transpose()
+        };
         Ok(match &spt.condition {
-            SptCondition::RequestUri(ere) => Self::RequestUri(expression(ere)?),
+            SptCondition::RequestUri(ere) => Self::RequestUri(expressions.of(ere, search)?),
             SptCondition::Method(method) => Self::Method {
                 method: method.as_bytes().into(),
                 registration_types: spt.registration_types.as_slice().into(),
             },
             SptCondition::SipHeader { header, content } => {
-                Self::Header(Header::of(header)?, optional(content)?)
+                let content = optional(content)?;
+                Self::Header(Header::of(header, expressions)?, content)
             }
             SptCondition::SessionCase(case) => Self::SessionCase(*case),
-            SptCondition::SessionDescription { line, content } => Self::SessionDescription {
-                line: Expression::of(line, Scope::WholeName)?,
-                content: optional(content)?,
-            },
+            SptCondition::SessionDescription { line, content } => {
+                let content = optional(content)?;
+                let line = expressions.of(line, Scope::WholeName)?;
+                Self::SessionDescription { line, content }
+            }
         })
     }
 
@@ -191,10 +200,10 @@ impl Condition {
 
 impl Header {
     /// A name is a name; anything else is an expression, as TS 29.228 Annex F lets it be read.
-    fn of(text: &str) -> Result<Self, BadExpression> {
+    fn of(text: &str, expressions: &mut Expressions) -> Result<Self, BadExpression> {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'!' | b'%' | b'~');
         if !text.bytes().all(is_plain) {
-            return Expression::of(text, Scope::WholeName).map(Self::Like);
+            return expressions.of(text, Scope::WholeName).map(Self::Like);
         }
         Ok(match HeaderName::from_bytes(text.as_bytes()) {
             HeaderName::Other => Self::Named(text.into()),

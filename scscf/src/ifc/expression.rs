@@ -1,7 +1,9 @@
 //! Engine: one extended regular expression of a filter criterion, compiled, with bounds on its size and time.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -13,12 +15,40 @@ const SIZE_MAX: usize = 64 * 1024;
 /// Octets of one value that are looked at: the time of one match is linear in it.
 const LOOKED_AT_MAX: usize = 4_096;
 
+/// Expressions below this number are not worth a search for those that nobody holds any more.
+const SWEEP_MIN: usize = 256;
+
 /// A compiled expression.
 #[derive(Clone)]
-pub(crate) struct Expression(Regex);
+pub(crate) struct Expression(Arc<Regex>);
+
+/// The expressions of all profiles, each compiled once: profiles differ from user to user more than their triggers do.
+#[derive(Debug, Default)]
+pub(crate) struct Expressions {
+    known: HashMap<(Scope, Box<str>), Expression>,
+    /// When there are this many, those that nobody holds go.
+    sweep_at: usize,
+}
+
+impl Expressions {
+    pub(super) fn of(&mut self, ere: &str, scope: Scope) -> Result<Expression, BadExpression> {
+        let key = (scope, ere.into());
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        if self.known.len() >= self.sweep_at.max(SWEEP_MIN) {
+            self.known
+                .retain(|_, expression| Arc::strong_count(&expression.0) > 1);
+            self.sweep_at = self.known.len() * 2;
+        }
+        let expression = Expression::of(ere, scope)?;
+        self.known.insert(key, expression.clone());
+        Ok(expression)
+    }
+}
 
 /// How the text of an expression is meant.
-#[derive(Clone, Copy, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Scope {
     /// Found anywhere in the value.
     Search,
@@ -27,7 +57,7 @@ pub(super) enum Scope {
 }
 
 impl Expression {
-    pub(super) fn of(ere: &str, scope: Scope) -> Result<Self, BadExpression> {
+    fn of(ere: &str, scope: Scope) -> Result<Self, BadExpression> {
         let mut text = to_regex(ere, Groups::Plain)?;
         if scope == Scope::WholeName {
             text = format!("^(?:{text})$");
@@ -39,7 +69,7 @@ impl Expression {
             .size_limit(SIZE_MAX)
             .dfa_size_limit(SIZE_MAX)
             .build()
-            .map(Self)
+            .map(|regex| Self(Arc::new(regex)))
             .map_err(|_| BadExpression::Compiler)
     }
 
@@ -94,6 +124,24 @@ mod tests {
         assert!(is_match(r"\+1[0-9]{4}(;|$)", "tel:+15550"));
         assert!(is_match(r"[\.]", "a\\b"));
         assert!(is_match("", ""));
+    }
+
+    #[test]
+    fn equal_expressions_are_compiled_once_and_forgotten_with_their_last_holder() {
+        let mut expressions = Expressions::default();
+        let held = expressions.of("alice", Scope::Search).unwrap();
+        let again = expressions.of("alice", Scope::Search).unwrap();
+        let name = expressions.of("alice", Scope::WholeName).unwrap();
+        assert!(Arc::ptr_eq(&held.0, &again.0) && !Arc::ptr_eq(&held.0, &name.0));
+        assert!(expressions.of("*", Scope::Search).is_err());
+        for number in 0..SWEEP_MIN + 1 {
+            _ = expressions.of(&number.to_string(), Scope::Search);
+        }
+        assert!(expressions.known.len() < SWEEP_MIN, "{}", expressions.known.len());
+        assert!(Arc::ptr_eq(
+            &held.0,
+            &expressions.of("alice", Scope::Search).unwrap().0
+        ));
     }
 
     #[test]

@@ -103,7 +103,11 @@ fn profile(filter_criteria: Vec<InitialFilterCriterion>) -> ServiceProfile {
 }
 
 fn compiled(filter_criteria: Vec<InitialFilterCriterion>) -> Criteria {
-    Criteria::of(&profile(filter_criteria), &SharedIfcSets::default())
+    Criteria::of(
+        &profile(filter_criteria),
+        &SharedIfcSets::default(),
+        &mut Expressions::default(),
+    )
 }
 
 fn meets(request: &Request, condition_type: ConditionType, spts: Vec<Spt>) -> bool {
@@ -348,7 +352,7 @@ fn shared_sets_are_merged_by_priority() {
         shared_ifc_set_ids: vec![7, 9],
         ..profile(vec![criterion(10, None), criterion(20, None)])
     };
-    let criteria = Criteria::of(&own, &sets);
+    let criteria = Criteria::of(&own, &sets, &mut Expressions::default());
     let priorities: Vec<u32> = criteria.criteria.iter().map(|c| c.criterion.priority).collect();
     assert_eq!(priorities, [5, 10, 15, 20]);
     assert_eq!(criteria.unknown_sets(), [9]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hss_client::user_data::ServiceProfile;
 
 use super::shared::Derived;
-use crate::ifc::{Criteria, SharedIfcSets};
+use crate::ifc::{Criteria, Expressions, SharedIfcSets};
 
 /// What an identity may do, and which application servers are asked.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(crate) struct Services {
 pub(crate) struct ServicesTable {
     known: Derived<ServiceProfile, Services>,
     sets: SharedIfcSets,
+    expressions: Expressions,
     bad_expressions: u64,
     unknown_sets: u64,
 }
@@ -36,11 +37,12 @@ impl ServicesTable {
         let Self {
             known,
             sets,
+            expressions,
             bad_expressions,
             unknown_sets,
         } = self;
         known.of(profile, |profile| {
-            let criteria = Criteria::of(&profile, sets);
+            let criteria = Criteria::of(&profile, sets, expressions);
             report(&criteria);
             *bad_expressions += count(criteria.bad_expressions());
             *unknown_sets += count(criteria.unknown_sets());
