@@ -128,6 +128,8 @@ pub struct RegistrationConfig {
     pub unprotected_response: UnprotectedResponse,
     /// Whether AKAv2-SHA-256 is offered before AKAv1-MD5.
     pub akav2: bool,
+    /// Whether phones that support GRUUs get public ones (RFC 5627).
+    pub gruu: bool,
     /// How long a SIP Digest nonce may be used.
     pub digest_nonce_lifetime: DurationText,
     /// Contacts of one identity; above: 403.
@@ -150,6 +152,7 @@ impl Default for RegistrationConfig {
             reauthenticate: ReauthenticatePolicy::Never,
             unprotected_response: UnprotectedResponse::Refuse,
             akav2: false,
+            gruu: false,
             digest_nonce_lifetime: DurationText::secs(3_600),
             bindings_per_impu: 8,
             bindings: 400_000,

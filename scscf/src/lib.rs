@@ -16,6 +16,7 @@ mod context;
 mod deregister;
 mod enum_lookup;
 mod ere;
+mod gruu;
 mod ifc;
 mod media_policy;
 mod network_initiated;

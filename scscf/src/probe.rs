@@ -56,6 +56,7 @@ pub fn contacts(now: Instant, request: &Request, contacts: &[NameAddr<'_>]) -> V
             expires_at: now,
             authenticated_at: None,
             event: crate::registration_change::ContactEvent::Registered,
+            gruu: false,
             service_route: "t".into(),
         })
         .collect();

@@ -324,12 +324,11 @@ fn on_saa(
 }
 
 fn apply(ctx: &mut Context<'_>, register: &Register, id: SetId, grant: &BindingGrant) -> Vec<BindingEffect> {
+    let source = register.source(ctx.settings.registration.gruu);
     let (shard, rng) = (ctx.shard, &mut *ctx.rng);
-    let effects = ctx
-        .registrar
-        .bind(ctx.now, id, &register.source(), &grant.grants, || {
-            ims_common::token::fresh(shard, rng)
-        });
+    let effects = ctx.registrar.bind(ctx.now, id, &source, &grant.grants, || {
+        ims_common::token::fresh(shard, rng)
+    });
     if matches!(grant.proof, Proof::Response { .. })
         && let Some(set) = ctx.registrar.set_mut(id)
     {

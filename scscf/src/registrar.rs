@@ -320,6 +320,7 @@ impl Registrar {
                 cseq: source.cseq,
                 expires_at: now + expires,
                 authenticated_at,
+                gruu: source.gruu,
                 event: match is_known {
                     true => ContactEvent::Refreshed,
                     false => ContactEvent::Registered,

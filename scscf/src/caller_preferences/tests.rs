@@ -39,6 +39,7 @@ fn bindings(contacts: &[&str]) -> Vec<Binding> {
             expires_at: origin(),
             authenticated_at: None,
             event: crate::registration_change::ContactEvent::Registered,
+            gruu: false,
             service_route: "t".into(),
         }
     };

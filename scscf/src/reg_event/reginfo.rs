@@ -7,6 +7,7 @@ use std::time::Instant;
 use ims_common::identity::Impu;
 
 use super::subscriptions::Departures;
+use crate::gruu;
 use crate::registrar::{Binding, BindingId, ContactAddress, ImplicitRegistrationSet};
 use crate::registration_change::{ContactChange, ContactEvent};
 use crate::xml::Escaped;
@@ -84,11 +85,12 @@ fn active(out: &mut String, now: Instant, impu: &Impu, binding: &Binding) {
     };
     let expires = Some(binding.expires_secs(now));
     let change = ContactChange::from(binding);
-    contact(out, impu, &change, ("active", event), expires);
+    let gruu = gruu::public(impu, binding);
+    contact(out, impu, &change, ("active", event), (expires, gruu));
 }
 
 fn terminated(out: &mut String, impu: &Impu, change: &ContactChange, event: ContactEvent) {
-    contact(out, impu, change, ("terminated", event), None);
+    contact(out, impu, change, ("terminated", event), (None, None));
 }
 
 fn contact(
@@ -96,7 +98,7 @@ fn contact(
     impu: &Impu,
     change: &ContactChange,
     (state, event): (&str, ContactEvent),
-    expires: Option<u64>,
+    (expires, gruu): (Option<u64>, Option<String>),
 ) {
     let (registration, BindingId(number)) = (RegistrationId(impu), change.id);
     let name = event.attribute().unwrap_or_default();
@@ -130,6 +132,10 @@ fn contact(
             out,
             format_args!("<unknown-param name=\"{name}\">{value}</unknown-param>\n"),
         );
+    }
+    if let Some(gruu) = gruu {
+        // RFC 5628 5.
+        put(out, format_args!("<gr:pub-gruu uri=\"{}\"/>\n", Escaped(&gruu)));
     }
     out.push_str("</contact>\n");
 }

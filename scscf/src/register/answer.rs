@@ -78,7 +78,11 @@ fn listing<'a>(mut reply: Reply<'a>, set: &ImplicitRegistrationSet, now: Instant
         reply = reply.header(HeaderName::PAssociatedUri, identities.join(", "));
     }
     for binding in set.bindings() {
-        let value = binding.contact.to_contact(binding.expires_secs(now));
+        let mut value = binding.contact.to_contact(binding.expires_secs(now));
+        if let Some(gruu) = set.gruu_of(binding) {
+            // RFC 5627 5.1.
+            value.push_str(&format!(";pub-gruu=\"{gruu}\""));
+        }
         reply = reply.header(HeaderName::Contact, value);
     }
     reply

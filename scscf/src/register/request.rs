@@ -129,13 +129,14 @@ impl Register {
     }
 
     /// What all contacts of this REGISTER share.
-    pub(crate) fn source(&self) -> BindingSource {
+    pub(crate) fn source(&self, offers_gruus: bool) -> BindingSource {
         BindingSource {
             impi: self.impi.clone(),
             impu: self.impu.clone(),
             path: self.path.clone(),
             call_id: self.call_id.clone(),
             cseq: self.cseq,
+            gruu: offers_gruus && self.request.has_token(HeaderName::Supported, "gruu"),
         }
     }
 }

@@ -68,7 +68,7 @@ impl ContactAddress {
     }
 
     /// `+sip.instance` (RFC 5626 4.1), unquoted.
-    fn instance(&self) -> Option<Cow<'_, [u8]>> {
+    pub(crate) fn instance(&self) -> Option<Cow<'_, [u8]>> {
         self.params().unquoted("+sip.instance")
     }
 
@@ -141,6 +141,8 @@ pub struct Binding {
     pub(crate) authenticated_at: Option<Instant>,
     /// What has last happened to it: registered, refreshed or shortened.
     pub(crate) event: ContactEvent,
+    /// The phone wants GRUUs, and gets them (RFC 5627 5.1).
+    pub(crate) gruu: bool,
     /// The token in the user part of this binding's Service-Route.
     pub(crate) service_route: Arc<str>,
 }
@@ -161,6 +163,8 @@ pub(crate) struct BindingSource {
     pub(crate) path: Vec<String>,
     pub(crate) call_id: Bytes,
     pub(crate) cseq: u32,
+    /// The UE supports GRUUs, and the operator wants them.
+    pub(crate) gruu: bool,
 }
 
 /// One contact and how long it may be bound; `None` removes it (RFC 3261 10.2.2).

@@ -10,6 +10,7 @@ use ims_common::identity::{Impi, Impu};
 use super::binding::Binding;
 use super::services::Services;
 use super::stored_profile::{Member, Profile, SharedParts, StoredProfile};
+use crate::gruu;
 use crate::registration_change::{ContactChange, ContactEvent, Served};
 
 /// Number of an implicit registration set, unique in one registrar.
@@ -140,6 +141,23 @@ impl ImplicitRegistrationSet {
     /// The application servers that the filter criteria of the set name.
     pub(crate) fn application_servers(&self) -> impl Iterator<Item = &str> {
         self.profile.application_servers()
+    }
+
+    /// The identity that the GRUU of a contact is told for in a 200: that of the REGISTER, or the first SIP URI if that is
+    /// barred.
+    pub(crate) fn gruu_of(&self, binding: &Binding) -> Option<String> {
+        if !binding.gruu {
+            return None;
+        }
+        let told: Vec<Impu> = self
+            .associated_identities()
+            .filter(|impu| !impu.is_tel())
+            .collect();
+        let own = told
+            .iter()
+            .find(|impu| **impu == binding.impu)
+            .or_else(|| told.first())?;
+        gruu::public(own, binding)
     }
 
     /// The contacts, in the order in which they were first bound.

@@ -51,6 +51,7 @@ fn source(name: &str) -> BindingSource {
         path: Vec::new(),
         call_id: Bytes::from_static(b"c1"),
         cseq: 1,
+        gruu: false,
     }
 }
 

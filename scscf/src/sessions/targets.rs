@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use std::borrow::Cow;
+
 use ims_common::proxy::{ForkPlan, NextHop, NextHopTarget};
 use ims_common::sip::{HeaderName, NameAddr, Request, Uri, UriBuf};
 
@@ -10,6 +12,7 @@ use super::identity::without_number_portability;
 use super::{BETWEEN_SERVERS, Downstream, Session, Step, makes_a_dialog, record_route};
 use crate::caller_preferences::CallerPreferences;
 use crate::context::Context;
+use crate::gruu;
 use crate::registrar::Binding;
 use crate::reject::RequestReject;
 
@@ -20,9 +23,9 @@ pub(super) fn alert(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<
         .request
         .request_uri()
         .map_err(|_| RequestReject::Malformed("Request-URI"))?;
-    let instance = instance_of(&uri);
     let set = session.chain.served.set.and_then(|id| ctx.registrar.set(id));
     let bindings = set.map_or(&[][..], |set| set.bindings());
+    let instance = instance_of(&uri, bindings);
     // An application server may choose the contact itself (TS 24.229 5.4.3.3 step 3).
     let is_chosen = |binding: &&Binding| binding.contact.uri().as_uri().equivalent(&uri);
     let has_chosen = bindings.iter().any(|binding| is_chosen(&binding));
@@ -78,9 +81,11 @@ pub(super) fn next_flow(ctx: &mut Context<'_>, mut session: Box<Session>) -> Res
 }
 
 /// The instance that a public GRUU names, as `+sip.instance` has it (RFC 5627 3.1, RFC 5626 4.1).
-fn instance_of(uri: &Uri<'_>) -> Option<Vec<u8>> {
-    let value = uri.param("gr").flatten()?;
-    Some([b"<", &*unescaped(value), b">"].concat())
+fn instance_of(uri: &Uri<'_>, bindings: &[Binding]) -> Option<Vec<u8>> {
+    let value = unescaped(uri.param("gr").flatten()?);
+    let named = bindings.iter().find(|binding| gruu::names(&value, binding));
+    let instance = named.and_then(|binding| binding.contact.instance());
+    Some(instance.map_or_else(|| [b"<", &*value, b">"].concat(), Cow::into_owned))
 }
 
 fn unescaped(value: &[u8]) -> Vec<u8> {

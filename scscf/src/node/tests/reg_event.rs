@@ -705,3 +705,24 @@ fn full_table_refuses_and_is_not_burdened_by_those_who_left() {
     rig.notify();
     assert_eq!(status(&rig.subscribe(&from(3))), 200);
 }
+
+#[test]
+fn document_tells_the_gruu_of_each_identity_that_can_have_one() {
+    let mut rig = Rig::with_registration("{gruu: true}");
+    let register = Reg {
+        contact: Some(format!("{CONTACT};+sip.instance=\"<urn:uuid:0-1>\"")),
+        more: "Supported: gruu\r\n".to_owned(),
+        ..Reg::new(1)
+    };
+    let nonce = nonce_of(&rig.register(&register));
+    rig.register(&Reg {
+        authorization: Some(aka_authorization(&nonce, true, "yes")),
+        cseq: 2,
+        ..register
+    });
+    rig.subscribe(&Sub::ue());
+    let told = rig.notify();
+    let gruu = format!("<gr:pub-gruu uri=\"{IMPU};gr=urn:uuid:0-1\"/>\n</contact>");
+    assert_eq!(told.body().matches("pub-gruu").count(), 1, "{}", told.body());
+    assert!(told.body().contains(&gruu), "{}", told.body());
+}

@@ -392,3 +392,45 @@ fn drain_answers_what_is_in_progress_and_refuses_what_is_new() {
     rig.answer_next();
     assert_eq!(status(&rig.responses.pop_front().unwrap()), 200);
 }
+
+#[test]
+fn phone_that_supports_gruus_gets_one_of_its_identity_and_others_do_not() {
+    let contact = format!("{CONTACT};+sip.instance=\"<urn:gsma:imei:35622410-483840-0>\"");
+    for (config, supported, is_given) in [
+        ("{gruu: true}", "Supported: path, gruu\r\n", true),
+        ("{gruu: true}", "Supported: path\r\n", false),
+        ("{}", "Supported: path, gruu\r\n", false),
+    ] {
+        let mut rig = Rig::with_registration(config);
+        let register = Reg {
+            contact: Some(contact.clone()),
+            more: supported.to_owned(),
+            ..Reg::new(1)
+        };
+        let nonce = nonce_of(&rig.register(&register));
+        let response = rig.register(&Reg {
+            authorization: Some(aka_authorization(&nonce, true, "yes")),
+            cseq: 2,
+            ..register
+        });
+        let told = header(&response, HeaderName::Contact);
+        let start = format!(";pub-gruu=\"{IMPU};gr=urn:uuid:");
+        assert_eq!(told.contains(&start), is_given, "{config} {supported} {told}");
+        if is_given {
+            // The one that was given reaches the phone.
+            let gruu = told
+                .split("pub-gruu=\"")
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap();
+            rig.receive(super::requests::request("MESSAGE", gruu, ""));
+            let (sent, _) = rig.sent();
+            assert_eq!(
+                sent.request_uri_bytes(),
+                CONTACT.trim_matches(['<', '>']).as_bytes()
+            );
+        }
+    }
+}
