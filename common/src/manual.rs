@@ -11,3 +11,6 @@ pub mod ipsec {}
 
 #[doc = include_str!("manual/registration.md")]
 pub mod registration {}
+
+#[doc = include_str!("manual/sessions.md")]
+pub mod sessions {}
