@@ -10,6 +10,7 @@
 //! * [`overload`]: what is refused when more comes than a node can do
 //! * [`steering`]: which shard of a node owns a message
 //! * [`token`], [`limits`]: small pure things
+//! * [`media_policy`]: which media an offer may have
 //! * [`dialog`]: dialogs that a proxy has on its path
 //! * [`diameter`]: the Diameter base protocol
 #![warn(missing_docs)]
@@ -22,6 +23,7 @@ pub mod identity;
 pub mod ipsec;
 pub mod limits;
 pub mod manual;
+pub mod media_policy;
 pub mod net;
 pub mod node;
 pub mod overload;

@@ -28,6 +28,7 @@ mod refusal;
 mod reply;
 mod request;
 mod scan;
+pub mod sdp;
 mod sec_agree;
 mod status;
 mod text;

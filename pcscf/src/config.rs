@@ -277,6 +277,7 @@ impl PcscfConfig {
             emergency: self.emergency.policy(self.home_realm.as_str())?,
             reg_event: self.reg_event.subscribe,
             early_media: self.sessions.early_media.policy(),
+            media: self.sessions.media_profile()?,
         })
     }
 

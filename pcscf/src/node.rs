@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Instant;
 
+use ims_common::media_policy::MediaProfile;
 use ims_common::net::{Command, Flow, Interface, NetInput, NetOutput};
 use ims_common::node::{Counters, Metrics, Node, Sharded, earliest};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ServerTransactionId};
@@ -57,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) reg_event: bool,
     /// Whether UEs authorise early media.
     pub(crate) early_media: EarlyMediaOfUe,
+    /// The media that UEs may offer; `None`: all.
+    pub(crate) media: Option<MediaProfile>,
 }
 
 impl Settings {

@@ -6,9 +6,10 @@
 use std::time::Instant;
 
 use ims_common::dialog::{Beginning, Side};
+use ims_common::media_policy::MediaVerdict;
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{NextHop, ServerTransactionId};
-use ims_common::sip::{HeaderName, NameAddr, Request, UriBuf};
+use ims_common::sip::{HeaderName, Method, NameAddr, Request, StatusCode, UriBuf};
 use smallvec::SmallVec;
 use tracing::info;
 
@@ -52,6 +53,9 @@ impl Pcscf {
         if let Some(emergency) = self.emergency_in(request) {
             return self.on_emergency(now, transaction, request, flow, &emergency);
         }
+        if let Some(allowed) = self.media_not_allowed(request) {
+            return self.refuse_media(now, transaction, request, allowed);
+        }
         match self.originate(now, request, &flow) {
             Ok(onward) => {
                 self.counters.count("ims_pcscf_originating_total", "forwarded");
@@ -73,6 +77,32 @@ impl Pcscf {
             }
             Err(reject) => self.refuse(now, transaction, request, reject),
         }
+    }
+
+    /// TS 24.229 6.2: what would be allowed instead, where an offer is against the operator's policy.
+    fn media_not_allowed(&self, request: &Request) -> Option<String> {
+        let offers = matches!(request.method(), Method::Invite | Method::Update | Method::Prack);
+        let profile = self.settings.media.as_ref().filter(|_| offers)?;
+        match profile.verdict(request) {
+            MediaVerdict::Allowed => None,
+            MediaVerdict::NotAllowed(allowed) => Some(allowed),
+        }
+    }
+
+    /// TS 24.229 6.2: 488 (Not Acceptable Here) with a session description.
+    fn refuse_media(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        request: &Request,
+        allowed: String,
+    ) {
+        info!(method = %request.method(), reject = "media", "request rejected");
+        self.counters.count("ims_pcscf_rejected_total", "media");
+        let tag = self.core.fresh_token();
+        let reply = request.reply(StatusCode::NOT_ACCEPTABLE_HERE).to_tag(&tag);
+        let response = reply.body("application/sdp", allowed).finish();
+        self.core.respond(now, transaction, response);
     }
 
     /// ACK to a 2xx: along its dialog like every request in it, without an answer.

@@ -24,7 +24,6 @@ use crate::config::{IscConfig, RegEventConfig, RegistrationConfig, ServiceIdsCon
 use crate::context::{Context, Notice};
 use crate::enum_lookup::EnumLookup;
 use crate::ifc::SharedIfcSets;
-use crate::media_policy::MediaPolicy;
 use crate::numbers::Normaliser;
 use crate::reg_event::{SubscriptionId, SubscriptionLimits, Subscriptions};
 use crate::register::{self, Await, Outcome, Register, Step};
@@ -34,6 +33,7 @@ use crate::reject::RegisterReject;
 use crate::release::Calls;
 use crate::service_route::ServiceRoute;
 use crate::sessions::Tables;
+use ims_common::media_policy::MediaPolicy;
 
 /// REGISTERs of one private identity that wait for the one before them, at most.
 const WAITING_PER_IMPI_MAX: usize = 4;

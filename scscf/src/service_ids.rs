@@ -3,7 +3,7 @@
 use ims_common::sip::{HeaderName, Method, Request};
 
 use crate::config::{NotSubscribed, ServiceIdsConfig};
-use crate::sdp;
+use ims_common::sip::sdp;
 
 /// Multimedia telephony (TS 24.173 5.1).
 const MMTEL: &str = "urn:urn-7:3gpp-service.ims.icsi.mmtel";

@@ -1,9 +1,11 @@
 //! Codec: the `sessions` section of a P-CSCF's configuration.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ims_common::config::DurationText;
+use ims_common::config::{ConfigError, DurationText};
 use ims_common::dialog::DialogLimits;
+use ims_common::media_policy::MediaProfile;
 use ims_common::steering::ShardPlace;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,8 @@ pub struct SessionsConfig {
     pub idle: DurationText,
     /// What a UE says in P-Early-Media.
     pub early_media: EarlyMedia,
+    /// Media that calls may have, with their codecs; none of them: all.
+    pub media: BTreeMap<String, Vec<String>>,
 }
 
 impl Default for SessionsConfig {
@@ -27,11 +31,30 @@ impl Default for SessionsConfig {
             dialogs: 200_000,
             idle: DurationText::secs(12 * 3600),
             early_media: EarlyMedia::default(),
+            media: BTreeMap::new(),
         }
     }
 }
 
 impl SessionsConfig {
+    /// What offers are measured by, where the operator says anything.
+    pub(crate) fn media_profile(&self) -> Result<Option<MediaProfile>, ConfigError> {
+        let names = self
+            .media
+            .iter()
+            .flat_map(|(kind, codecs)| std::iter::once(kind).chain(codecs));
+        let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'+' | b'_' | b'/');
+        let mut bad = names.filter(|name| name.is_empty() || !name.bytes().all(is_name));
+        match bad.next() {
+            Some(name) => Err(ConfigError::invalid(
+                "pcscf.sessions.media",
+                format!("`{name}` is no medium and no codec"),
+                "as {audio: [AMR, AMR-WB/16000, telephone-event], video: []}",
+            )),
+            None => Ok((!self.media.is_empty()).then(|| MediaProfile::new(&self.media))),
+        }
+    }
+
     /// The part of one shard.
     pub(crate) fn limits(&self, place: ShardPlace) -> DialogLimits {
         DialogLimits {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ims_common::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
-use crate::media_policy::{MediaPolicy, MediaProfile};
+use ims_common::media_policy::{MediaPolicy, MediaProfile};
 
 /// One media profile: `{id: 1, media: {audio: [AMR, AMR-WB], message: []}}`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

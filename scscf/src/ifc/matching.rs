@@ -7,7 +7,7 @@ use ims_common::sip::{HeaderName, Method, Request};
 use super::Subject;
 use super::compiled::{Condition, Header};
 use super::expression::Expression;
-use crate::sdp;
+use ims_common::sip::sdp;
 
 /// Whether the condition is met, before negation.
 pub(super) fn is_met(condition: &Condition, subject: &Subject<'_>) -> bool {

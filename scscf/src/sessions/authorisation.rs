@@ -5,9 +5,9 @@ use ims_common::sip::{HeaderName, StatusCode};
 
 use super::{Session, Step};
 use crate::context::Context;
-use crate::media_policy::MediaVerdict;
 use crate::reject::RequestReject;
 use crate::service_ids::{self, ServiceVerdict};
+use ims_common::media_policy::MediaVerdict;
 
 /// Changes what the request says of its service. An answer means that the request ends here.
 pub(super) fn check(ctx: &mut Context<'_>, session: &mut Session) -> Result<Option<Step>, RequestReject> {

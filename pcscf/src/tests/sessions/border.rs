@@ -426,3 +426,44 @@ fn preconditions_and_reliable_answers_pass_as_they_are() {
         assert_eq!(bench.hears(200).body(), SDP);
     }
 }
+
+#[test]
+fn media_against_the_policy_are_refused_with_those_that_it_allows() {
+    let (mut bench, _) = registered_with(", sessions: {media: {audio: [AMR, telephone-event]}}");
+    let offer = |cseq, sdp: &str| {
+        let text = mo("INVITE", cseq, None, &format!("Contact: <{CONTACT}>\r\n"));
+        with_body(
+            &text.replace("call@ue", &format!("{cseq}@ue")),
+            "application/sdp",
+            sdp.as_bytes(),
+        )
+    };
+    let head = "v=0\r\no=- 1 1 IN IP4 127.0.1.10\r\ns=-\r\nc=IN IP4 127.0.1.10\r\nt=0 0\r\n";
+    let audio = "m=audio 4000 RTP/AVP 96\r\na=rtpmap:96 AMR/8000\r\n";
+    bench.receives(gm_flow(UE), &offer(1, &format!("{head}{audio}")));
+    bench.forwarded();
+    bench.receives(
+        gm_flow(UE),
+        &offer(2, &format!("{head}{audio}m=video 0 RTP/AVP 97\r\n")),
+    );
+    bench.forwarded();
+    for (cseq, bad) in [
+        (3, "m=video 4002 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\n"),
+        (4, "m=audio 4000 RTP/AVP 8\r\n"),
+    ] {
+        bench.receives(gm_flow(UE), &offer(cseq, &format!("{head}{audio}{bad}")));
+        let refused = bench.hears(488);
+        let allowed = String::from_utf8_lossy(refused.body()).into_owned();
+        assert!(
+            allowed.contains("m=audio 0 RTP/AVP ") && allowed.contains(" AMR/8000"),
+            "{allowed}"
+        );
+        assert!(!allowed.contains("video"), "{allowed}");
+        assert_eq!(
+            header(&refused, HeaderName::ContentType).unwrap(),
+            "application/sdp"
+        );
+    }
+    assert_eq!(bench.count("ims_pcscf_rejected_total", "media"), 2);
+    assert_eq!(bench.node.sessions.dialogs.setup_count(), 2);
+}

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use ims_common::sip::Request;
-
-use crate::sdp;
+use crate::sip::{Request, sdp};
 
 /// Media descriptions of one offer that are looked at; further ones are not allowed.
 const MEDIA_MAX: usize = 32;
@@ -14,20 +12,21 @@ const DYNAMIC: u8 = 96;
 
 /// The media profiles of the configuration.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct MediaPolicy {
+pub struct MediaPolicy {
     profiles: BTreeMap<Option<u32>, MediaProfile>,
 }
 
 /// What may be offered.
 #[derive(Clone, Debug)]
-pub(crate) struct MediaProfile {
+pub struct MediaProfile {
     /// Types in lower case with their codecs; none is all.
     media: BTreeMap<String, Vec<String>>,
 }
 
 /// What becomes of an offer.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum MediaVerdict {
+pub enum MediaVerdict {
+    /// It passes.
     Allowed,
     /// 488 with this session description: what would be allowed (RFC 3264 9).
     NotAllowed(String),
@@ -44,31 +43,40 @@ struct Medium<'a> {
 }
 
 impl MediaPolicy {
-    /// False when there is one already.
-    pub(crate) fn insert(&mut self, id: Option<u32>, profile: MediaProfile) -> bool {
+    /// Adds a profile. False when there is one of this id already; the new one counts.
+    pub fn insert(&mut self, id: Option<u32>, profile: MediaProfile) -> bool {
         self.profiles.insert(id, profile).is_none()
     }
 
     /// What becomes of the offer in a request of a user with this `SubscribedMediaProfileId`. Profiles that the
     /// configuration does not have filter nothing, and neither do requests without a session description.
-    pub(crate) fn verdict(&self, request: &Request, subscribed: Option<u32>) -> MediaVerdict {
-        let Some(profile) = self.profiles.get(&subscribed) else {
-            return MediaVerdict::Allowed;
-        };
-        let bodies = sdp::bodies(request);
-        let media: Vec<Medium<'_>> = bodies.iter().flat_map(|body| media_of(body)).collect();
-        match media.len() <= MEDIA_MAX && media.iter().all(|medium| profile.allows(medium)) {
-            true => MediaVerdict::Allowed,
-            false => MediaVerdict::NotAllowed(profile.describe()),
+    #[must_use]
+    pub fn verdict(&self, request: &Request, subscribed: Option<u32>) -> MediaVerdict {
+        match self.profiles.get(&subscribed) {
+            Some(profile) => profile.verdict(request),
+            None => MediaVerdict::Allowed,
         }
     }
 }
 
 impl MediaProfile {
-    pub(crate) fn new(media: &BTreeMap<String, Vec<String>>) -> Self {
+    /// Of types of media with their codecs; no codec is all.
+    #[must_use]
+    pub fn new(media: &BTreeMap<String, Vec<String>>) -> Self {
         let lower = |(kind, codecs): (&String, &Vec<String>)| (kind.to_ascii_lowercase(), codecs.clone());
         Self {
             media: media.iter().map(lower).collect(),
+        }
+    }
+
+    /// What becomes of the offer in a request. One without a session description offers nothing.
+    #[must_use]
+    pub fn verdict(&self, request: &Request) -> MediaVerdict {
+        let bodies = sdp::bodies(request);
+        let media: Vec<Medium<'_>> = bodies.iter().flat_map(|body| media_of(body)).collect();
+        match media.len() <= MEDIA_MAX && media.iter().all(|medium| self.allows(medium)) {
+            true => MediaVerdict::Allowed,
+            false => MediaVerdict::NotAllowed(self.describe()),
         }
     }
 
@@ -214,9 +222,8 @@ fn clock_of(kind: &str, codec: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::MediaProfileConfig;
-    use ims_common::limits::SipLimits;
-    use ims_common::sip::{Message, SipMessage};
+    use crate::limits::SipLimits;
+    use crate::sip::{Message, SipMessage};
 
     fn offer(media: &str) -> Request {
         let body = format!(
@@ -240,11 +247,7 @@ mod tests {
                 let codecs = codecs.iter().map(|codec| (*codec).to_owned()).collect();
                 ((*kind).to_owned(), codecs)
             });
-            let config = MediaProfileConfig {
-                id,
-                media: media.collect(),
-            };
-            (config.id, MediaProfile::new(&config.media))
+            (id, MediaProfile::new(&media.collect()))
         };
         let mut policy = MediaPolicy::default();
         for (id, profile) in [

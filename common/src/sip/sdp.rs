@@ -1,6 +1,6 @@
 //! Codec: the session descriptions in a message, as lines (RFC 8866 5), also inside multipart bodies (RFC 2046 5.1).
 
-use ims_common::sip::{HeaderName, Message};
+use super::{HeaderName, Message};
 
 /// Parts of one multipart body that are looked at.
 const PARTS_MAX: usize = 16;
@@ -8,7 +8,8 @@ const PARTS_MAX: usize = 16;
 const DEPTH_MAX: usize = 4;
 
 /// The bodies of type `application/sdp`, in order. A body that is encoded is none.
-pub(crate) fn bodies(message: &Message) -> Vec<&[u8]> {
+#[must_use]
+pub fn bodies(message: &Message) -> Vec<&[u8]> {
     let mut found = Vec::new();
     let is_encoded = message
         .header(HeaderName::ContentEncoding)
@@ -23,7 +24,7 @@ pub(crate) fn bodies(message: &Message) -> Vec<&[u8]> {
 }
 
 /// Each line as its type and its value; what is no `x=…` is left out.
-pub(crate) fn lines(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+pub fn lines(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     body.split(|b| *b == b'\n').filter_map(|line| match line {
         [kind, b'=', value @ ..] => Some((*kind, value.strip_suffix(b"\r").unwrap_or(value))),
         _ => None,
@@ -118,7 +119,7 @@ fn content_type_of(head: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ims_common::limits::SipLimits;
+    use crate::limits::SipLimits;
 
     fn message(content_type: &str, body: &str) -> Message {
         let text = format!(
