@@ -147,7 +147,7 @@ impl TransactionLayer {
     /// request is written once more, to a new connection. What was written earlier may have been served (over streams
     /// there is no timer J, by which a server would know it again), and runs into its timer.
     pub(crate) fn write_again(&mut self, now: Instant, peer: SocketAddr) {
-        let is_lost = |(id, client): &(&ClientTransactionId, &Box<ClientTransaction>)| {
+        let is_lost = |id: ClientTransactionId, client: &ClientTransaction| {
             let is_there = matches!(
                 client.destination,
                 Destination::Address { transport: Transport::Tcp, remote, .. } if remote == peer
@@ -155,9 +155,9 @@ impl TransactionLayer {
             is_there
                 && client.is_unanswered()
                 && !client.is_written_again
-                && self.was_written_lately(now, **id, client)
+                && self.was_written_lately(now, id, client)
         };
-        let lost = self.clients.iter().filter(is_lost);
+        let lost = self.clients.iter().filter(|(id, client)| is_lost(**id, client));
         let mut again: Vec<_> = lost.map(|(id, _)| *id).collect();
         again.sort_unstable();
         for id in again {
