@@ -16,14 +16,19 @@ pub(crate) enum Boundary {
 
 impl Boundary {
     /// Our network in `orig-ioi` or `term-ioi`, quoted.
-    fn ioi(self, home_realm: &str) -> String {
-        match self {
-            Self::Visited => format!("\"Type 1{home_realm}\""),
-            Self::Home => format!("\"{home_realm}\""),
-            Self::Isc => format!("\"Type 3{home_realm}\""),
-        }
+    fn push_ioi(self, value: &mut String, home_realm: &str) {
+        value.push_str(match self {
+            Self::Visited => "\"Type 1",
+            Self::Home => "\"",
+            Self::Isc => "\"Type 3",
+        });
+        value.push_str(home_realm);
+        value.push('"');
     }
 }
+
+/// Octets of most vectors, at most.
+const VECTOR_USUAL: usize = 256;
 
 /// Of a request that leaves over `boundary`: what was received with our network as `orig-ioi`. A request without
 /// `icid-value` gets a fresh one.
@@ -33,19 +38,24 @@ pub(crate) fn of_request(
     home_realm: &str,
     fresh_icid: impl FnOnce() -> String,
 ) -> String {
-    let received = text(received);
-    let mut value: Vec<String> = parameters(received)
-        .filter(|parameter| !is_any_of(parameter, &["orig-ioi", "term-ioi"]))
-        .map(str::to_owned)
-        .collect();
-    if !value
-        .iter()
-        .any(|parameter| is_any_of(parameter, &["icid-value"]))
-    {
-        value.insert(0, format!("icid-value=\"{}\"", fresh_icid()));
+    let mut value = String::with_capacity(VECTOR_USUAL);
+    let mut has_icid = false;
+    for parameter in parameters(text(received)) {
+        if !is_any_of(parameter, &["orig-ioi", "term-ioi"]) {
+            has_icid |= is_any_of(parameter, &["icid-value"]);
+            push(&mut value, parameter);
+        }
     }
-    value.push(format!("orig-ioi={}", boundary.ioi(home_realm)));
-    value.join(";")
+    if !has_icid {
+        value = format!(
+            "icid-value=\"{}\"{}{value}",
+            fresh_icid(),
+            if value.is_empty() { "" } else { ";" }
+        );
+    }
+    value.push_str(";orig-ioi=");
+    boundary.push_ioi(&mut value, home_realm);
+    value
 }
 
 /// Of a response that leaves over `boundary`: `icid-value` and `orig-ioi` of the request as it was received there,
@@ -57,21 +67,32 @@ pub(super) fn of_response(
     home_realm: &str,
 ) -> Option<String> {
     let (request, response) = (text(request), text(response));
-    let of_request =
-        parameters(request).filter(|p| is_any_of(p, &["icid-value", "icid-generated-at", "orig-ioi"]));
-    let mut value: Vec<&str> = of_request.collect();
-    if !value
-        .iter()
-        .any(|parameter| is_any_of(parameter, &["icid-value"]))
-    {
-        let icid = parameters(response).find(|parameter| is_any_of(parameter, &["icid-value"]))?;
-        value.insert(0, icid);
+    let mut value = String::with_capacity(VECTOR_USUAL);
+    let mut has_icid = false;
+    for parameter in parameters(request) {
+        if is_any_of(parameter, &["icid-value", "icid-generated-at", "orig-ioi"]) {
+            has_icid |= is_any_of(parameter, &["icid-value"]);
+            push(&mut value, parameter);
+        }
     }
+    if !has_icid {
+        let icid = parameters(response).find(|parameter| is_any_of(parameter, &["icid-value"]))?;
+        value = format!("{icid}{}{value}", if value.is_empty() { "" } else { ";" });
+    }
+    value.push_str(";term-ioi=");
+    boundary.push_ioi(&mut value, home_realm);
     let ours = ["icid-value", "icid-generated-at", "orig-ioi", "term-ioi"];
-    let term_ioi = format!("term-ioi={}", boundary.ioi(home_realm));
-    value.push(&term_ioi);
-    value.extend(parameters(response).filter(|parameter| !is_any_of(parameter, &ours)));
-    Some(value.join(";"))
+    for parameter in parameters(response).filter(|parameter| !is_any_of(parameter, &ours)) {
+        push(&mut value, parameter);
+    }
+    Some(value)
+}
+
+fn push(value: &mut String, parameter: &str) {
+    if !value.is_empty() {
+        value.push(';');
+    }
+    value.push_str(parameter);
 }
 
 /// Whether a network that counts as home has written the `orig-ioi` of type 1.
