@@ -9,9 +9,10 @@ use ims_common::sip::{HeaderName, Method, Request};
 use ims_tests::app_server::AsBehaviour;
 use ims_tests::hss::{Ifc, Subscriber};
 use ims_tests::ladder::assert_golden;
+use ims_tests::scene::calls::tel;
 use ims_tests::scene::{Scene, subscriber};
-use ims_tests::site::Site;
-use ims_tests::ue::talk::{CallEvent, Cause, Manner};
+use ims_tests::site::{HOME, Site};
+use ims_tests::ue::talk::{CallEvent, Cause, Manner, Plan};
 use ims_tests::ue::{UeCommand, UeConfig};
 
 fn site() -> Site {
@@ -238,4 +239,46 @@ fn a_server_answers_for_who_is_not_registered() {
     let invite = initial(&mut scene, 1, &Method::Invite).remove(0);
     let served = text(&invite, HeaderName::PServedUser);
     assert!(served.contains(";sescase=term;regstate=unreg"), "{served}");
+}
+
+/// TS 24.229 7.2A.4, 7.2.15: what a phone on WiFi says of its access reaches the servers.
+#[test]
+fn a_server_learns_that_the_phone_is_on_wifi() {
+    const WIFI: &str = "IEEE-802.11;i-wlan-node-id=020000000001";
+    const CELL: &str = "3GPP-E-UTRAN-FDD;utran-cell-id-3gpp=0010100010000101;cell-info-age=5";
+    let mut scene = originating(6_010, AsBehaviour::Answer);
+    scene.ue("A", |_, ue| ue.config_mut().manner.access = WIFI);
+    let plan = Plan::to(&tel(2)).line(&format!("Cellular-Network-Info: {CELL}"));
+    scene.tell("A", UeCommand::Call(plan));
+    let invite = initial(&mut scene, 1, &Method::Invite).remove(0);
+    assert!(
+        text(&invite, HeaderName::PAccessNetworkInfo).contains(WIFI),
+        "\n{}",
+        scene.ladder()
+    );
+    assert_eq!(text(&invite, HeaderName::CellularNetworkInfo), CELL);
+    scene.tell("A", UeCommand::HangUp);
+    scene.assert_quiet();
+}
+
+/// TS 24.390: a dialstring is a service of the caller's, and its bodies are nobody else's business.
+#[test]
+fn a_ussd_request_and_what_follows_reach_the_server_octet_by_octet() {
+    const USSD: &str = "application/vnd.3gpp.ussd+xml";
+    let body =
+        b"<?xml version=\"1.0\"?>\r\n<ussd-data><ussd-string>1</ussd-string></ussd-data>\r\n\0".to_vec();
+    let ifc = ask(1, 1).originating().request_uri("user=dialstring");
+    let mut scene = scene(6_011, [vec![ifc], Vec::new()], &[AsBehaviour::Answer]);
+    let uri = format!("sip:*100%23;phone-context={HOME}@{HOME};user=dialstring");
+    let plan = Plan::to(&uri).line("Recv-Info: g.3gpp.ussd");
+    scene.tell("A", UeCommand::Call(plan));
+    scene.tell("A", UeCommand::Info(USSD, body.clone()));
+    scene.tell("A", UeCommand::HangUp);
+    let seen = scene.with_app_server(1, |_, server| server.requests().to_vec());
+    assert_eq!(seen.len(), 3, "\n{}", scene.ladder());
+    assert_eq!(seen[0].request_uri_bytes(), uri.as_bytes());
+    assert_eq!(seen[0].header_named("Recv-Info"), Some(&b"g.3gpp.ussd"[..]));
+    assert_eq!(seen[1].body(), body);
+    assert_eq!(text(&seen[1], HeaderName::ContentType), USSD);
+    scene.assert_quiet();
 }

@@ -34,5 +34,6 @@ mod shutdown;
 mod sms;
 mod storm;
 mod swarm;
+mod third_party_register;
 mod unknown_user;
 mod wrong_response;

@@ -215,7 +215,14 @@ fn every_test_that_the_ledger_names_exists() {
 #[test]
 fn the_ledger_lists_every_item_of_its_groups() {
     let rows = ledger();
-    let groups = [("AU", 20), ("CX", 25), ("IC", 12), ("RG", 25), ("SC", 22)];
+    let groups = [
+        ("AU", 20),
+        ("CX", 25),
+        ("IC", 12),
+        ("RG", 25),
+        ("SC", 22),
+        ("SM", 9),
+    ];
     let complaints: Vec<_> = groups
         .iter()
         .flat_map(|(group, last)| (1..=*last).map(move |n| format!("{group}-{n:02}")))

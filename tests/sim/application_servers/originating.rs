@@ -1,7 +1,7 @@
 //! Testkit: what application servers begin by themselves (TS 24.229 5.7.3).
 
 use ims_tests::app_server::own::OwnRequest;
-use ims_tests::scene::calls::{sip, tel};
+use ims_tests::scene::calls::sip;
 
 use super::*;
 
