@@ -329,6 +329,12 @@ impl Scene {
             "\n{}",
             self.ladder()
         );
+        assert_eq!(
+            self.world.unacknowledged(),
+            Vec::<String>::new(),
+            "\n{}",
+            self.ladder()
+        );
         // Application servers may come back to what they were asked, and profiles of the unregistered are kept, for long.
         self.assert_gauges_are_zero(&[
             "bindings",

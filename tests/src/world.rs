@@ -286,7 +286,7 @@ impl World {
 
     /// How many nodes there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.slots.len()
     }
 
@@ -556,6 +556,12 @@ impl World {
     pub fn excuse(&mut self, name: &str) {
         let id = self.id(name);
         self.invariants.excuse(id);
+    }
+
+    /// What phones answered to INVITEs and nobody acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> Vec<String> {
+        self.invariants.unacknowledged()
     }
 
     /// The requests that arrived and were never finally answered, as sentences.

@@ -55,7 +55,8 @@ impl World {
         if state == State::Dark || slot.role == Role::Ue {
             slot.kernel.forget_states();
         }
-        self.invariants.on_death(id);
+        let role = slot.role;
+        self.invariants.on_death(id, role);
         id
     }
 

@@ -3,6 +3,10 @@
 //! * A request has one final answer: a second, different one on the same hop is a fault.
 //! * No key (`ck`, `ik`) and no charging header ever goes towards a UE (TS 24.229 5.2.2.2, 5.2.6.3).
 //! * What a network function sends can be read as SIP.
+//! * What a phone answers to an INVITE with 2xx is acknowledged (`acks`).
+//! * What nodes of the network tell each other about a user stays among them ([`leak`]).
+
+mod acks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,6 +15,7 @@ use bytes::Bytes;
 use ims_common::limits::SipLimits;
 use ims_common::sip::{HeaderName, Message, SipMessage};
 
+use self::acks::Acks;
 use super::record::{Entry, What};
 use super::{NodeId, Role};
 
@@ -20,6 +25,7 @@ type Hop = (NodeId, String, String);
 #[derive(Debug, Default)]
 pub(super) struct Invariants {
     asked: BTreeMap<Hop, Asked>,
+    acks: Acks,
     /// Nobody waits for their answers.
     excused: BTreeSet<NodeId>,
 }
@@ -57,7 +63,7 @@ impl Invariants {
     pub(super) fn on_sip(
         &mut self,
         hop: (NodeId, NodeId),
-        to: Role,
+        (from, to): (Role, Role),
         entry: &Entry,
         limits: &SipLimits,
     ) -> Option<String> {
@@ -68,6 +74,9 @@ impl Invariants {
             return Some(format!("{} sent something that is not SIP", entry.from));
         };
         let wrong = if to == Role::Ue { leak(bytes) } else { None };
+        if from == Role::Ue {
+            self.acks.on_said(hop.0, bytes);
+        }
         wrong
             .map(|what| format!("{} sent {what} to {}", entry.from, entry.to))
             .or_else(|| self.one_final_answer(hop, message, entry))
@@ -78,6 +87,7 @@ impl Invariants {
         if !message.is_request() {
             return;
         }
+        self.acks.on_heard(at, message.bytes());
         let (Ok(via), Ok(cseq)) = (message.top_via(), message.cseq()) else {
             return;
         };
@@ -111,7 +121,8 @@ impl Invariants {
     }
 
     /// A node forgot everything: what it owed, what it had answered, and what it waited for.
-    pub(super) fn on_death(&mut self, node: NodeId) {
+    pub(super) fn on_death(&mut self, node: NodeId, role: Role) {
+        self.acks.on_death(role);
         for ((to, ..), asked) in &mut self.asked {
             if *to == node {
                 // A copy that is still on its way will be new to the next life.
@@ -125,6 +136,11 @@ impl Invariants {
     /// This node is known to answer nothing.
     pub(super) fn excuse(&mut self, node: NodeId) {
         self.excused.insert(node);
+    }
+
+    /// 2xx to INVITEs that nobody has acknowledged.
+    pub(super) fn unacknowledged(&self) -> Vec<String> {
+        self.acks.missing()
     }
 
     /// Calls and registrations that arrived and have no final answer.
@@ -210,10 +226,19 @@ pub(super) fn leak(bytes: &Bytes) -> Option<&'static str> {
     if keys {
         return Some("a key (ck or ik)");
     }
-    ["\np-charging-vector", "\np-charging-function-addresses"]
-        .iter()
-        .any(|name| lines.contains(name))
-        .then_some("a charging header")
+    // TS 24.229 4.4.2 and 5.2.6: of the trust domain, or between its nodes.
+    [
+        ("\np-charging-vector", "a charging header"),
+        ("\np-charging-function-addresses", "a charging header"),
+        ("\np-served-user", "P-Served-User"),
+        ("\np-user-database", "P-User-Database"),
+        ("\np-profile-key", "P-Profile-Key"),
+        ("\np-visited-network-id", "P-Visited-Network-ID"),
+        ("\np-private-network-indication", "P-Private-Network-Indication"),
+    ]
+    .iter()
+    .find(|(name, _)| lines.contains(name))
+    .map(|(_, what)| *what)
 }
 
 fn text_of(bytes: &[u8]) -> String {

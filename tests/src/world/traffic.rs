@@ -195,7 +195,12 @@ impl World {
         );
         let wrong = self
             .invariants
-            .on_sip((from, to), self.slots[to.0].role, &entry, &self.limits)
+            .on_sip(
+                (from, to),
+                (self.slots[from.0].role, self.slots[to.0].role),
+                &entry,
+                &self.limits,
+            )
             .or_else(|| self.bare(from, to, &entry));
         self.record.push(entry);
         if let Some(wrong) = wrong {
