@@ -12,11 +12,12 @@ use ims_tests::milenage::Sqn;
 use ims_tests::ue::identity::{Secret, UeIdentity};
 use ims_tests::ue::remote::Seen;
 use ims_tests::ue::security::{Misdeed, UeSecurity, Verify};
+use ims_tests::ue::talk::{Answer, CallEvent, Manner, Plan, Text};
 use ims_tests::ue::{UeCommand, UeConfig, UeEvent, events, shape};
 use ims_tests::usim::Usim;
 use ims_tests::watch::Watcher;
 
-/// Registers with a P-CSCF as a phone does, or leaves, and prints what was said.
+/// Registers with a P-CSCF as a phone does, calls, texts, is called, leaves, and prints what was said.
 #[derive(Parser)]
 #[command(name = "ue", version)]
 struct Arguments {
@@ -69,6 +70,24 @@ struct Arguments {
     /// Print what happened as JSON, one object in a line, instead of a ladder.
     #[arg(long)]
     json: bool,
+    /// With `call` and `message`: to whom, a URI.
+    #[arg(long)]
+    to: Option<String>,
+    /// With `message`: what to write.
+    #[arg(long, default_value = "Hello")]
+    text: String,
+    /// With `call`: seconds to talk; with `wait`: to wait for calls and messages.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Calls without preconditions and reliable provisional answers.
+    #[arg(long)]
+    simple: bool,
+    /// Subscribe to the registration state.
+    #[arg(long)]
+    subscribe: bool,
+    /// When it is called: refuse with this status, instead of answering after a second.
+    #[arg(long)]
+    refuse: Option<u16>,
     /// What to do.
     action: Action,
 }
@@ -79,6 +98,12 @@ enum Action {
     Register,
     /// Register, then leave at once.
     Deregister,
+    /// Register, call, talk, hang up, and leave.
+    Call,
+    /// Register, send a text, and leave.
+    Message,
+    /// Register, be there for calls and texts, and leave.
+    Wait,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -119,15 +144,63 @@ fn run(arguments: &Arguments) -> Result<()> {
         register(arguments, &phone, UeCommand::Refresh)?;
     }
     pause(arguments);
-    if matches!(arguments.action, Action::Deregister) {
-        let events = tell(arguments, &phone, UeCommand::Deregister)?;
-        anyhow::ensure!(
-            events.contains(&UeEvent::Deregistered),
-            "not de-registered: {events:?}"
-        );
-        say(arguments, "de-registered");
+    match arguments.action {
+        Action::Register => return Ok(()),
+        Action::Deregister => {}
+        Action::Call => call(arguments, &phone)?,
+        Action::Message => message(arguments, &phone)?,
+        Action::Wait => wait(arguments, &phone),
     }
+    leave(arguments, &phone)
+}
+
+fn leave(arguments: &Arguments, phone: &Phone) -> Result<()> {
+    let events = tell(arguments, phone, UeCommand::Deregister)?;
+    anyhow::ensure!(
+        events.contains(&UeEvent::Deregistered),
+        "not de-registered: {events:?}"
+    );
+    say(arguments, "de-registered");
     Ok(())
+}
+
+fn call(arguments: &Arguments, phone: &Phone) -> Result<()> {
+    let plan = Plan::to(whom(arguments)?);
+    let events = tell(arguments, phone, UeCommand::Call(plan))?;
+    let last = events.iter().rev().find_map(|event| match event {
+        UeEvent::Call { what, .. } => Some(what),
+        _ => None,
+    });
+    match last {
+        Some(CallEvent::Begun) => say(arguments, "the call has begun"),
+        other => bail!("no call: {other:?}"),
+    }
+    wait(arguments, phone);
+    tell(arguments, phone, UeCommand::HangUp)?;
+    say(arguments, "the call is over");
+    Ok(())
+}
+
+fn message(arguments: &Arguments, phone: &Phone) -> Result<()> {
+    let text = Text::plain(whom(arguments)?, &arguments.text);
+    let events = tell(arguments, phone, UeCommand::Message(text))?;
+    let is_taken = |event: &UeEvent| matches!(event, UeEvent::Answered(200..=299));
+    anyhow::ensure!(events.iter().any(is_taken), "not taken: {events:?}");
+    say(arguments, "the text was taken");
+    Ok(())
+}
+
+/// So many seconds in which things happen to it.
+fn wait(arguments: &Arguments, phone: &Phone) {
+    let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+        show(arguments, &phone.take_events());
+    }
+}
+
+fn whom(arguments: &Arguments) -> Result<&str> {
+    arguments.to.as_deref().context("--to is missing")
 }
 
 /// The seconds that were granted.
@@ -145,12 +218,14 @@ fn register(arguments: &Arguments, phone: &Phone, command: UeCommand) -> Result<
 
 fn tell(arguments: &Arguments, phone: &Phone, command: UeCommand) -> Result<Vec<UeEvent>> {
     let events = phone.tell_and_wait(command, Duration::from_secs(130))?;
-    if arguments.json {
-        for event in &events {
-            println!("{}", events::json(event));
-        }
-    }
+    show(arguments, &events);
     Ok(events)
+}
+
+fn show(arguments: &Arguments, events: &[UeEvent]) {
+    for event in events.iter().filter(|_| arguments.json) {
+        println!("{}", events::json(event));
+    }
 }
 
 fn say(arguments: &Arguments, text: &str) {
@@ -180,11 +255,24 @@ fn config(arguments: &Arguments) -> Result<UeConfig> {
     let config = UeConfig::new(identity, Secret::Aka(usim), local, pcscf)
         .shape(shape)
         .transport(transport)
-        .expires(arguments.expires);
+        .expires(arguments.expires)
+        .manner(manner(arguments));
     Ok(match arguments.ipsec {
         true => config.security(security(arguments)),
         false => config,
     })
+}
+
+fn manner(arguments: &Arguments) -> Manner {
+    let manner = match arguments.simple {
+        true => Manner::SIMPLE,
+        false => Manner::VOLTE,
+    };
+    Manner {
+        subscribes: arguments.subscribe,
+        answer: arguments.refuse.map_or(manner.answer, Answer::Refuse),
+        ..manner
+    }
 }
 
 fn security(arguments: &Arguments) -> UeSecurity {
