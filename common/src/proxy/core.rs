@@ -358,7 +358,7 @@ impl ProxyCore {
             // RFC 4320 4.2: "MUST NOT send a response with Status-Code of 408 to a non-INVITE request"
             self.counters
                 .count("ims_sip_responses_dropped_total", "408_to_non_invite");
-            self.layer.abandon(transaction);
+            self.layer.time_out(now, transaction);
             return;
         }
         if self.layer.respond(now, transaction, response) {

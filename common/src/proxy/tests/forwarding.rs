@@ -157,16 +157,31 @@ fn non_invite_gets_100_only_when_timer_e_of_the_client_has_reached_t2() {
 #[test]
 fn proxy_sends_no_408_to_a_non_invite_request() {
     let mut bench = Bench::new();
-    let (transaction, received) = bench.receive_new(&request("MESSAGE", "1", &[]));
+    let text = request("MESSAGE", "1", &[]);
+    let (transaction, received) = bench.receive_new(&text);
     bench.relay_to(transaction, &received, &["192.0.2.2:5060"]);
     bench.advance(secs(40));
     assert_eq!(statuses(&bench.sent()), [100]);
     assert!(bench.events().is_empty());
-    assert!(bench.core.is_idle());
     assert_eq!(
         bench.count("ims_sip_responses_dropped_total", "408_to_non_invite"),
         1
     );
+}
+
+/// Each copy that a phone sent after that, for 128 s, was a new request, and went through the whole network again.
+#[test]
+fn copies_of_a_request_that_timed_out_are_nothing_new() {
+    let mut bench = Bench::new();
+    let text = request("MESSAGE", "1", &[]);
+    let (transaction, received) = bench.receive_new(&text);
+    bench.relay_to(transaction, &received, &["192.0.2.2:5060"]);
+    bench.advance(secs(40));
+    bench.sent();
+    bench.receive(udp(UPSTREAM), &text);
+    assert!(bench.events().is_empty() && bench.sent().is_empty());
+    bench.advance(secs(129));
+    assert!(bench.core.is_idle());
 }
 
 #[test]

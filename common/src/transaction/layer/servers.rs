@@ -85,7 +85,8 @@ impl TransactionLayer {
         let Some(lingering) = self.lingering_servers.get(id) else {
             return;
         };
-        if lingering.interface != flow.interface {
+        // Nothing is said where nothing was.
+        if lingering.interface != flow.interface || lingering.response.is_empty() {
             return;
         }
         let transmit = Transmit {
@@ -251,6 +252,19 @@ impl TransactionLayer {
     /// Forgets a server transaction without an answer (RFC 4320 4.2).
     pub(crate) fn abandon(&mut self, id: ServerTransactionId) {
         self.remove_server(id);
+    }
+
+    /// Ends a server transaction that times out without an answer (RFC 4320 4.2). On datagrams the client goes on asking
+    /// for as long as its own timer F runs: what it sends again is still nothing new.
+    pub(crate) fn time_out(&mut self, now: Instant, id: ServerTransactionId) {
+        match self.servers.get_mut(&id) {
+            Some(server) if !server.wire.reliable => {
+                server.last = Some(Bytes::new());
+                let wait = server.wire.first(TimerName::J);
+                self.linger_server(now, id, wait);
+            }
+            _ => self.remove_server(id),
+        }
     }
 
     pub(super) fn server_send_failed(&mut self, now: Instant, id: ServerTransactionId) {
