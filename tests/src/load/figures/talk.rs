@@ -309,3 +309,46 @@ impl Talks {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cpu(rate: f64, sum: f64) -> Cpu {
+        Cpu {
+            rate,
+            seconds: [("pcscf".to_owned(), sum / 2.0), ("hss".to_owned(), 0.03)].into(),
+            sum,
+            p50: 20.0,
+            p99: 30.0,
+            failed: 1,
+        }
+    }
+
+    #[test]
+    fn tables_show_medians_and_what_one_more_service_costs() {
+        let mut talks = Talks::default();
+        assert!(!talks.has_some());
+        let ours = talks.of(System::Ours);
+        let runs = [0.5, 0.3, 0.4].map(|sum| cpu(400.0, sum));
+        ours.cpu.insert(Scenario::Calls, runs.to_vec());
+        ours.maxima.insert(Scenario::Calls, vec![900.0, 1_000.0]);
+        ours.memory.insert("scscf1".to_owned(), 4_711);
+        for (services, sum) in [
+            (Services::None, 0.4),
+            (Services::Criteria, 0.41),
+            (Services::AppServer, 0.6),
+        ] {
+            talks.services.insert(services, vec![cpu(400.0, sum)]);
+        }
+        let text = talks.to_string();
+        for line in [
+            "| Ours | Calls | 400 | 0.200 | 0.000 | 0.000 | 0.400 (0.300 to 0.500) | 0.030 | 20.0 | 30.0 | 3 |",
+            "| Ours | Calls | 900 | 900, 1000 |",
+            "| Ours | 0 | 0 | 4711 |",
+            "One more criterion costs 0.0010 CPU s per 1000 calls, one more hop to an application server 0.200",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+        }
+    }
+}
