@@ -308,8 +308,11 @@ impl Subscriptions {
     pub(super) fn hold(&mut self, id: SubscriptionId, until: Instant) {
         if let Some(known) = self.get_mut(id) {
             known.flight = Flight::Held(until);
-            if known.owed == Owed::Nothing {
-                known.owed = Owed::Update;
+            match known.owed {
+                Owed::Nothing => known.owed = Owed::Update,
+                Owed::Update => {}
+                // The last word does not wait.
+                Owed::End(_) => self.ready.push_back(id),
             }
         }
         self.rearm(id);

@@ -726,3 +726,18 @@ fn document_tells_the_gruu_of_each_identity_that_can_have_one() {
     assert_eq!(told.body().matches("pub-gruu").count(), 1, "{}", told.body());
     assert!(told.body().contains(&gruu), "{}", told.body());
 }
+
+#[test]
+fn pause_that_a_subscriber_asks_for_at_the_end_does_not_keep_its_subscription() {
+    let mut rig = Rig::registered();
+    rig.subscribe(&Sub::pcscf());
+    let first = rig.unanswered_notify();
+    rig.push(rtr(ReasonCode::PermanentTermination));
+    rig.answer_notify(&first.request, StatusCode::SERVICE_UNAVAILABLE, "Retry-After: 30");
+    let told = rig.notify();
+    assert_eq!(
+        (told.version(), told.state()),
+        (1, "terminated;reason=noresource".to_owned())
+    );
+    assert_eq!(rig.subscriptions(), 0);
+}
