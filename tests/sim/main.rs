@@ -6,6 +6,7 @@ mod call_cancelled;
 mod call_emergency;
 mod call_faults;
 mod call_forked;
+mod call_intruders;
 mod call_mo_mt;
 mod call_protected;
 mod call_refused;
