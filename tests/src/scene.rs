@@ -335,13 +335,12 @@ impl Scene {
             "\n{}",
             self.ladder()
         );
-        // Application servers may come back to what they were asked, and profiles of the unregistered are kept, for long.
+        // Profiles of the unregistered are kept for long, and subscriptions last as long as registrations.
         self.assert_gauges_are_zero(&[
             "bindings",
             "contacts",
             "registration_sets",
             "sa_s",
-            "dialog_ids",
             "held_profiles",
             "reg_subscriptions",
         ]);
