@@ -202,6 +202,12 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
             .unwrap_or_default()
     }
 
+    /// How many dialogs an owner has.
+    #[must_use]
+    pub fn count_of_owner(&self, owner: &O) -> usize {
+        self.of_owner.get(owner).map_or(0, |keys| keys.len())
+    }
+
     /// How far a dialog is.
     #[must_use]
     pub fn state(&self, key: DialogKey) -> Option<DialogState> {

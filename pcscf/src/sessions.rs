@@ -27,6 +27,10 @@ use crate::trust_boundary::request_towards_home;
 
 pub(crate) mod release;
 
+/// Dialogs of one contact, so that no UE fills the table. A phone has a few subscriptions, two or three calls, and the forks
+/// of those.
+const DIALOGS_PER_CONTACT: usize = 64;
+
 /// The sessions of all UEs.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -42,6 +46,9 @@ impl Sessions {
     }
 
     pub(crate) fn begin(&mut self, beginning: Beginning<'_, FlowToken>) -> Result<SetupKey, Reject> {
+        if self.dialogs.count_of_owner(&beginning.owner) >= DIALOGS_PER_CONTACT {
+            return Err(Reject::DialogsFull);
+        }
         self.dialogs.begin(beginning).map_err(|_| Reject::DialogsFull)
     }
 

@@ -311,6 +311,36 @@ fn a_full_table_of_dialogs_refuses_what_would_begin_and_nothing_else() {
 }
 
 #[test]
+fn no_ue_fills_the_table_of_dialogs_alone() {
+    let (mut bench, _) = registered();
+    let subscribe = |nth: u32| {
+        let text = mo(
+            "SUBSCRIBE",
+            1,
+            None,
+            &format!("Event: presence\r\nContact: <{CONTACT}>\r\n"),
+        );
+        text.replace("call@ue", &format!("s{nth}@ue"))
+            .replace("z9hG4bKo", &format!("z9hG4bKs{nth}"))
+    };
+    for nth in 0..64 {
+        bench.ue_says(&subscribe(nth));
+        let sent = bench.forwarded();
+        bench.home_answers(
+            &sent,
+            200,
+            &format!("Expires: 600\r\nContact: <{FAR}>\r\n{}", recorded(&sent)),
+        );
+        bench.hears(200);
+    }
+    bench.ue_says(&subscribe(64));
+    bench.hears(503);
+    bench.advance(Duration::from_secs(700));
+    bench.ue_says(&subscribe(65));
+    assert_eq!(bench.forwarded().method().as_str(), "SUBSCRIBE");
+}
+
+#[test]
 fn a_cancel_from_another_flow_ends_nothing() {
     let (mut bench, _) = registered();
     bench.second_ue();
