@@ -225,8 +225,11 @@ fn check_preferences(bytes: &[u8]) -> Verdict {
     let has = |token| request.has_token(HeaderName::RequestDisposition, token);
     let (parallel, sequential) = (has("parallel"), has("sequential"));
     assert!(!has("no-fork") || all <= 1);
-    assert!(!(parallel && !sequential) || groups.len() <= 1);
-    assert!(!(sequential && !parallel) || groups.iter().all(|group| group.len() == 1));
+    match (parallel, sequential) {
+        (true, false) => assert!(groups.len() <= 1),
+        (false, true) => assert!(groups.iter().all(|group| group.len() == 1)),
+        (true, true) | (false, false) => {}
+    }
     let says = |name| request.header(name).is_some();
     if !says(HeaderName::AcceptContact) && !says(HeaderName::RejectContact) {
         // Who wants nothing gets somebody.
