@@ -66,14 +66,33 @@ fn is_in_dialog(message: &Message) -> bool {
     to_tag(message).is_some_and(|tag| !tag.is_empty())
 }
 
-/// RFC 5031 4.2: `urn:service:sos` and what is below it.
+/// RFC 5031 4.2: `urn:service:sos` and what is below it; TS 22.101 10.1.1: the two numbers that are emergency numbers
+/// everywhere, with whatever separators.
 fn is_emergency(message: &Message) -> bool {
     const SOS: &[u8] = b"urn:service:sos";
-    message
-        .request_uri_octets()
+    let uri = message.request_uri_octets();
+    if uri
         .get(..SOS.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(SOS))
+    {
+        return true;
+    }
+    let Some(colon) = uri.iter().take(5).position(|byte| *byte == b':') else {
+        return false;
+    };
+    let (scheme, rest) = uri.split_at(colon);
+    let is_dialled = ["tel", "sip", "sips"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+    let digits = rest.iter().skip(1).take(NUMBER_LOOK);
+    let number = digits
+        .take_while(|byte| !matches!(byte, b';' | b'@' | b'?'))
+        .filter(|byte| !matches!(byte, b'-' | b'.' | b'(' | b')'));
+    is_dialled && (number.clone().eq(b"112") || number.eq(b"911"))
 }
+
+/// Octets of a Request-URI that are looked at for a number.
+const NUMBER_LOOK: usize = 16;
 
 /// TS 24.229 5.1.6.2: an emergency registration has the URI parameter `sos` in its Contact.
 fn has_sos_contact(message: &Message) -> bool {

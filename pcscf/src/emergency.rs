@@ -110,7 +110,7 @@ impl EmergencyRoutes {
         self.by_forward.len()
     }
 
-    /// The caller has given up: nobody else is asked.
+    /// The caller has given up, or the call is released: nobody else is asked.
     pub(crate) fn give_up(&mut self, forward: ForwardId) {
         self.by_forward.remove(&forward);
     }
@@ -159,7 +159,7 @@ impl Pcscf {
                     rest: self.settings.emergency.ecscfs.clone().into_iter(),
                     path,
                 };
-                self.ask_ecscf(now, route, None);
+                self.ask_ecscf(now, route);
             }
         }
     }
@@ -266,9 +266,8 @@ impl Pcscf {
         })
     }
 
-    /// The next E-CSCF; without one `last` is the answer, and without that the UE is sent to the circuit-switched
-    /// network.
-    fn ask_ecscf(&mut self, now: Instant, mut route: EmergencyRoute, last: Option<&Response>) {
+    /// The next E-CSCF; without one the UE is sent to the circuit-switched network.
+    fn ask_ecscf(&mut self, now: Instant, mut route: EmergencyRoute) {
         if let Some(ecscf) = route.rest.next() {
             let lr = if ecscf.as_uri().param("lr").is_some() {
                 ""
@@ -293,20 +292,9 @@ impl Pcscf {
         if let Journey::Setup(setup) = route.onward.journey {
             self.sessions.dialogs.end(setup);
         }
-        match last {
-            Some(response) => self.core.respond(now, route.transaction, response.clone()),
-            None => {
-                let service = AlternativeService::NoEmergencyCalls;
-                self.offer_instead(
-                    now,
-                    route.transaction,
-                    &route.original,
-                    service,
-                    &route.path,
-                    None,
-                );
-            }
-        }
+        let service = AlternativeService::NoEmergencyCalls;
+        let (transaction, request) = (route.transaction, &route.original);
+        self.offer_instead(now, transaction, request, service, &route.path, None);
     }
 
     /// An E-CSCF answers. Says whether that is the end of it: whoever is out of order is followed by the next one.
@@ -334,7 +322,7 @@ impl Pcscf {
         };
         info!(procedure = "emergency", code = status.as_u16(), "E-CSCF refuses");
         self.passages.forget(forward);
-        self.ask_ecscf(now, route, Some(response));
+        self.ask_ecscf(now, route);
         true
     }
 
@@ -350,7 +338,7 @@ impl Pcscf {
         };
         info!(procedure = "emergency", ?cause, "E-CSCF does not answer");
         self.passages.forget(forward);
-        self.ask_ecscf(now, route, None);
+        self.ask_ecscf(now, route);
         true
     }
 

@@ -363,6 +363,11 @@ impl Node for Pcscf {
         }
         out.gauge("ims_pcscf_contacts", &[], self.contacts.len() as u64);
         out.gauge("ims_pcscf_requests_pending", &[], self.passages.len() as u64);
+        out.gauge(
+            "ims_pcscf_restorations_pending",
+            &[],
+            self.restorations.len() as u64,
+        );
         out.gauge("ims_pcscf_subscriptions", &[], self.subscriptions.len() as u64);
         out.gauge(
             "ims_pcscf_subscribes_pending",

@@ -284,7 +284,10 @@ impl Pcscf {
                 dialogs.on_answer(now, key, from, &passage.sent, None);
             }
         }
-        if passage.progress == Progress::Released || self.restore(now, passage.transaction, forward, cause) {
+        if passage.progress == Progress::Released {
+            return self.restorations.heard(forward);
+        }
+        if self.restore(now, passage.transaction, forward, cause) {
             return;
         }
         let reject = match (cause, passage.out) {

@@ -34,7 +34,12 @@ impl Restorations {
         self.by_forward.insert(forward, restoration);
     }
 
-    /// The S-CSCF lives.
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_forward.len()
+    }
+
+    /// The S-CSCF lives, or nobody waits for it any more.
     pub(crate) fn heard(&mut self, forward: ForwardId) {
         self.by_forward.remove(&forward);
     }

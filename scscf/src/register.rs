@@ -364,7 +364,9 @@ fn profile_of(
     if members.is_empty() {
         return Err(RegisterReject::ProfileUnusable);
     }
-    if members.iter().all(|m| m.barred) {
+    // TS 24.229 5.4.8.2: an emergency registration is not barred.
+    let is_emergency = grant.grants.iter().any(|g| g.contact.is_for_emergency());
+    if members.iter().all(|m| m.barred) && !is_emergency {
         return Err(RegisterReject::AllIdentitiesBarred);
     }
     let hss_host = Some(saa.origin_host).filter(|host| !host.is_empty());

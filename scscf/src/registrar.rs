@@ -283,7 +283,7 @@ impl Registrar {
     }
 
     /// Binds the granted contacts; the older ones of the same private identity are replaced
-    /// (TS 24.229 5.4.1.2.2 4A). `fresh_token` makes Service-Route tokens for new bindings.
+    /// (TS 24.229 5.4.1.2.2 4A), emergency registrations by such alone (5.4.8.2). `fresh_token` makes Service-Route tokens for new bindings.
     pub(crate) fn bind(
         &mut self,
         now: Instant,
@@ -292,10 +292,11 @@ impl Registrar {
         grants: &[ContactGrant],
         mut fresh_token: impl FnMut() -> String,
     ) -> Vec<BindingEffect> {
-        let Some(mut old) = self.take_bindings(id, &source.impi) else {
+        let authenticated_at = self.set(id).and_then(|set| set.authenticated_at(&source.impi));
+        let is_of_their_sort = |b: &Binding| grants.iter().any(|g| g.contact.is_of_sort_of(&b.contact));
+        let Some(mut old) = self.take_bindings(id, &source.impi, is_of_their_sort) else {
             return Vec::new();
         };
-        let authenticated_at = old.iter().filter_map(|b| b.authenticated_at).max();
         let mut effects = Vec::new();
         for grant in grants {
             let position = grant.contact.position_in(old.iter());
@@ -409,9 +410,14 @@ impl Registrar {
         self.last_id
     }
 
-    fn take_bindings(&mut self, id: SetId, impi: &Impi) -> Option<Vec<Binding>> {
+    fn take_bindings(
+        &mut self,
+        id: SetId,
+        impi: &Impi,
+        is_meant: impl Fn(&Binding) -> bool,
+    ) -> Option<Vec<Binding>> {
         let set = self.sets.get_mut(&id)?;
-        let taken = set.take_bindings(|b| b.impi == *impi);
+        let taken = set.take_bindings(|b| b.impi == *impi && is_meant(b));
         self.bindings -= taken.len();
         Some(taken)
     }

@@ -25,6 +25,7 @@ mod personalities;
 mod profile_update;
 mod protected;
 mod query;
+mod reg_event_of_the_pcscf;
 mod register_aka;
 mod registration_state;
 mod reregister;

@@ -69,6 +69,11 @@ fn dialogs_and_emergencies_go_before_what_is_new() {
             Work::InProgress,
         ),
         ("INVITE", "urn:service:sos.police", to, Work::InProgress),
+        ("INVITE", "tel:1-12;phone-context=+1", to, Work::InProgress),
+        ("INVITE", "SIP:911@h.example;user=phone", to, Work::InProgress),
+        ("INVITE", "tel:1120", to, Work::New),
+        ("INVITE", "tel:+112", to, Work::New),
+        ("INVITE", "sip:911a@h.example", to, Work::New),
     ] {
         assert_eq!(work(method, uri, extra), expected, "{method} {uri} {extra}");
     }

@@ -41,6 +41,7 @@ impl Pcscf {
         for (forward, passage) in self.passages.release(token) {
             info!(procedure = "release", "early session ended");
             self.counters.count("ims_pcscf_dialogs_total", "released-early");
+            self.emergency_routes.give_up(forward);
             self.core.cancel(now, forward, Some(cause.reason()));
             self.core
                 .reject(now, passage.transaction, StatusCode::SERVER_INTERNAL_ERROR);

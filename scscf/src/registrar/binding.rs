@@ -95,7 +95,8 @@ impl ContactAddress {
     }
 
     /// Which of the bindings this address means: that of an equivalent URI (RFC 3261 10.3 step 7, 19.1.4),
-    /// else that of the same `+sip.instance`, whose address has changed.
+    /// else that of the same `+sip.instance`, whose address has changed. An emergency registration is another binding
+    /// than an ordinary one of the same UE (TS 24.229 5.4.8.2).
     pub(crate) fn position_in<'a>(
         &self,
         mut bindings: impl Iterator<Item = &'a Binding> + Clone,
@@ -103,13 +104,19 @@ impl ContactAddress {
         let same_uri = bindings.clone().position(|b| self.has_uri_of(&b.contact));
         same_uri.or_else(|| {
             let own = self.instance()?;
-            bindings.position(|b| b.contact.instance().is_some_and(|other| other == own))
+            let is_same = |b: &Binding| b.contact.instance().is_some_and(|other| other == own);
+            bindings.position(|b| self.is_of_sort_of(&b.contact) && is_same(b))
         })
     }
 
-    /// Whether both URIs are equivalent.
+    /// Whether both URIs are equivalent, and for the same purpose.
     pub(crate) fn has_uri_of(&self, other: &Self) -> bool {
-        self.uri.as_uri().equivalent(&other.uri.as_uri())
+        self.is_of_sort_of(other) && self.uri.as_uri().equivalent(&other.uri.as_uri())
+    }
+
+    /// Whether both are for emergency calls, or neither.
+    pub(crate) fn is_of_sort_of(&self, other: &Self) -> bool {
+        self.is_for_emergency() == other.is_for_emergency()
     }
 
     /// The value of a Contact header that lists this address with `expires`.

@@ -434,3 +434,48 @@ fn phone_that_supports_gruus_gets_one_of_its_identity_and_others_do_not() {
         }
     }
 }
+
+/// A challenge, and its answer.
+fn register_with(rig: &mut Rig, contact: &str, cseq: u32) -> u16 {
+    let register = Reg {
+        contact: Some(contact.to_owned()),
+        ..Reg::new(cseq)
+    };
+    let nonce = nonce_of(&rig.register(&register));
+    status(&rig.register(&Reg {
+        authorization: Some(aka_authorization(&nonce, true, "yes")),
+        cseq: cseq + 1,
+        ..register
+    }))
+}
+
+#[test]
+fn emergency_registration_stands_beside_the_ordinary_one_of_the_same_ue() {
+    let ordinary = "<sip:u@192.0.2.10:5060>;+sip.instance=\"<urn:x>\"";
+    for emergency in [
+        "<sip:u@192.0.2.10:5060;sos>;+sip.instance=\"<urn:x>\"",
+        "<sip:u@192.0.2.77:5060;sos>;+sip.instance=\"<urn:x>\"",
+    ] {
+        for order in [[ordinary, emergency], [emergency, ordinary]] {
+            let mut rig = Rig::new();
+            for (n, contact) in (0..).zip(order) {
+                assert_eq!(register_with(&mut rig, contact, 1 + 2 * n), 200);
+            }
+            assert_eq!(rig.gauge("ims_scscf_bindings"), 2, "{order:?}");
+            // Each is replaced by its like.
+            for (n, contact) in (2..).zip(order) {
+                let elsewhere = contact.replace("sip:u@", "sip:v@").replace("urn:x", "urn:y");
+                assert_eq!(register_with(&mut rig, &elsewhere, 1 + 2 * n), 200);
+                assert_eq!(rig.gauge("ims_scscf_bindings"), 2, "{elsewhere}");
+            }
+        }
+    }
+}
+
+#[test]
+fn emergency_registration_is_not_barred() {
+    let mut rig = Rig::new();
+    rig.hss.user_data = Some(profile_of(IMPI, &[(TEMPORARY_IMPU, true), (IMPU, true)]));
+    assert_eq!(register_with(&mut rig, "<sip:u@192.0.2.10:5060;sos>", 1), 200);
+    assert_eq!(rig.gauge("ims_scscf_bindings"), 1);
+}
