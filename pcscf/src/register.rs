@@ -14,7 +14,7 @@ use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId}
 use ims_common::sip::{Contacts, Credentials, HeaderName, NameAddr, Request, Response, StatusCode, UriBuf};
 use tracing::{debug, info};
 
-use crate::contacts::{ContactKey, Device, FlowToken, Registration, UriList, same_contact};
+use crate::contacts::{Contact, ContactKey, Device, FlowToken, Registration, UriList, same_contact};
 use crate::entry_points::{EntryPointSearch, Verdict};
 use crate::node::Pcscf;
 use crate::protection::Protection;
@@ -312,6 +312,14 @@ impl Pcscf {
         }
     }
 
+    /// Whether a grant begins a registration at the S-CSCF: another Service-Route is that of another binding, though the
+    /// contact be the same (an S-CSCF that came back with nothing).
+    fn begins(&self, token: &str, granted: &Registration) -> bool {
+        let known = self.contacts.get(token).map(Contact::registrations);
+        let mut known = known.unwrap_or_default().iter();
+        !known.any(|known| known.impu == granted.impu && known.service_route == granted.service_route)
+    }
+
     /// TS 24.229 5.2.2.1, 5.2.5.1: what the 200 (OK) grants replaces all that was known; what it no longer lists
     /// is gone.
     fn on_ok(&mut self, now: Instant, procedure: &AwaitRegisterAnswer, response: &Response) -> &'static str {
@@ -337,7 +345,7 @@ impl Pcscf {
                     expires_at: now + Duration::from_secs(u64::from(secs)),
                     stamp: RegisterStamp::of(now, &procedure.forwarded),
                 };
-                let is_initial = self.contacts.get(&procedure.token).is_none();
+                let is_initial = self.begins(&procedure.token, &registration);
                 self.contacts.bind(
                     &procedure.token,
                     procedure.key.clone(),

@@ -95,7 +95,10 @@ fn a_phone_that_leaves_ends_the_subscription() {
 #[test]
 fn after_a_restart_of_the_s_cscf_a_new_registration_is_watched_anew() {
     let mut scene = scene(1_806, site());
+    scene.world.crash("S-CSCF");
+    scene.world.advance(Duration::from_secs(5));
     scene.restart("S-CSCF");
+    scene.world.advance(Duration::from_secs(5));
     scene.tell("UE", UeCommand::Refresh);
     scene.world.advance(Duration::from_secs(60));
     assert_eq!(scene.bindings("S-CSCF"), 1, "\n{}", scene.ladder());

@@ -395,6 +395,17 @@ fn an_initial_registration_asks_whether_the_subscription_is_still_there() {
 }
 
 #[test]
+fn another_service_route_asks_whether_the_subscription_is_still_there() {
+    let (mut bench, _) = subscribed();
+    bench.register(
+        &Register::nth(2),
+        &grant(CONTACT, 7_200, "sip:orig-after-a-restart@127.0.1.4:5060;lr"),
+    );
+    let again = bench.request();
+    assert_eq!(again.request_uri_bytes(), b"sip:reg-s@127.0.1.4:5060");
+}
+
+#[test]
 fn a_subscription_that_nobody_needs_is_ended() {
     let (mut bench, _) = subscribed();
     let leaving = Register {
