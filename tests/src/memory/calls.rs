@@ -76,3 +76,22 @@ impl Site {
 fn address(user: u32) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::from(PHONES + user).into(), 5060)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Plan, measure};
+
+    #[test]
+    fn all_calls_between_registered_users_are_in_progress_at_the_end() {
+        let plan = Plan {
+            users: 4,
+            rate: 2,
+            criteria: 0,
+            ipsec: false,
+            calls: 5,
+            reg_event: true,
+        };
+        // It says itself when a call is not.
+        assert_eq!(measure(plan, &|| 0).registered, 4);
+    }
+}
