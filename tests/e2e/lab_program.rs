@@ -26,6 +26,10 @@ fn the_lab_ends_with_0_when_every_step_held_and_with_a_reason_when_not() {
     );
     for line in [
         "-- alice registers",
+        "-- alice calls bob, with preconditions",
+        " PRACK ",
+        "-- alice hangs up",
+        "-- the IP-SM-GW knows that bob has it",
         "-- bob leaves",
         "assignment=USER_DEREGISTRATION",
         "exit code 0",
