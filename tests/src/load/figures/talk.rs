@@ -12,8 +12,8 @@ use crate::load::system::{NODES, System};
 use crate::load::{Plan, Scenario, maximum, responder};
 
 /// Rates at which processor time is measured, and where the search for the highest one begins.
-const CALLS: ([f64; 2], f64) = ([100.0, 400.0], 600.0);
-const MESSAGES: ([f64; 2], f64) = ([300.0, 1_200.0], 1_500.0);
+const CALLS: ([f64; 2], f64) = ([100.0, 400.0], 1_500.0);
+const MESSAGES: ([f64; 2], f64) = ([300.0, 1_200.0], 3_500.0);
 /// Phones, each with an address of its own.
 const PHONES: u32 = 1_000;
 /// Registrations a second beforehand.
