@@ -7,7 +7,7 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 
 use super::Swarm;
-use super::plan::any;
+use super::plan::{PHONE_LIFETIME_MAX, any};
 use crate::app_server::{AppServer, AsBehaviour};
 use crate::hss::{Ifc, Personality, Subscriber};
 use crate::scene::{self, Scene};
@@ -170,7 +170,7 @@ impl Swarm {
                 uri: elsewhere,
                 diverts: self.rng.random_bool(0.5),
             },
-            13 => AsBehaviour::RecordRoutes(40),
+            13 => AsBehaviour::RecordRoutes(12),
             _ => AsBehaviour::AnswerTwice,
         };
         if matches!(behaviour, AsBehaviour::Silent) {
@@ -212,6 +212,8 @@ impl Swarm {
                     subscribes: false,
                     ..Manner::VOLTE
                 };
+                // One of them may have to try again for a while.
+                ue.config_mut().expires = PHONE_LIFETIME_MAX;
                 while ue.calls_in_progress() > 0 {
                     let before = ue.calls_in_progress();
                     ue.command(now, UeCommand::HangUp);
