@@ -80,7 +80,7 @@ fn tell(site: &Site, number: u8, command: &str, parameters: &str) {
 
 #[test]
 fn baresip_with_a_password_is_called_and_calls() {
-    let site = Site::on_network([127, 0, 34]);
+    let site = Site::on_network([127, 0, 54]);
     let network = Network::start(site, vec![client(95), client(96)]);
     let client = start(&network.site, 96);
     wait_for(&client, "[1 binding]", &network);

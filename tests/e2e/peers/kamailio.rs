@@ -69,7 +69,7 @@ fn wait_for_answer(daemon: &Daemon, listen: SocketAddr) {
 /// A call passes Kamailio by a filter criterion, and so does the registration.
 #[test]
 fn kamailio_is_an_application_server() {
-    let site = Site::on_network([127, 0, 33]);
+    let site = Site::on_network([127, 0, 53]);
     let places = [site.app_server(1), site.app_server(3), site.scscf()];
     let _server = start("server", include_str!("../kamailio/as.cfg"), places);
     let uri = format!("sip:{}", places[0]);
@@ -87,7 +87,7 @@ fn kamailio_is_an_application_server() {
 /// A number of another country goes to the telephone network.
 #[test]
 fn kamailio_is_a_telephone_network() {
-    let mut site = Site::on_network([127, 0, 35]);
+    let mut site = Site::on_network([127, 0, 55]);
     let places = [site.app_server(2), site.app_server(3), site.scscf()];
     let _trunk = start("trunk", include_str!("../kamailio/trunk.cfg"), places);
     site.scscf_more += &format!(

@@ -197,10 +197,10 @@ fn calls(network_number: u8, transport: &str, parameter: &str) {
 
 #[test]
 fn sipp_calls_sipp_and_an_application_server_of_sipp_over_udp() {
-    calls(31, "u1", "");
+    calls(51, "u1", "");
 }
 
 #[test]
 fn sipp_calls_sipp_and_an_application_server_of_sipp_over_tcp() {
-    calls(32, "t1", ";transport=tcp");
+    calls(52, "t1", ";transport=tcp");
 }
