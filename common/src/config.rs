@@ -27,6 +27,7 @@ mod documented;
 mod error;
 mod hosts;
 mod sections;
+mod trusted_peers;
 mod values;
 
 use std::fmt;
@@ -44,6 +45,7 @@ pub use sections::{
     CxConfig, GmTimersConfig, HssConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, MwConfig,
     MwTimersConfig, SHARED_DEFAULTS, SipTimersConfig, sip_uri,
 };
+pub use trusted_peers::TrustedPeers;
 pub use values::{
     Cidr, DIAMETER_PORT, DomainName, DurationText, ListenAddress, PeerAddress, SCTP_SCHEME, SIP_PORT,
     ShardCount,

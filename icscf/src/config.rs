@@ -1,15 +1,13 @@
 //! Codec: the configuration of an I-CSCF, and what it becomes.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::SocketAddr;
 
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    Cidr, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig,
-    LimitsConfig, LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig,
+    ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig, LimitsConfig,
+    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, TrustedPeers,
     default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
@@ -17,8 +15,7 @@ use ims_common::node::Seed;
 use ims_common::proxy::{ProxyCore, ProxyCoreConfig};
 use ims_common::sip::UriBuf;
 use ims_common::steering::ShardPlace;
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::node::{Icscf, Settings};
 use crate::selection::Scscf;
@@ -86,16 +83,6 @@ pub struct ScscfConfig {
     /// What it can do, in the operator's own numbers.
     #[serde(default)]
     pub capabilities: BTreeSet<u32>,
-}
-
-/// Who is inside the trust domain (TS 24.229 4.4).
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub enum TrustedPeers {
-    /// Whoever reaches our address.
-    #[default]
-    Any,
-    /// These blocks.
-    Blocks(Vec<Cidr>),
 }
 
 fn default_scscf_timeout() -> DurationText {
@@ -166,10 +153,7 @@ impl IcscfConfig {
             own_uris: own_uris?,
             scscfs: scscfs?,
             scscf_timeout: self.scscf_timeout.get(),
-            trusted_peers: match &self.trusted_peers {
-                TrustedPeers::Any => None,
-                TrustedPeers::Blocks(blocks) => Some(blocks.clone()),
-            },
+            trusted_peers: self.trusted_peers.clone(),
             psi_domains: self
                 .psi_domains
                 .iter()
@@ -203,46 +187,6 @@ impl IcscfConfig {
     fn core(&self) -> ProxyCoreConfig {
         let mw = self.mw.interface(&self.sip_timers);
         ProxyCoreConfig::of(vec![mw], &self.hosts, &self.limits)
-    }
-}
-
-impl Serialize for TrustedPeers {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Any => serializer.serialize_str("any"),
-            Self::Blocks(blocks) => serializer.collect_seq(blocks),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for TrustedPeers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TrustedPeersVisitor)
-    }
-}
-
-struct TrustedPeersVisitor;
-
-impl<'de> Visitor<'de> for TrustedPeersVisitor {
-    type Value = TrustedPeers;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any, or a list of blocks of addresses")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TrustedPeers, E> {
-        match text {
-            "any" => Ok(TrustedPeers::Any),
-            block => Ok(TrustedPeers::Blocks(vec![block.parse().map_err(E::custom)?])),
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<TrustedPeers, A::Error> {
-        let mut blocks = Vec::new();
-        while let Some(text) = seq.next_element::<Cow<'_, str>>()? {
-            blocks.push(text.parse().map_err(serde::de::Error::custom)?);
-        }
-        Ok(TrustedPeers::Blocks(blocks))
     }
 }
 

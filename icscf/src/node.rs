@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hss_client::cx::{CxInput, CxOutput, CxPush, CxPushAnswer, CxRequest, CxRequestId, CxResult, Ppa, Rta};
 use hss_client::with_hss::{CscfInput, CscfOutput};
-use ims_common::config::Cidr;
+use ims_common::config::TrustedPeers;
 use ims_common::net::{Command, Flow};
 use ims_common::node::{Counters, Metrics, Node, TimerTable, earliest};
 use ims_common::proxy::{CoreEvent, ForwardFailure, ForwardId, ProxyCore, ServerTransactionId};
@@ -29,8 +29,8 @@ pub(crate) struct Settings {
     pub(crate) scscfs: Vec<Scscf>,
     /// How long one S-CSCF may take to answer a REGISTER.
     pub(crate) scscf_timeout: Duration,
-    /// The trust domain (TS 24.229 4.4); `None` is everybody that reaches Mw.
-    pub(crate) trusted_peers: Option<Vec<Cidr>>,
+    /// The trust domain (TS 24.229 4.4).
+    pub(crate) trusted_peers: TrustedPeers,
     /// Domains of services that are reached by DNS, without the HSS.
     pub(crate) psi_domains: Vec<String>,
     /// Whether S-CSCFs are told which HSS answered.
@@ -40,10 +40,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Whether a message of this flow is from inside the trust domain.
     pub(crate) fn trusts(&self, flow: &Flow) -> bool {
-        let from = flow.remote.ip();
-        self.trusted_peers
-            .as_ref()
-            .is_none_or(|blocks| blocks.iter().any(|block| block.contains(from)))
+        self.trusted_peers.contains(flow.remote.ip())
     }
 
     /// RFC 4457 4.1: the HSS that answered, as the S-CSCF may ask it again, if it is to know.

@@ -29,7 +29,7 @@ pub use self::enum_lookup::EnumConfig;
 pub(crate) use self::routing::RouteKey;
 pub use self::routing::{NumbersConfig, RouteConfig};
 pub use self::services::{MediaProfileConfig, NotSubscribed, ServiceIdsConfig};
-pub use self::sessions::{EntryPointConfig, IscConfig, RedirectPolicy, SessionsConfig, TrustedPeers};
+pub use self::sessions::{EntryPointConfig, IscConfig, RedirectPolicy, SessionsConfig};
 pub use self::shared_ifc_sets::SharedIfcSetConfig;
 use crate::breakout::Breakout;
 use crate::node::{Scscf, ScscfSettings};

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use ims_common::config::TrustedPeers;
 use ims_common::net::Naptr;
 use ims_common::proxy::{ForkPlan, NextHop, NextHopTarget, route};
 use ims_common::sip::{HeaderName, Host, Request, Scheme, Uri, UriBuf};
@@ -10,7 +11,6 @@ use super::charging::{self, Boundary};
 use super::{
     Await, BETWEEN_SERVERS, Downstream, Session, Step, dialog, is_own, makes_a_dialog, record_route,
 };
-use crate::config::TrustedPeers;
 use crate::context::Context;
 use crate::enum_lookup::EnumAnswer;
 use crate::numbers::{GlobalNumber, Number};

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ims_common::limits::SipLimits;
+use ims_common::net::Transport;
 use ims_common::sip::{HeaderName, Message, SipMessage};
 
 use self::acks::Acks;
@@ -50,6 +51,9 @@ struct Final {
     to: String,
     /// When it was given first.
     at: Duration,
+    /// It was written to a stream that was broken: who asked may ask again on another one, and over streams a server
+    /// has no timer J by which it would know that.
+    is_lost: bool,
 }
 
 impl Final {
@@ -188,6 +192,7 @@ impl Invariants {
             status,
             to: text_of(response.header(HeaderName::To)?),
             at: entry.at,
+            is_lost: is_lost_with_its_stream(entry),
         };
         let invite_ok = method == "INVITE" && (200..300).contains(&status);
         let asked = self.asked.get_mut(&(from, branch, method));
@@ -204,7 +209,7 @@ impl Invariants {
                 None
             }
             Some(Some(known)) if known.says_the_same(&answer) || invite_ok => None,
-            Some(Some(known)) if answer.at >= known.at + TIMER_J => {
+            Some(Some(known)) if known.is_lost || answer.at >= known.at + TIMER_J => {
                 *known = answer;
                 None
             }
@@ -214,6 +219,10 @@ impl Invariants {
             )),
         }
     }
+}
+
+fn is_lost_with_its_stream(entry: &Entry) -> bool {
+    matches!(&entry.what, What::Sip { lost: true, flow, .. } if flow.transport == Transport::Tcp)
 }
 
 /// What in a message must not go towards a UE.

@@ -505,6 +505,27 @@ fn deregistration_by_the_ue_ends_all_subscriptions_with_a_terminated_document() 
 }
 
 #[test]
+fn a_registration_that_expires_is_told_as_expired() {
+    let mut rig = Rig::registered();
+    rig.subscribe(&Sub::pcscf());
+    rig.notify();
+    rig.register(&Reg {
+        expires: Some(100),
+        ..Reg::protected(3)
+    });
+    rig.notify();
+    rig.advance(secs(99));
+    assert!(rig.requests.is_empty());
+    rig.advance(secs(1));
+    let told = rig.notify();
+    assert_eq!(
+        told.registrations()[0],
+        format!("{IMPU} terminated: terminated expired")
+    );
+    assert_eq!(told.state(), "terminated;reason=noresource");
+}
+
+#[test]
 fn each_way_that_a_registration_ends_has_its_event() {
     for (code, event) in [
         (ReasonCode::PermanentTermination, Some("rejected")),
