@@ -235,7 +235,8 @@ pub(super) fn leak(bytes: &Bytes) -> Option<&'static str> {
     if keys {
         return Some("a key (ck or ik)");
     }
-    // TS 24.229 4.4.2 and 5.2.6: of the trust domain, or between its nodes.
+    // TS 24.229 4.4.2 and 5.2.6: of the trust domain, or between its nodes. What a body holds is the sender's.
+    let head = lines.split("\r\n\r\n").next().unwrap_or_default();
     [
         ("\np-charging-vector", "a charging header"),
         ("\np-charging-function-addresses", "a charging header"),
@@ -246,7 +247,7 @@ pub(super) fn leak(bytes: &Bytes) -> Option<&'static str> {
         ("\np-private-network-indication", "P-Private-Network-Indication"),
     ]
     .iter()
-    .find(|(name, _)| lines.contains(name))
+    .find(|(name, _)| head.contains(name))
     .map(|(_, what)| *what)
 }
 
