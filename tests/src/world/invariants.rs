@@ -4,7 +4,7 @@
 //! * No key (`ck`, `ik`) and no charging header ever goes towards a UE (TS 24.229 5.2.2.2, 5.2.6.3).
 //! * What a network function sends can be read as SIP.
 //! * What a phone answers to an INVITE with 2xx is acknowledged (`acks`).
-//! * What nodes of the network tell each other about a user stays among them ([`leak`]).
+//! * What nodes of the network tell each other about a user stays among them (`leak`).
 
 mod acks;
 
