@@ -199,8 +199,10 @@ impl Swarm {
 
     /// Liveness: when everybody is registered, one can call another.
     pub(super) fn call_somebody(&mut self) {
-        // Open5GS keeps the server of the first registration for some spellings of a number.
-        let has_stale_servers = self.plan.second_scscf && self.plan.personality == Personality::Open5gs;
+        // Open5GS keeps the server of the first registration for some spellings of a number; PyHSS 1.0 forgets the one that
+        // a user has when another one, which had it before, is done with it.
+        let forgetful = [Personality::Open5gs, Personality::PyHss1].contains(&self.plan.personality);
+        let has_stale_servers = self.plan.second_scscf && forgetful;
         if self.plan.talk.is_none() || self.phones.len() < 2 || has_stale_servers {
             return;
         }
