@@ -43,7 +43,7 @@ pub use error::ConfigError;
 pub use hosts::HostsConfig;
 pub use sections::{
     CxConfig, GmTimersConfig, HssConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, MwConfig,
-    MwTimersConfig, SHARED_DEFAULTS, SipTimersConfig, sip_uri,
+    MwTimersConfig, SHARED_DEFAULTS, SipTimersConfig, WhyConfig, sip_uri,
 };
 pub use trusted_peers::TrustedPeers;
 pub use values::{

@@ -13,6 +13,7 @@
 //! * [`media_policy`]: which media an offer may have
 //! * [`dialog`]: dialogs that a proxy has on its path
 //! * [`diameter`]: the Diameter base protocol
+//! * [`why`]: why something failed, by subscriber, in one sentence
 #![warn(missing_docs)]
 
 pub mod aka;
@@ -35,3 +36,4 @@ pub mod steering;
 pub mod telemetry;
 pub mod token;
 pub mod transaction;
+pub mod why;

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::identity::Impu;
 use crate::ipsec::{XfrmInput, XfrmOutput};
 
 /// A reference point of TS 23.002, that is, a side of a node with its own address and timers.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Interface {
     /// UE to P-CSCF, in clear.
     Gm,
@@ -19,7 +21,8 @@ pub enum Interface {
 }
 
 /// A transport of SIP.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// Datagrams.
     Udp,

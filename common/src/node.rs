@@ -7,6 +7,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::token::ShardId;
+use crate::why::Note;
 
 mod number_hash;
 mod sharded;
@@ -37,6 +38,10 @@ pub trait Node {
     fn poll_timeout(&self) -> Option<Instant>;
     /// Adds this node's counters and gauges to `out`.
     fn metrics(&self, out: &mut Metrics);
+    /// The next thing that the node knows and no wire shows, or `None`. Nothing depends on whether it is read.
+    fn poll_note(&mut self) -> Option<Note> {
+        None
+    }
 }
 
 /// Chance and calendar for one node: everything it may not draw by itself.

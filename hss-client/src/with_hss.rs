@@ -8,6 +8,7 @@ use ims_common::net::{Command, NetInput, NetOutput, SipInput, SipOutput};
 use ims_common::node::{Metrics, Node, Sharded, Spoken, earliest};
 use ims_common::steering::ShardPlace;
 use ims_common::token::ShardId;
+use ims_common::why::Note;
 
 mod desk;
 
@@ -230,6 +231,10 @@ impl<N: CxUser> Node for WithHss<N> {
             Hss::Here(desk) => earliest(self.cscf.poll_timeout(), desk.client.poll_timeout()),
             Hss::Away { .. } => self.cscf.poll_timeout(),
         }
+    }
+
+    fn poll_note(&mut self) -> Option<Note> {
+        self.cscf.poll_note()
     }
 
     fn metrics(&self, out: &mut Metrics) {

@@ -7,7 +7,7 @@ use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
     ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig, LimitsConfig,
-    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, TrustedPeers,
+    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, TrustedPeers, WhyConfig,
     default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
@@ -66,6 +66,9 @@ pub struct IcscfConfig {
     /// What is logged.
     #[serde(default)]
     pub log: LogConfig,
+    /// What is kept for whoever asks why something failed.
+    #[serde(default)]
+    pub why: WhyConfig,
     /// Timers of SIP.
     #[serde(default)]
     pub sip_timers: SipTimersConfig,
@@ -116,6 +119,7 @@ impl DaemonConfig for IcscfConfig {
         shell.diameter_local = Some(self.mw.address.ip());
         shell.admin = self.admin;
         shell.log = self.log;
+        shell.why = self.why;
         shell.limits = self.limits;
         shell.drain_timeout = self.drain_timeout.get();
         Ok((node, shell))

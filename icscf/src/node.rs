@@ -10,6 +10,7 @@ use ims_common::net::{Command, Flow};
 use ims_common::node::{Counters, Metrics, Node, TimerTable, earliest};
 use ims_common::proxy::{CoreEvent, ForwardFailure, ForwardId, ProxyCore, ServerTransactionId};
 use ims_common::sip::{HeaderName, Host, Method, Request, StatusCode, Uri, UriBuf};
+use ims_common::why::Note;
 use tracing::info;
 
 use crate::passage::Passages;
@@ -256,6 +257,10 @@ impl Node for Icscf {
     fn poll_timeout(&self) -> Option<Instant> {
         let tables = earliest(self.scscf_timers.next(), self.passages.poll_timeout());
         earliest(self.core.poll_timeout(), tables)
+    }
+
+    fn poll_note(&mut self) -> Option<Note> {
+        self.core.poll_note()
     }
 
     fn metrics(&self, out: &mut Metrics) {

@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 
 use ims_common::config::{
     Cidr, ConfigError, DaemonConfig, DomainName, DurationText, HostsConfig, LimitsConfig, ListenAddress,
-    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
-    sip_uri,
+    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, WhyConfig,
+    default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
@@ -86,6 +86,9 @@ pub struct PcscfConfig {
     /// What is logged.
     #[serde(default)]
     pub log: LogConfig,
+    /// What is kept for whoever asks why something failed.
+    #[serde(default)]
+    pub why: WhyConfig,
     /// Timers of both sides.
     #[serde(default)]
     pub sip_timers: SipTimersConfig,
@@ -220,6 +223,7 @@ impl DaemonConfig for PcscfConfig {
         shell.ue_pools = self.ue_pool;
         shell.admin = self.admin;
         shell.log = self.log;
+        shell.why = self.why;
         shell.limits = self.limits;
         shell.drain_timeout = self.drain_timeout.get();
         Ok((node, shell))

@@ -9,6 +9,7 @@ use ims_common::net::{Command, Flow, Interface, NetInput, NetOutput};
 use ims_common::node::{Counters, Metrics, Node, Sharded, earliest};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ServerTransactionId};
 use ims_common::sip::{HeaderName, Method, Request, StatusCode, UriBuf};
+use ims_common::why::{Facts, Note, NoteKind};
 use tracing::info;
 
 use crate::charging;
@@ -167,6 +168,10 @@ impl Pcscf {
     ) {
         info!(method = %request.method(), reject = reject.label(), "request rejected");
         self.counters.count("ims_pcscf_rejected_total", reject.label());
+        self.core.note(|| {
+            let call_id = request.call_id().unwrap_or_default();
+            Note::of_call(NoteKind::Refused, call_id, Facts::new()).saying(reject.label())
+        });
         let status = reject.status();
         let Some((name, value)) = self.said_with(status) else {
             return self.core.reject(now, transaction, status);
@@ -349,6 +354,10 @@ impl Node for Pcscf {
         let tables = earliest(tables, self.emergency_callers.poll_timeout());
         let tables = earliest(tables, self.subscriptions.poll_timeout());
         earliest(earliest(self.core.poll_timeout(), sets), tables)
+    }
+
+    fn poll_note(&mut self) -> Option<Note> {
+        self.core.poll_note()
     }
 
     fn metrics(&self, out: &mut Metrics) {

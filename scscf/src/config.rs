@@ -15,8 +15,8 @@ use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
     ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig, LimitsConfig,
-    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, default_drain_timeout,
-    sip_uri,
+    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, WhyConfig,
+    default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
@@ -102,6 +102,9 @@ pub struct ScscfConfig {
     /// What is logged.
     #[serde(default)]
     pub log: LogConfig,
+    /// What is kept for whoever asks why something failed.
+    #[serde(default)]
+    pub why: WhyConfig,
     /// Timers of SIP.
     #[serde(default)]
     pub sip_timers: SipTimersConfig,
@@ -338,6 +341,7 @@ impl ScscfConfig {
             diameter_local: Some(self.mw.address.ip()),
             admin: self.admin,
             log: self.log.clone(),
+            why: self.why,
             limits: self.limits.clone(),
             drain_timeout: self.drain_timeout.get(),
             ..ShellConfig::new(Self::NAME, vec![listener])

@@ -16,6 +16,7 @@ use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ProxyCoreConfig, ServerTransactionId};
 use ims_common::sip::{Method, Request, Response, StatusCode, UriBuf};
 use ims_common::token::{self, ShardId};
+use ims_common::why::{Facts, Note, NoteKind};
 use rand::rngs::StdRng;
 
 use crate::breakout::Breakout;
@@ -342,6 +343,10 @@ impl Scscf {
             clause = "TS 24.229 5.4.1",
             "REGISTER refused"
         );
+        self.core.note(|| {
+            let call_id = request.call_id().unwrap_or_default();
+            Note::of_call(NoteKind::Refused, call_id, Facts::new()).saying(reject.label())
+        });
         let tag = token::fresh(self.shard, &mut self.rng);
         let response = register::reject_response(request, reject, &tag, &self.settings);
         self.core.respond(now, transaction, response);
@@ -409,6 +414,10 @@ impl Node for Scscf {
         let tables = earliest(tables, self.subscriptions.next_timeout());
         let tables = earliest(tables, self.calls.next_timeout());
         earliest(self.core.poll_timeout(), tables)
+    }
+
+    fn poll_note(&mut self) -> Option<Note> {
+        self.core.poll_note()
     }
 
     fn metrics(&self, out: &mut Metrics) {

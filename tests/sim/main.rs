@@ -38,4 +38,5 @@ mod storm;
 mod swarm;
 mod third_party_register;
 mod unknown_user;
+mod why;
 mod wrong_response;

@@ -10,6 +10,7 @@ mod ipsec;
 pub mod links;
 pub mod record;
 mod traffic;
+mod why;
 mod wires;
 
 use std::any::Any;
@@ -203,6 +204,7 @@ pub struct World {
     record_from: Instant,
     invariants: Invariants,
     limits: SipLimits,
+    why: why::Recorders,
 }
 
 impl World {
@@ -227,6 +229,7 @@ impl World {
             record_from: epoch,
             invariants: Invariants::default(),
             limits: SipLimits::default(),
+            why: why::Recorders::default(),
         }
     }
 
@@ -512,12 +515,14 @@ impl World {
         if let NetInput::Sip(SipInput::Received { message, .. }) = &input {
             self.invariants.on_arrival(to, message);
         }
+        self.why.heard(to, now, &input);
         slot.node.handle(now, input);
         self.drain(to);
     }
 
     fn drain(&mut self, id: NodeId) {
         while let Some(output) = self.slots[id.0].node.poll_output() {
+            self.why.said(id, self.now, &output);
             match output {
                 NetOutput::Sip(SipOutput::Transmit(transmit)) => self.transmit(id, &transmit),
                 NetOutput::Sip(SipOutput::Resolve(request)) => self.resolve(id, &request),
@@ -531,6 +536,7 @@ impl World {
                 NetOutput::Drained => self.slots[id.0].drained = true,
             }
         }
+        self.drain_notes(id);
     }
 
     /// Ends the run: something is not as it must be.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Cidr, ConfigError, DurationText, LimitsConfig, ListenAddress, LogConfig};
+use super::{Cidr, ConfigError, DurationText, LimitsConfig, ListenAddress, LogConfig, WhyConfig};
 use crate::ipsec::ProtectedPorts;
 use crate::net::Interface;
 use crate::node::{Seed, Sharded};
@@ -106,6 +106,8 @@ pub struct ShellConfig {
     pub dns_servers: Vec<SocketAddr>,
     /// What is logged.
     pub log: LogConfig,
+    /// What is kept for whoever asks why something failed.
+    pub why: WhyConfig,
     /// Limits of messages, queues and connections.
     pub limits: LimitsConfig,
     /// How long a drain may take.
@@ -129,6 +131,7 @@ impl ShellConfig {
             admin: None,
             dns_servers: Vec::new(),
             log: LogConfig::default(),
+            why: WhyConfig::default(),
             limits: LimitsConfig::default(),
             drain_timeout: DRAIN_TIMEOUT.get(),
         }

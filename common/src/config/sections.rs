@@ -333,6 +333,20 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
+/// What is kept for whoever asks why something failed: `why: {stories: 20000}`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WhyConfig {
+    /// Calls and registrations whose course is kept, of about two kilobytes each; 0 for none.
+    pub stories: usize,
+}
+
+impl Default for WhyConfig {
+    fn default() -> Self {
+        Self { stories: 20_000 }
+    }
+}
+
 /// Weight of a log line.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]

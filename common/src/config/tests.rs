@@ -30,6 +30,9 @@ struct EchoConfig {
     drain_timeout: DurationText,
     #[serde(default)]
     log: LogConfig,
+    /// What is kept for whoever asks why something failed.
+    #[serde(default)]
+    why: WhyConfig,
     #[serde(default)]
     sip_timers: SipTimersConfig,
     #[serde(default)]

@@ -12,6 +12,7 @@ use crate::sip::{HeaderName, Reply, Request, Response, StatusCode};
 use crate::token;
 use crate::transaction::layer::{ServerTransaction, TransactionEvent, TransactionLayer};
 use crate::transaction::{ClientTransactionId, ServerTransactionId, SipTimers, Wire};
+use crate::why::{Note, Notes};
 
 use super::blacklist::Blacklist;
 use super::forward::{Forward, Outcome};
@@ -73,6 +74,7 @@ pub struct ProxyCore {
     pub(super) events: VecDeque<CoreEvent>,
     pub(super) outputs: VecDeque<SipOutput>,
     pub(super) counters: Counters,
+    notes: Notes,
     pub(super) requests: BTreeMap<String, u64>,
     pub(super) draining: bool,
     /// For REGISTERs towards the home network.
@@ -105,6 +107,7 @@ impl ProxyCore {
             events: VecDeque::new(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
+            notes: Notes::default(),
             requests: BTreeMap::new(),
             draining: false,
             throttle: None,
@@ -258,6 +261,16 @@ impl ProxyCore {
     /// An unguessable token with this core's shard: tags, Call-IDs, ICIDs.
     pub fn fresh_token(&mut self) -> String {
         token::fresh(self.config.shard, &mut self.rng)
+    }
+
+    /// Notes what no wire shows, for whoever asks later why something failed.
+    pub fn note(&mut self, note: impl FnOnce() -> Note) {
+        self.notes.make(note);
+    }
+
+    /// The next note.
+    pub fn poll_note(&mut self) -> Option<Note> {
+        self.notes.poll()
     }
 
     /// Adds counters and gauges.

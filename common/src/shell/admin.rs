@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Response, sse};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,7 @@ use crate::identity::Impu;
 use crate::net::RegistrationCommand;
 use crate::node::Metrics;
 use crate::telemetry::metrics::{CONTENT_TYPE, prometheus_text};
+use crate::why::{Case, Entry, Finding, Who};
 
 /// What the operator asks of the driver. The driver's answer proves that the driver turns.
 #[derive(Debug)]
@@ -27,6 +29,12 @@ pub(crate) enum AdminRequest {
     /// The latest security associations, and what they have carried.
     Sas(oneshot::Sender<Vec<SetFigures>>),
     Drain(oneshot::Sender<Health>),
+    /// What this shard knows of one subscriber or call.
+    Why(Who, oneshot::Sender<Case>),
+    /// The latest findings, newest first, and whose they are.
+    Findings(oneshot::Sender<Vec<(String, Finding)>>),
+    /// All that happens to one subscriber or call, or to all, until the receiver is gone. Of too many the receiver is gone at once.
+    Follow(Option<Who>, mpsc::Sender<Entry>),
     /// Only one shard, of an S-CSCF, has something to do.
     Registration(RegistrationCommand, oneshot::Sender<Health>),
 }
@@ -60,6 +68,9 @@ pub(crate) async fn serve(address: SocketAddr, drivers: Drivers) -> io::Result<S
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/sas", get(sas))
+        .route("/api/v1/why", get(why))
+        .route("/api/v1/findings", get(findings))
+        .route("/api/v1/trace", get(trace))
         .route("/drain", post(drain))
         .route("/deregister", post(deregister))
         .route("/reauthenticate", post(reauthenticate))
@@ -108,6 +119,81 @@ async fn sas(State(mut drivers): State<Drivers>) -> Response {
         Some(sets) => Json(sets.concat()).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// Who is asked for.
+#[derive(Debug, Deserialize)]
+struct Question {
+    who: Who,
+}
+
+async fn why(State(drivers): State<Drivers>, Query(question): Query<Question>) -> Response {
+    let cases = ask(&drivers, |answer| AdminRequest::Why(question.who.clone(), answer)).await;
+    let joined = cases.and_then(|all| {
+        all.into_iter().reduce(|mut sum, shard| {
+            sum.merge(shard);
+            sum
+        })
+    });
+    match joined {
+        Some(case) => Json(case).into_response(),
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// One finding of a list.
+#[derive(Debug, Serialize)]
+struct FindingRow {
+    /// A name of the subscriber.
+    subscriber: String,
+    /// The sentence.
+    sentence: String,
+    /// What it was made of.
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+async fn findings(State(drivers): State<Drivers>) -> Response {
+    let Some(lists) = ask(&drivers, AdminRequest::Findings).await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let mut rows: Vec<FindingRow> = lists
+        .into_iter()
+        .flatten()
+        .map(|(subscriber, finding)| FindingRow {
+            subscriber,
+            sentence: finding.sentence(),
+            finding,
+        })
+        .collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.finding.at));
+    Json(rows).into_response()
+}
+
+/// Who is followed: everybody unless said.
+#[derive(Debug, Deserialize)]
+struct Followed {
+    who: Option<Who>,
+}
+
+/// Entries that may wait for a reader of a live trace; a slower one misses some.
+const TRACE_WAITING_MAX: usize = 1_024;
+
+/// Server-sent events, each an entry, until the reader goes.
+async fn trace(State(drivers): State<Drivers>, Query(followed): Query<Followed>) -> Response {
+    let (sender, mut entries) = mpsc::channel(TRACE_WAITING_MAX);
+    for driver in &drivers {
+        let request = AdminRequest::Follow(followed.who.clone(), sender.clone());
+        if driver.try_send(Event::Admin(request)).is_err() {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+    }
+    drop(sender);
+    let events = futures_util::stream::poll_fn(move |task| entries.poll_recv(task))
+        .map(|entry| sse::Event::default().json_data(entry));
+    sse::Sse::new(events)
+        .keep_alive(sse::KeepAlive::default())
+        .into_response()
 }
 
 async fn drain(State(drivers): State<Drivers>) -> Response {

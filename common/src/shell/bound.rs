@@ -25,12 +25,13 @@ use super::tcp::{self, SipStreams};
 use super::udp::{self, UdpSide};
 use super::xfrm::Xfrm;
 use super::{Context, Event, preflight, seed};
-use crate::config::{LimitsConfig, ShellConfig, SipListener};
+use crate::config::{LimitsConfig, ShellConfig, SipListener, WhyConfig};
 use crate::net::{Interface, NetInput, NetOutput};
 use crate::node::{Metrics, Node, Sharded};
 use crate::steering::{ShardPlace, Steering};
 use crate::telemetry::log::LeftOut;
 use crate::token::ShardId;
+use crate::why::Note;
 
 /// Why a daemon cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,7 @@ pub struct Shell {
     pub(super) drain_timeout: Duration,
     pub(super) left_out: LeftOut,
     pub(super) rest: Rest,
+    pub(super) why: WhyConfig,
 }
 
 /// Where the events of one shard arrive.
@@ -278,6 +280,7 @@ impl Shell {
             drain_timeout: config.drain_timeout,
             left_out: LeftOut::default(),
             rest: Rest::default(),
+            why: config.why,
         })
     }
 
@@ -366,6 +369,9 @@ impl<N: Node> Node for Alone<N> {
     }
     fn metrics(&self, out: &mut Metrics) {
         self.0.metrics(out);
+    }
+    fn poll_note(&mut self) -> Option<Note> {
+        self.0.poll_note()
     }
 }
 

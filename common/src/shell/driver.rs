@@ -3,6 +3,7 @@
 mod alarm;
 mod beside;
 mod figures;
+mod tap;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -15,6 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
 use self::alarm::Alarm;
+use self::tap::Tap;
 use super::Event;
 use super::admin::AdminRequest;
 use super::bound::Shell;
@@ -79,12 +81,15 @@ pub(super) struct Driver<N: Sharded> {
     started: Instant,
     phase: Phase,
     waiting: Waiting<Parcel>,
+    /// What sees all that the node is told and says.
+    tap: Tap,
 }
 
 impl<N: Sharded> Driver<N> {
     pub(super) fn new(node: N, shell: Shell, crew: Option<Crew<N::Word>>) -> Self {
         Self {
             waiting: Waiting::new(shell.context.limits.waiting()),
+            tap: Tap::new(&shell),
             node,
             shell,
             crew,
@@ -124,7 +129,7 @@ impl<N: Sharded> Driver<N> {
             Phase::Serving | Phase::Over => None,
         };
         let timer = self.node.poll_timeout().map(|at| at + TIMER_SLACK);
-        let deadline = earliest(timer, drain_deadline);
+        let deadline = earliest(earliest(timer, self.tap.poll_timeout()), drain_deadline);
         let is_behind = !self.waiting.is_empty();
         let may_read = !self.waiting.is_half_full();
         poll_fn(|task| {
@@ -164,6 +169,7 @@ impl<N: Sharded> Driver<N> {
             self.node.handle_timeout(now);
             self.speak(now);
         }
+        self.tap.handle_timeout(now);
         if matches!(self.phase, Phase::Draining { until } if until <= now) {
             tracing::warn!("drain timed out: ending with work in progress");
             self.phase = Phase::Over;
@@ -296,6 +302,9 @@ impl<N: Sharded> Driver<N> {
                 self.tell(now, NetInput::Command(Command::Registration(command)));
                 drop(answer.send(self.health()));
             }
+            AdminRequest::Why(who, answer) => drop(answer.send(self.tap.case(&who, now))),
+            AdminRequest::Findings(answer) => drop(answer.send(self.tap.findings())),
+            AdminRequest::Follow(who, entries) => self.tap.follow(who, entries),
             AdminRequest::Drain(answer) => {
                 self.begin_drain(now, "POST /drain");
                 drop(answer.send(self.health()));
@@ -330,6 +339,7 @@ impl<N: Sharded> Driver<N> {
     /// One input, and everything that comes of it.
     fn tell(&mut self, now: Instant, input: NetInput) {
         self.shell.rest.count();
+        self.tap.heard(now, &input);
         self.node.handle(now, input);
         self.speak(now);
     }
@@ -338,7 +348,11 @@ impl<N: Sharded> Driver<N> {
     fn speak(&mut self, now: Instant) {
         loop {
             while let Some(output) = self.node.poll_output() {
+                self.tap.said(now, &output);
                 self.perform(output);
+            }
+            while let Some(note) = self.tap.wants_notes().then(|| self.node.poll_note()).flatten() {
+                self.tap.noted(now, note);
             }
             if let Some(crew) = &self.crew {
                 while let Some(spoken) = self.node.poll_spoken() {

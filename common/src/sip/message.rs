@@ -124,6 +124,26 @@ impl Message {
         self.start_line
     }
 
+    /// The status code; `None` for a request.
+    pub(crate) fn status_code(&self) -> Option<u16> {
+        match self.start_line {
+            StartLine::Response { code, .. } => Some(code),
+            StartLine::Request { .. } => None,
+        }
+    }
+
+    /// The reason phrase as written; `None` for a request.
+    pub(crate) fn reason_phrase(&self) -> Option<&[u8]> {
+        match self.start_line {
+            StartLine::Response {
+                reason_start,
+                reason_end,
+                ..
+            } => Some(self.part(reason_start, reason_end)),
+            StartLine::Request { .. } => None,
+        }
+    }
+
     pub(crate) fn spans(&self) -> &[HeaderSpan] {
         &self.headers
     }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use hss_client::user_data::PublicIdentity;
 use ims_common::aka::Secret;
 use ims_common::aka::hex::from_hex;
-use ims_common::config::{ConfigError, DaemonConfig, LimitsConfig, ListenAddress, LogConfig, ShellConfig};
+use ims_common::config::{
+    ConfigError, DaemonConfig, LimitsConfig, ListenAddress, LogConfig, ShellConfig, WhyConfig,
+};
 use ims_common::identity::{Impi, Impu};
 use ims_common::node::Seed;
 use ims_common::steering::ShardPlace;
@@ -35,6 +37,9 @@ pub struct HssFile {
     /// What is logged.
     #[serde(default)]
     log: LogConfig,
+    /// What is kept for whoever asks why something failed.
+    #[serde(default)]
+    why: WhyConfig,
     /// Limits of messages and connections.
     #[serde(default)]
     limits: LimitsConfig,
@@ -146,6 +151,7 @@ hss:
         shell.diameter_local = Some(self.listen.ip());
         shell.admin = self.admin.map(|admin| admin.socket());
         shell.log = self.log;
+        shell.why = self.why;
         shell.limits = self.limits;
         Ok((Hss::new(config, seed), shell))
     }

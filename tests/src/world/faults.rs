@@ -78,6 +78,7 @@ impl World {
         slot.kernel.forget_states();
         let now = self.now;
         slot.node.handle_timeout(now);
+        self.restart_why(id);
         self.note(&format!("{name} is up again"));
         self.drain(id);
     }

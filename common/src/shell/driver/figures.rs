@@ -22,6 +22,7 @@ impl<N: Sharded> Driver<N> {
         let mut all = Metrics::default();
         self.node.metrics(&mut all);
         self.shell.context.counters.export(&mut all);
+        self.tap.metrics(&mut all);
         if let Some(xfrm) = &self.shell.xfrm {
             xfrm.export(&mut all);
         }
