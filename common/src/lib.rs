@@ -14,6 +14,7 @@
 //! * [`dialog`]: dialogs that a proxy has on its path
 //! * [`diameter`]: the Diameter base protocol
 //! * [`why`]: why something failed, by subscriber, in one sentence
+//! * [`ifc_test`]: a trial of filter criteria, as the operator asks for it
 #![warn(missing_docs)]
 
 pub mod aka;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod dialog;
 pub mod diameter;
 pub mod identity;
+pub mod ifc_test;
 pub mod ipsec;
 pub mod limits;
 pub mod manual;

@@ -12,23 +12,32 @@ const LENGTH_MAX: usize = 1_024;
 const DEPTH_MAX: usize = 32;
 
 /// Why a text is no extended regular expression.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum BadExpression {
+    #[error("the expression is longer than 1024 characters")]
     TooLong,
+    #[error("the expression is nested too deeply")]
     TooDeep,
     /// `\` at the end.
+    #[error("the expression ends with a backslash")]
     Backslash,
     /// `\1`: only basic regular expressions have those.
+    #[error("the expression refers back (\\1), which extended regular expressions cannot")]
     BackReference,
     /// A bracket expression that does not end, or whose class nobody knows.
+    #[error("a bracket expression does not end, or its class is unknown")]
     Bracket,
     /// A parenthesis that is not closed.
+    #[error("a parenthesis is not closed")]
     Parenthesis,
     /// Nothing to repeat.
+    #[error("there is nothing to repeat before *, +, ? or {{")]
     Repetition,
     /// `(?=`, `(?!`, `(?<` and others that POSIX does not have.
+    #[error("the expression looks around ((?=, (?!, (?<), which extended regular expressions cannot")]
     Group,
     /// The compiler refuses it: a range that runs backwards, or more states than allowed.
+    #[error("a range runs backwards, or the expression grows too large")]
     Compiler,
 }
 

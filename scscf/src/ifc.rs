@@ -4,6 +4,7 @@
 //! shared sets are merged in by priority (TS 29.228 B.2.2).
 
 mod compiled;
+pub(crate) mod explain;
 mod expression;
 mod matching;
 pub(crate) mod shared_sets;
@@ -41,19 +42,20 @@ impl Criteria {
     /// Compiles the criteria of a profile, those of its shared sets among them by priority. Of equal priority, the
     /// profile's own are first (a correct HSS gives none: TS 29.228 B.2.2).
     pub(crate) fn of(profile: &ServiceProfile, sets: &SharedIfcSets, expressions: &mut Expressions) -> Self {
-        let mut all: Vec<&InitialFilterCriterion> = profile.filter_criteria.iter().collect();
+        let own = profile.filter_criteria.iter().map(|criterion| (None, criterion));
+        let mut all: Vec<(Option<u32>, &InitialFilterCriterion)> = own.collect();
         let mut unknown_sets = Vec::new();
         for id in &profile.shared_ifc_set_ids {
             match sets.get(*id) {
-                Some(set) => all.extend(set),
+                Some(set) => all.extend(set.iter().map(|criterion| (Some(*id), criterion))),
                 None => unknown_sets.push(*id),
             }
         }
-        all.sort_by_key(|criterion| criterion.priority);
+        all.sort_by_key(|(_, criterion)| criterion.priority);
         let mut bad_expressions = Vec::new();
         let criteria = all
             .into_iter()
-            .map(|criterion| Compiled::of(criterion, expressions, &mut bad_expressions))
+            .map(|(set, criterion)| Compiled::of(criterion, set, expressions, &mut bad_expressions))
             .collect();
         Self {
             criteria,

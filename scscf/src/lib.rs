@@ -18,6 +18,7 @@ mod enum_lookup;
 mod ere;
 mod gruu;
 mod ifc;
+mod ifc_test;
 mod network_initiated;
 pub mod node;
 mod numbers;

@@ -11,6 +11,7 @@ use std::time::Instant;
 use hss_client::cx::{CxOutput, CxRequestId, ServerAssignmentType};
 use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::identity::{Impi, Impu};
+use ims_common::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use ims_common::net::{Command, NaptrId, SipInput, SipOutput};
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ProxyCoreConfig, ServerTransactionId};
@@ -25,6 +26,7 @@ use crate::config::{IscConfig, RegEventConfig, RegistrationConfig, ServiceIdsCon
 use crate::context::{Context, Notice};
 use crate::enum_lookup::EnumLookup;
 use crate::ifc::SharedIfcSets;
+use crate::ifc_test;
 use crate::numbers::Normaliser;
 use crate::reg_event::{SubscriptionId, SubscriptionLimits, Subscriptions};
 use crate::register::{self, Await, Outcome, Register, Step};
@@ -195,6 +197,14 @@ impl Scscf {
     #[cfg(test)]
     pub(crate) fn poll_change(&mut self) -> Option<crate::registration_change::RegistrationChange> {
         self.changes.read.pop_front()
+    }
+
+    /// Which application servers would be asked for a request, in which order, and why; for the operator.
+    ///
+    /// # Errors
+    /// When the user is not here, or what came with the trial is not usable.
+    pub fn ifc_test(&self, test: &IfcTest) -> Result<IfcTestAnswer, IfcTestError> {
+        ifc_test::answer(test, &self.registrar, &self.sessions.held)
     }
 
     /// Who is registered: the private and the public identity of each contact.

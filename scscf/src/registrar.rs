@@ -130,6 +130,11 @@ impl Registrar {
         self.shared.services.of(profile)
     }
 
+    /// The sets of criteria that profiles name by number.
+    pub(crate) const fn shared_ifc_sets(&self) -> &SharedIfcSets {
+        self.shared.services.shared_ifc_sets()
+    }
+
     /// How many expressions in filter criteria were none, and how many shared sets nobody knows.
     pub(crate) fn bad_criteria(&self) -> (u64, u64) {
         self.shared.services.bad_criteria()

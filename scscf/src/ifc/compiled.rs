@@ -16,28 +16,39 @@ use super::matching;
 #[derive(Debug)]
 pub(super) struct Compiled {
     pub(super) criterion: InitialFilterCriterion,
-    trigger: Option<Trigger>,
+    /// The set of the configuration that it is of; `None`: the profile itself.
+    pub(super) shared_set: Option<u32>,
+    pub(super) trigger: Option<Trigger>,
 }
 
 #[derive(Debug)]
-struct Trigger {
-    condition_type: ConditionType,
-    spts: Box<[CompiledSpt]>,
-    /// Places in `spts`.
-    groups: Box<[Box<[u16]>]>,
+pub(super) struct Trigger {
+    pub(super) condition_type: ConditionType,
+    pub(super) spts: Box<[CompiledSpt]>,
+    pub(super) groups: Box<[Group]>,
+}
+
+/// Conditions that are joined with each other first.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) number: u32,
+    /// Places in [`Trigger::spts`].
+    places: Box<[u16]>,
 }
 
 #[derive(Debug)]
 pub(super) struct CompiledSpt {
-    negated: bool,
-    condition: Condition,
+    /// Its place in the trigger point as it is written.
+    pub(super) written: usize,
+    pub(super) negated: bool,
+    pub(super) condition: Condition,
 }
 
 /// A condition whose expressions are compiled.
 #[derive(Debug)]
 pub(super) enum Condition {
     /// An expression is none: never met, negated or not.
-    Never,
+    Never(BadExpression),
     Method {
         method: Box<[u8]>,
         /// Empty: any.
@@ -64,6 +75,7 @@ pub(super) enum Header {
 impl Compiled {
     pub(super) fn of(
         criterion: &InitialFilterCriterion,
+        shared_set: Option<u32>,
         expressions: &mut Expressions,
         bad: &mut Vec<BadExpression>,
     ) -> Self {
@@ -73,6 +85,7 @@ impl Compiled {
             .map(|point| Trigger::of(point, expressions, bad));
         Self {
             criterion: criterion.clone(),
+            shared_set,
             trigger,
         }
     }
@@ -83,7 +96,7 @@ impl Compiled {
     }
 
     /// A diverted session belongs to both parts: the case does not say which.
-    fn is_of_part(&self, case: SessionCase) -> bool {
+    pub(super) fn is_of_part(&self, case: SessionCase) -> bool {
         match self.criterion.profile_part {
             None => true,
             Some(ProfilePart::Registered) => !matches!(
@@ -108,7 +121,8 @@ impl Trigger {
         let mut sorted: Vec<(&Spt, CompiledSpt)> = point
             .spts
             .iter()
-            .map(|spt| (spt, CompiledSpt::of(spt, expressions, bad)))
+            .enumerate()
+            .map(|(written, spt)| (spt, CompiledSpt::of(written, spt, expressions, bad)))
             .collect();
         sorted.sort_by_key(|(_, compiled)| compiled.condition.cost());
         let mut groups: BTreeMap<u32, Vec<u16>> = BTreeMap::new();
@@ -118,9 +132,13 @@ impl Trigger {
                 groups.entry(*group).or_default().push(place);
             }
         }
-        let mut groups: Vec<Box<[u16]>> = groups.into_values().map(Vec::into_boxed_slice).collect();
+        let groups = groups.into_iter().map(|(number, places)| Group {
+            number,
+            places: places.into_boxed_slice(),
+        });
+        let mut groups: Vec<Group> = groups.collect();
         // What ends the evaluation soonest comes first: the group whose dearest condition is cheapest.
-        groups.sort_by_key(|group| group.last().copied());
+        groups.sort_by_key(|group| group.places.last().copied());
         Self {
             condition_type: point.condition_type,
             spts: sorted.into_iter().map(|(_, compiled)| compiled).collect(),
@@ -129,35 +147,50 @@ impl Trigger {
     }
 
     /// TS 29.228 Annex C: CNF: AND over the groups of OR; DNF: OR over the groups of AND.
-    fn fires(&self, subject: &Subject<'_>) -> bool {
+    pub(super) fn fires(&self, subject: &Subject<'_>) -> bool {
+        match self.condition_type {
+            ConditionType::Cnf => self.groups.iter().all(|group| self.holds(group, subject)),
+            ConditionType::Dnf => self.groups.iter().any(|group| self.holds(group, subject)),
+        }
+    }
+
+    /// Whether one of its groups is met.
+    pub(super) fn holds(&self, group: &Group, subject: &Subject<'_>) -> bool {
         let is_met = |place: &u16| {
             let spt = self.spts.get(usize::from(*place));
             spt.is_some_and(|spt| spt.is_met(subject))
         };
         match self.condition_type {
-            ConditionType::Cnf => self.groups.iter().all(|group| group.iter().any(is_met)),
-            ConditionType::Dnf => self.groups.iter().any(|group| group.iter().all(is_met)),
+            ConditionType::Cnf => group.places.iter().any(is_met),
+            ConditionType::Dnf => group.places.iter().all(is_met),
         }
     }
 }
 
 impl CompiledSpt {
-    fn of(spt: &Spt, expressions: &mut Expressions, bad: &mut Vec<BadExpression>) -> Self {
+    fn of(written: usize, spt: &Spt, expressions: &mut Expressions, bad: &mut Vec<BadExpression>) -> Self {
         let condition = Condition::of(spt, expressions).unwrap_or_else(|error| {
             bad.push(error);
-            Condition::Never
+            Condition::Never(error)
         });
         Self {
+            written,
             negated: spt.negated,
             condition,
         }
     }
 
     fn is_met(&self, subject: &Subject<'_>) -> bool {
-        match self.condition {
-            Condition::Never => false,
-            _ => matching::is_met(&self.condition, subject) != self.negated,
-        }
+        self.turned(matching::is_met(&self.condition, subject))
+    }
+
+    /// The same; `see` is shown each value that is looked at, until one decides.
+    pub(super) fn is_met_seeing(&self, subject: &Subject<'_>, see: impl FnMut(&[u8])) -> bool {
+        self.turned(matching::is_met_seeing(&self.condition, subject, see))
+    }
+
+    fn turned(&self, is_met: bool) -> bool {
+        !matches!(self.condition, Condition::Never(_)) && is_met != self.negated
     }
 }
 
@@ -190,7 +223,7 @@ impl Condition {
     /// Dearer ones are looked at later.
     fn cost(&self) -> u8 {
         match self {
-            Self::Never | Self::Method { .. } | Self::SessionCase(_) => 0,
+            Self::Never(_) | Self::Method { .. } | Self::SessionCase(_) => 0,
             Self::Header(Header::Known(_), None) => 1,
             Self::RequestUri(_) | Self::Header(..) => 2,
             Self::SessionDescription { .. } => 3,

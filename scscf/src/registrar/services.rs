@@ -31,6 +31,10 @@ impl ServicesTable {
         self.sets = sets;
     }
 
+    pub(super) const fn shared_ifc_sets(&self) -> &SharedIfcSets {
+        &self.sets
+    }
+
     /// The services of a profile; whose it is does not matter.
     pub(super) fn of(&mut self, mut profile: ServiceProfile) -> Arc<Services> {
         profile.public_identities = Vec::new();

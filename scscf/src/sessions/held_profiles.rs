@@ -15,9 +15,9 @@ pub(crate) struct HeldProfile {
     pub(crate) impi: Impi,
     pub(crate) impu: Impu,
     pub(crate) hss_host: Option<String>,
-    pub(super) is_barred: bool,
+    pub(crate) is_barred: bool,
     /// `None`: the HSS gave no profile.
-    pub(super) services: Option<Arc<Services>>,
+    pub(crate) services: Option<Arc<Services>>,
 }
 
 /// The table.
@@ -45,8 +45,13 @@ impl HeldProfiles {
         self.by_impu.get(impu)
     }
 
+    /// The services of a user who is not registered.
+    pub(crate) fn services_of(&self, impu: &Impu) -> Option<&Arc<Services>> {
+        self.get(impu)?.services.as_ref()
+    }
+
     /// Keeps a profile. When there are too many, the oldest one is given up, and returned.
-    pub(super) fn hold(&mut self, now: Instant, profile: HeldProfile) -> Option<HeldProfile> {
+    pub(crate) fn hold(&mut self, now: Instant, profile: HeldProfile) -> Option<HeldProfile> {
         self.remove(&profile.impu);
         let oldest = match self.by_impu.len() >= self.max {
             true => self.pop_expired(now + self.lifetime),
