@@ -32,7 +32,7 @@ impl IfcTest {
             ));
         }
         let text = whole.trim_start().replace("\r\n", "\n");
-        let (head, body) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
+        let (head, body) = text.split_once("\n\n").unwrap_or_else(|| (text.trim_end(), ""));
         let lines = head
             .lines()
             .filter(|line| !is_named(line, HeaderName::ContentLength));
