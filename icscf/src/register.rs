@@ -9,6 +9,7 @@ use ims_common::identity::{Impi, Impu};
 use ims_common::net::{Flow, Interface};
 use ims_common::proxy::{ForwardFailure, ForwardId, NextHop, ServerTransactionId};
 use ims_common::sip::{Contacts, Credentials, HeaderName, Request, Response, UriBuf};
+use ims_common::why::{Fact, Facts, Note, NoteKind};
 use tracing::{debug, info};
 
 use crate::node::{Icscf, Query};
@@ -69,7 +70,7 @@ impl Icscf {
     }
 
     fn start_register(
-        &self,
+        &mut self,
         now: Instant,
         transaction: ServerTransactionId,
         request: &Request,
@@ -78,6 +79,7 @@ impl Icscf {
         if !self.settings.trusts(flow) {
             return Err(Reject::Untrusted);
         }
+        self.note_foreign_realm(request);
         let credentials = request.authorization().map_err(|_| Reject::Malformed)?;
         let uar = self.uar(request, credentials.as_ref())?;
         Ok(Register {
@@ -91,6 +93,26 @@ impl Icscf {
             refusal: None,
             user_database: None,
         })
+    }
+
+    /// Another realm may be one that the HSS knows too; if not, it is the likeliest cause.
+    fn note_foreign_realm(&mut self, request: &Request) {
+        let Ok(host) = request.request_uri().map(|uri| uri.host().to_string()) else {
+            return;
+        };
+        let ours = &self.settings.home_realm;
+        if !host.eq_ignore_ascii_case(ours) {
+            self.core.note(|| {
+                let facts = Facts::new()
+                    .with(Fact::RequestHost, host)
+                    .with(Fact::Expected, ours);
+                Note::of_call(
+                    NoteKind::ForeignRealm,
+                    request.call_id().unwrap_or_default(),
+                    facts,
+                )
+            });
+        }
     }
 
     fn uar(&self, request: &Request, credentials: Option<&Credentials<'_>>) -> Result<Uar, Reject> {

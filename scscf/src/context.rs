@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use hss_client::cx::{CxRequest, Sar, ServerAssignmentType};
 use ims_common::identity::{Impi, Impu};
+use ims_common::sip::Request;
 use ims_common::token::{self, ShardId};
+use ims_common::why::{Facts, Note, NoteKind, Notes};
 use rand::rngs::StdRng;
 
 use crate::challenges::Challenges;
@@ -26,6 +28,7 @@ pub(crate) struct Context<'a> {
     pub(crate) subscriptions: &'a mut Subscriptions,
     pub(crate) sessions: &'a mut Tables,
     pub(crate) notices: &'a mut Vec<Notice>,
+    pub(crate) notes: &'a mut Notes,
     pub(crate) rng: &'a mut StdRng,
     pub(crate) shard: ShardId,
 }
@@ -55,6 +58,12 @@ impl Notice {
 impl Context<'_> {
     pub(crate) fn fresh_token(&mut self) -> String {
         token::fresh(self.shard, self.rng)
+    }
+
+    /// Notes what no wire shows of a request.
+    pub(crate) fn note(&mut self, kind: NoteKind, request: &Request, facts: impl FnOnce() -> Facts) {
+        self.notes
+            .make(|| Note::of_call(kind, request.call_id().unwrap_or_default(), facts()));
     }
 
     /// A SAR for one identity of a set: the HSS extends it to the set (TS 29.228 6.1.2).

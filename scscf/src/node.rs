@@ -17,7 +17,7 @@ use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ProxyCoreConfig, ServerTransactionId};
 use ims_common::sip::{Method, Request, Response, StatusCode, UriBuf};
 use ims_common::token::{self, ShardId};
-use ims_common::why::{Facts, Note, NoteKind};
+use ims_common::why::{Facts, Note, NoteKind, Notes};
 use rand::rngs::StdRng;
 
 use crate::breakout::Breakout;
@@ -128,6 +128,7 @@ pub struct Scscf {
     in_progress: BTreeMap<CxRequestId, InProgress>,
     busy: BTreeMap<Impi, Busy>,
     sessions: Tables,
+    notes: Notes,
     /// Numbers that DNS is asked about.
     lookups: BTreeMap<NaptrId, ServerTransactionId>,
     sip_outputs: VecDeque<SipOutput>,
@@ -178,6 +179,7 @@ impl Scscf {
             in_progress: BTreeMap::new(),
             busy: BTreeMap::new(),
             sessions: Tables::new(&settings),
+            notes: Notes::default(),
             lookups: BTreeMap::new(),
             sip_outputs: VecDeque::new(),
             last_cx_id: 0,
@@ -225,6 +227,7 @@ impl Scscf {
             subscriptions: &mut self.subscriptions,
             sessions: &mut self.sessions,
             notices,
+            notes: &mut self.notes,
             rng: &mut self.rng,
             shard: self.shard,
         }
@@ -427,7 +430,7 @@ impl Node for Scscf {
     }
 
     fn poll_note(&mut self) -> Option<Note> {
-        self.core.poll_note()
+        self.core.poll_note().or_else(|| self.notes.poll())
     }
 
     fn metrics(&self, out: &mut Metrics) {

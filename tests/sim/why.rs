@@ -2,3 +2,10 @@
 
 mod calls;
 mod manual;
+mod network;
+
+use ims_tests::site::Site;
+
+fn site() -> Site {
+    Site::on_network([192, 0, 2])
+}

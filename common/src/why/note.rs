@@ -33,8 +33,8 @@ pub enum NoteKind {
     AssociationsGone,
     /// No packet came over a new set.
     AssociationsSilent,
-    /// A UE has another address than before.
-    AddressChanged,
+    /// A UE registers with a realm that is not served here.
+    ForeignRealm,
     /// Requests are refused until there are fewer.
     Throttled,
     /// A source is banned.

@@ -65,6 +65,10 @@ pub struct Recorder {
     site: VecDeque<Step>,
     asked: HashMap<(ConnectionId, u32), StoryId>,
     asked_order: VecDeque<(ConnectionId, u32)>,
+    /// Diameter connections that are there, and whereto.
+    links: BTreeMap<ConnectionId, String>,
+    /// Those that are dialled.
+    dials: BTreeMap<u64, String>,
     ripening: VecDeque<(Instant, StoryId)>,
     second: Option<(Instant, u32)>,
     findings: VecDeque<(String, Finding)>,
@@ -87,6 +91,8 @@ impl Recorder {
             site: VecDeque::new(),
             asked: HashMap::new(),
             asked_order: VecDeque::new(),
+            links: BTreeMap::new(),
+            dials: BTreeMap::new(),
             ripening: VecDeque::new(),
             second: None,
             findings: VecDeque::new(),
@@ -114,17 +120,25 @@ impl Recorder {
             NetInput::Diameter(DiameterInput::Message { connection, bytes }) => {
                 self.diameter(now, *connection, bytes, Way::Heard);
             }
-            NetInput::Diameter(DiameterInput::Connected { remote, .. }) => {
-                let facts = Facts::new().with(Fact::Address, remote);
-                self.of_site(now, What::Connection(ConnectionStep { is_up: true }), facts);
+            NetInput::Diameter(DiameterInput::Connected {
+                connection,
+                attempt,
+                remote,
+                ..
+            }) => {
+                let address = attempt.and_then(|it| self.dials.remove(&it));
+                let address = address.unwrap_or_else(|| remote.to_string());
+                self.connection(now, true, &address, "up");
+                self.links.insert(*connection, address);
             }
-            NetInput::Diameter(DiameterInput::ConnectFailed { reason, .. }) => {
-                let facts = Facts::new().with(Fact::Words, reason);
-                self.of_site(now, What::Connection(ConnectionStep { is_up: false }), facts);
+            NetInput::Diameter(DiameterInput::ConnectFailed { attempt, reason }) => {
+                let address = self.dials.remove(attempt).unwrap_or_default();
+                self.connection(now, false, &address, &format!("not reached: {reason}"));
             }
-            NetInput::Diameter(DiameterInput::Closed { .. }) => {
-                let facts = Facts::new().with(Fact::Words, "closed");
-                self.of_site(now, What::Connection(ConnectionStep { is_up: false }), facts);
+            NetInput::Diameter(DiameterInput::Closed { connection }) => {
+                if let Some(address) = self.links.remove(connection) {
+                    self.connection(now, false, &address, "closed");
+                }
             }
             NetInput::Sip(_) | NetInput::Xfrm(_) | NetInput::Command(_) => {}
         }
@@ -137,7 +151,15 @@ impl Recorder {
             NetOutput::Diameter(DiameterOutput::Send { connection, bytes }) => {
                 self.diameter(now, *connection, bytes, Way::Said);
             }
-            NetOutput::Sip(_) | NetOutput::Diameter(_) | NetOutput::Xfrm(_) | NetOutput::Drained => {}
+            NetOutput::Diameter(DiameterOutput::Connect { attempt, address }) => {
+                self.dials.insert(*attempt, address.clone());
+            }
+            NetOutput::Diameter(DiameterOutput::Close { connection }) => {
+                if let Some(address) = self.links.remove(connection) {
+                    self.connection(now, false, &address, "closed by this node");
+                }
+            }
+            NetOutput::Sip(_) | NetOutput::Xfrm(_) | NetOutput::Drained => {}
         }
     }
 
@@ -170,6 +192,18 @@ impl Recorder {
     pub fn kernel(&mut self, now: Instant, counter: &'static str, grown: u64, facts: Facts) {
         let counter = Cow::Borrowed(counter);
         self.of_site(now, What::Kernel(KernelStep { counter, grown }), facts);
+    }
+
+    /// One that fails again and again is told once.
+    fn connection(&mut self, now: Instant, is_up: bool, address: &str, words: &str) {
+        let what = What::Connection(ConnectionStep { is_up });
+        let facts = Facts::new().with(Fact::Address, address).with(Fact::Words, words);
+        let is_known = self.site.iter().rev().find(|step| {
+            matches!(step.what, What::Connection(_)) && step.facts.get(Fact::Address) == Some(address)
+        });
+        if is_known.is_none_or(|step| step.what != what || step.facts != facts) {
+            self.of_site(now, what, facts);
+        }
     }
 
     fn transmitted(&mut self, now: Instant, transmit: &Transmit) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hss_client::user_data::{DefaultHandling, SessionCase};
 use ims_common::proxy::{ForkPlan, ForwardFailure, NextHop, NextHopTarget};
 use ims_common::sip::{HeaderName, Method, Request, Response, StatusCode, UriBuf};
+use ims_common::why::{Fact, Facts, NoteKind};
 
 use super::charging::{self, Boundary};
 use super::dialog_ids::Place;
@@ -54,8 +55,22 @@ impl Chain {
 pub(crate) struct Visit {
     /// Its original dialog identifier.
     pub(super) token: String,
+    server: UriBuf,
     handling: DefaultHandling,
     life: Life,
+}
+
+/// An application server that does not serve, and how that showed.
+struct Failed {
+    server: String,
+    how: String,
+}
+
+impl Failed {
+    fn new(server: &str, how: String) -> Self {
+        let server = server.to_owned();
+        Self { server, how }
+    }
 }
 
 /// What an application server has shown of itself.
@@ -85,9 +100,15 @@ pub(super) fn advance(ctx: &mut Context<'_>, mut session: Box<Session>) -> Resul
     };
     session.chain.next = place + 1;
     let server = &criterion.application_server;
+    ctx.note(NoteKind::AppServerChosen, &session.received, || {
+        Facts::new()
+            .with(Fact::AppServer, &server.server_name)
+            .with(Fact::Count, criterion.priority)
+    });
     let Ok(uri) = server.server_name.parse::<UriBuf>() else {
         tracing::warn!(clause = "TS 29.228 B.2.3", "application server without a SIP URI");
-        return without_server(ctx, session, server.default_handling, None);
+        let failed = Failed::new(&server.server_name, "has a name that is not a SIP URI".to_owned());
+        return without_server(ctx, session, server.default_handling, &failed);
     };
     Ok(visit(ctx, session, &uri, server.default_handling))
 }
@@ -97,7 +118,10 @@ fn end(ctx: &mut Context<'_>, session: Box<Session>) -> Result<Step, RequestReje
     match session.chain.served.case {
         SessionCase::OriginatingRegistered
         | SessionCase::OriginatingUnregistered
-        | SessionCase::OriginatingCdiv => onward::route(ctx, session),
+        | SessionCase::OriginatingCdiv => {
+            note_message_to_nobody(ctx, &session);
+            onward::route(ctx, session)
+        }
         SessionCase::TerminatingRegistered => targets::alert(ctx, session),
         SessionCase::TerminatingUnregistered => Err(RequestReject::NotRegistered),
     }
@@ -127,10 +151,27 @@ fn visit(
     session.downstream = Downstream::Trusted;
     session.awaits = Await::AppServer(Visit {
         token,
+        server: server.clone(),
         handling,
         life: Life::None,
     });
     Step::Fork(session, request, ForkPlan::at_once(vec![target]))
+}
+
+/// TS 24.341 5.3.1: a short message goes to an IP-SM-GW, which filter criteria name; without one it goes astray.
+fn note_message_to_nobody(ctx: &mut Context<'_>, session: &Session) {
+    let request = &session.received;
+    let content_type = request.header(HeaderName::ContentType).unwrap_or_default();
+    let is_sms = content_type
+        .to_ascii_lowercase()
+        .starts_with(b"application/vnd.3gpp.sms");
+    let has_matched = session.chain.next > 0;
+    if request.method() == Method::Message && is_sms && !has_matched {
+        let user = session.chain.served.impu.as_str();
+        ctx.note(NoteKind::NoCriteriaMatched, request, || {
+            Facts::new().with(Fact::Identity, user)
+        });
+    }
 }
 
 /// What an application server gets to see (TS 24.229 5.4.3.2; RFC 5502 4).
@@ -303,11 +344,17 @@ pub(super) fn on_final(
     if session.is_cancelled {
         return Verdict::Instead(Err(RequestReject::Cancelled));
     }
+    let how = match status {
+        Some(status) => format!("answered {}", status.as_u16()),
+        None => "cannot be reached".to_owned(),
+    };
+    let failed = Failed::new(visit.server.as_str(), how);
     session.awaits = Await::Answer;
     if handling == DefaultHandling::SessionTerminated && response.is_some() {
+        note_failed(ctx, &session, handling, &failed);
         return Verdict::Relay(session);
     }
-    Verdict::Instead(without_server(ctx, session, handling, None))
+    Verdict::Instead(without_server(ctx, session, handling, &failed))
 }
 
 /// Nothing has been heard of an application server for too long.
@@ -319,9 +366,27 @@ pub(crate) fn on_silence(ctx: &mut Context<'_>, session: Box<Session>) -> Result
         return Err(RequestReject::Failed(ForwardFailure::Timeout));
     };
     let handling = visit.handling;
+    let how = format!(
+        "did not answer in {} s",
+        ctx.settings.isc.response_timeout.get().as_secs()
+    );
+    let failed = Failed::new(visit.server.as_str(), how);
     // What it sends from now on comes too late.
     ctx.sessions.dialog_ids.remove(&visit.token);
-    without_server(ctx, session, handling, Some(ForwardFailure::Timeout))
+    without_server(ctx, session, handling, &failed)
+}
+
+fn note_failed(ctx: &mut Context<'_>, session: &Session, handling: DefaultHandling, failed: &Failed) {
+    ctx.note(NoteKind::DefaultHandling, &session.received, || {
+        let handling = match handling {
+            DefaultHandling::SessionContinued => "went on without it",
+            DefaultHandling::SessionTerminated => "ended",
+        };
+        Facts::new()
+            .with(Fact::AppServer, &failed.server)
+            .with(Fact::Words, &failed.how)
+            .with(Fact::DefaultHandling, handling)
+    });
 }
 
 /// TS 24.229 5.4.3.2: default handling 0 goes on with the request as it was, 1 ends it.
@@ -329,14 +394,15 @@ fn without_server(
     ctx: &mut Context<'_>,
     session: Box<Session>,
     handling: DefaultHandling,
-    failure: Option<ForwardFailure>,
+    failed: &Failed,
 ) -> Result<Step, RequestReject> {
     tracing::info!(
         ?handling,
-        ?failure,
+        how = failed.how,
         clause = "TS 24.229 5.4.3.2",
         "application server failed"
     );
+    note_failed(ctx, &session, handling, failed);
     match handling {
         DefaultHandling::SessionContinued => advance(ctx, session),
         DefaultHandling::SessionTerminated => Err(RequestReject::AppServerFailed {

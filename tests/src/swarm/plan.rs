@@ -242,6 +242,7 @@ fn link(rng: &mut StdRng) -> Link {
         loss: any(rng, &[0, 0, 20, 150, 300]),
         duplicates: any(rng, &[0, 0, 50, 300]),
         pieces: any(rng, &[0, 300, 1_000]),
+        octets_max: None,
         cut: false,
     }
 }

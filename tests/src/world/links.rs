@@ -20,6 +20,8 @@ pub struct Link {
     pub duplicates: u32,
     /// Messages on streams that arrive in pieces, in thousandths.
     pub pieces: u32,
+    /// Datagrams of more octets than this are cut in pieces on their way, of which one is lost: they never arrive.
+    pub octets_max: Option<usize>,
     /// Nothing passes. Streams wait, and break when it takes too long.
     pub cut: bool,
 }
@@ -32,6 +34,7 @@ impl Default for Link {
             loss: 0,
             duplicates: 0,
             pieces: 0,
+            octets_max: None,
             cut: false,
         }
     }
@@ -105,9 +108,10 @@ impl Links {
         self.get(from, to).delay(rng)
     }
 
-    pub(crate) fn fate(&self, from: &str, to: &str, rng: &mut StdRng) -> Fate {
+    pub(crate) fn fate(&self, from: &str, to: &str, octets: usize, rng: &mut StdRng) -> Fate {
         let link = self.get(from, to);
-        if self.is_cut(from, to) || happens(link.loss, rng) {
+        let is_too_large = link.octets_max.is_some_and(|max| octets > max);
+        if self.is_cut(from, to) || is_too_large || happens(link.loss, rng) {
             return Fate::Lost;
         }
         let first = link.delay(rng);

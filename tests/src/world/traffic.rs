@@ -102,7 +102,7 @@ impl World {
         envelope: Option<Envelope>,
     ) {
         let names = (self.slots[from.0].name.as_str(), self.slots[to.0].name.as_str());
-        let fate = self.links.fate(names.0, names.1, &mut self.rng);
+        let fate = self.links.fate(names.0, names.1, bytes.len(), &mut self.rng);
         let lost = fate == Fate::Lost;
         self.write_down((from, to), flow, bytes, lost, envelope.is_some());
         let input = received(flow, bytes, message);

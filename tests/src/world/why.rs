@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ims_common::net::{NetInput, NetOutput};
-use ims_common::why::{CATALOGUE, Case, Facts, Finding, Recorder, RecorderSettings, Who, explain};
+use ims_common::why::{CATALOGUE, Case, Entry, Facts, Finding, Recorder, RecorderSettings, Who, explain};
 
 use super::{NodeId, Role, World};
 
@@ -130,9 +130,18 @@ impl World {
         let told = told.as_ref().map(|(name, sentence)| (*name, sentence.as_str()));
         if told != example.map(|example| (detector, example)) {
             let case = self.case(who);
+            let lines = |entries: &[Entry]| -> String {
+                let line = |entry: &Entry| format!("  {} {:?} {:?}\n", entry.node, entry.what, entry.facts);
+                entries.iter().map(line).collect()
+            };
+            let found = findings
+                .iter()
+                .map(|it| format!("{}: {}", it.detector, it.sentence()));
+            let found: Vec<String> = found.collect();
             self.fail(&format!(
-                "{detector}: {example:?}\nis not what is found: {findings:#?}\nin {:#?}",
-                case.entries
+                "{detector}: {example:?}\nis not what is found: {found:#?}\nin\n{}site\n{}",
+                lines(&case.entries),
+                lines(&case.site)
             ));
         }
     }
