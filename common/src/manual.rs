@@ -12,6 +12,9 @@ pub mod handsets {}
 #[doc = include_str!("manual/ipsec.md")]
 pub mod ipsec {}
 
+#[doc = include_str!("manual/metrics.md")]
+pub mod metrics {}
+
 #[doc = include_str!("manual/registration.md")]
 pub mod registration {}
 

@@ -1,7 +1,8 @@
 //! Machine: the one contract between pure cores and the world, and the tables that cores are made of.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -9,10 +10,12 @@ use rand::rngs::StdRng;
 use crate::token::ShardId;
 use crate::why::Note;
 
+mod histogram;
 mod number_hash;
 mod sharded;
 mod timer_table;
 
+pub use histogram::{Bounds, Histogram};
 pub use number_hash::{NumberHash, NumberMap, give_back};
 pub use sharded::{Sharded, Spoken};
 pub use timer_table::TimerTable;
@@ -84,10 +87,12 @@ impl Seed {
 
 /// Named numbers of one node, filled on demand by [`Node::metrics`].
 ///
-/// Names follow Prometheus: `ims_<what>_total` for counters, no suffix for gauges.
+/// Names follow Prometheus: `ims_<what>_total` for counters, no suffix for gauges. Each stands in
+/// [`crate::telemetry::catalogue`].
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     values: BTreeMap<SeriesKey, (MetricKind, u64)>,
+    histograms: BTreeMap<SeriesKey, Histogram>,
     /// Of these gauges the largest counts, where several nodes have them.
     largest: BTreeSet<&'static str>,
     leaves_out_counters: bool,
@@ -103,6 +108,8 @@ pub enum MetricKind {
     Counter,
     /// Goes both ways.
     Gauge,
+    /// Goes both ways: a duration in microseconds, told in seconds.
+    Seconds,
 }
 
 impl Metrics {
@@ -111,6 +118,7 @@ impl Metrics {
     pub const fn gauges() -> Self {
         Self {
             values: BTreeMap::new(),
+            histograms: BTreeMap::new(),
             largest: BTreeSet::new(),
             leaves_out_counters: true,
         }
@@ -129,10 +137,26 @@ impl Metrics {
         self.add(name, labels, MetricKind::Gauge, value);
     }
 
-    /// Adds a gauge of which the largest counts when metrics are merged, as a delay.
-    pub fn gauge_max(&mut self, name: &'static str, labels: &[(&'static str, &str)], value: u64) {
+    /// Sets a gauge to a duration. When metrics are merged, the longest counts.
+    pub fn longest(&mut self, name: &'static str, labels: &[(&'static str, &str)], value: Duration) {
         self.largest.insert(name);
-        self.add(name, labels, MetricKind::Gauge, value);
+        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+        self.add(name, labels, MetricKind::Seconds, micros);
+    }
+
+    /// Adds what a histogram has counted.
+    pub fn histogram(&mut self, name: &'static str, labels: &[(&'static str, &str)], value: &Histogram) {
+        if self.leaves_out_counters {
+            return;
+        }
+        self.add_histogram((name, owned(labels)), value);
+    }
+
+    /// All histograms, by name, then labels.
+    pub fn histograms(&self) -> impl Iterator<Item = (&'static str, &[(&'static str, String)], &Histogram)> {
+        self.histograms
+            .iter()
+            .map(|((name, labels), value)| (*name, labels.as_slice(), value))
     }
 
     /// All values, by name, then labels.
@@ -165,13 +189,28 @@ impl Metrics {
                 false => slot.1.saturating_add(value),
             };
         }
+        for (key, value) in other.histograms {
+            self.add_histogram(key, &value);
+        }
+    }
+
+    fn add_histogram(&mut self, key: SeriesKey, value: &Histogram) {
+        match self.histograms.entry(key) {
+            Entry::Vacant(slot) => {
+                slot.insert(*value);
+            }
+            Entry::Occupied(mut slot) => slot.get_mut().merge(value),
+        }
     }
 
     fn add(&mut self, name: &'static str, labels: &[(&'static str, &str)], kind: MetricKind, value: u64) {
-        let labels = labels.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
-        let slot = self.values.entry((name, labels)).or_insert((kind, 0));
+        let slot = self.values.entry((name, owned(labels))).or_insert((kind, 0));
         slot.1 = slot.1.saturating_add(value);
     }
+}
+
+fn owned(labels: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    labels.iter().map(|(k, v)| (*k, (*v).to_owned())).collect()
 }
 
 /// Counters that a machine keeps while it runs, by (name, reason); copied out by [`Node::metrics`].

@@ -10,6 +10,7 @@ use ims_common::config::DaemonConfig;
 use ims_common::identity::{Impi, Impu};
 use ims_common::net::Interface;
 use ims_common::node::{MetricKind, Seed};
+use ims_common::telemetry::catalogue;
 
 use crate::busy::Busy;
 use crate::hss::{Hss, HssConfig, Personality, Subscriber};
@@ -370,9 +371,21 @@ impl Scene {
         );
     }
 
+    /// Nobody tells a number that is not in the catalogue, or with a label that is not bounded there.
+    fn assert_metrics_are_known(&self) {
+        for name in self.world.names() {
+            let complaints = catalogue::complaints(&self.world.metrics(&name));
+            let ours = complaints
+                .iter()
+                .filter(|complaint| !complaint.starts_with("ims_hss_"));
+            assert_eq!(ours.count(), 0, "{name}: {complaints:?}");
+        }
+    }
+
     /// Every gauge but those whose names contain one of `except`, those of open connections, and the bounded list of
     /// changes that nobody reads yet.
     fn assert_gauges_are_zero(&self, except: &[&str]) {
+        self.assert_metrics_are_known();
         let up = self
             .world
             .names()
@@ -384,7 +397,7 @@ impl Scene {
                     .iter()
                     .chain(except)
                     .any(|part| gauge.contains(part));
-                if kind == MetricKind::Gauge && !excepted {
+                if kind != MetricKind::Counter && !excepted {
                     assert_eq!(value, 0, "{gauge}{labels:?} of {name}\n{}", self.ladder());
                 }
             }

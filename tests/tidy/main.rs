@@ -248,3 +248,41 @@ fn every_golden_file_is_read_by_a_test() {
         .collect();
     refuse(&complaints);
 }
+
+/// Words in quotes that begin as metrics do, before the tests of a file.
+fn metrics_of_the_code() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (path, text) in files("rs") {
+        if is_test_file(&path) || path.contains("/telemetry/catalogue") {
+            continue;
+        }
+        let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+        let lines = lines.filter(|line| !line.trim_start().starts_with("//"));
+        for word in lines.flat_map(|line| line.split('"').skip(1).step_by(2)) {
+            let is_name = word
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            if word.starts_with("ims_") && is_name && word.len() > 8 && word != "ims_common" {
+                found.insert(word.to_owned(), path.clone());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_metric_stands_in_the_catalogue_and_every_row_is_told_somewhere() {
+    let code = metrics_of_the_code();
+    let catalogue: BTreeSet<&str> = ims_common::telemetry::catalogue::rows()
+        .map(|row| row.name)
+        .collect();
+    let missing = code
+        .iter()
+        .filter(|(name, _)| !catalogue.contains(name.as_str()))
+        .map(|(name, path)| format!("{path}: {name} is not in common/src/telemetry/catalogue"));
+    let dead = catalogue
+        .iter()
+        .filter(|name| !code.contains_key(**name))
+        .map(|name| format!("{name} is in the catalogue, and nothing tells it"));
+    refuse(&missing.chain(dead).collect::<Vec<_>>());
+}

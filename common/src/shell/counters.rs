@@ -26,7 +26,7 @@ counters! {
     tcp_received: "ims_sip_received_total" ["transport" = "tcp"];
     udp_sent: "ims_sip_sent_total" ["transport" = "udp"];
     tcp_sent: "ims_sip_sent_total" ["transport" = "tcp"];
-    malformed: "ims_sip_malformed_total" [];
+    malformed: "ims_sip_unreadable_total" [];
     keep_alive: "ims_sip_keep_alive_total" [];
     dropped_queue_full: "ims_sip_dropped_total" ["reason" = "queue full"];
     handed_over: "ims_shard_handed_over_total" [];

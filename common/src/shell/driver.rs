@@ -30,7 +30,7 @@ use crate::net::{
     Command, ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, NaptrRequest,
     NetInput, NetOutput, ResolveRequest, SipInput, SipOutput, Transmit, Transport,
 };
-use crate::node::{Sharded, earliest};
+use crate::node::{Histogram, Sharded, earliest};
 use crate::overload::{Excess, Next, Waiting, Work};
 use crate::sip::Message;
 use crate::token::ShardId;
@@ -83,6 +83,10 @@ pub(super) struct Driver<N: Sharded> {
     waiting: Waiting<Parcel>,
     /// What sees all that the node is told and says.
     tap: Tap,
+    /// How long each turn lasts.
+    turns: Histogram,
+    /// How long what is served had waited.
+    waits: Histogram,
 }
 
 impl<N: Sharded> Driver<N> {
@@ -96,6 +100,8 @@ impl<N: Sharded> Driver<N> {
             failed: VecDeque::new(),
             started: Instant::now(),
             phase: Phase::Serving,
+            turns: Histogram::new(figures::TURNS),
+            waits: Histogram::new(figures::WAITS),
         }
     }
 
@@ -174,6 +180,7 @@ impl<N: Sharded> Driver<N> {
             tracing::warn!("drain timed out: ending with work in progress");
             self.phase = Phase::Over;
         }
+        self.turns.observe(now.elapsed());
     }
 
     /// Datagrams of one socket. They are taken faster than served, so that what waits does so here, where it is
@@ -251,7 +258,10 @@ impl<N: Sharded> Driver<N> {
     fn serve(&mut self, now: Instant) {
         for _ in 0..BATCH {
             match self.waiting.pop(now) {
-                Some(Next::Serve(parcel)) => self.tell(now, parcel.received()),
+                Some(Next::Serve(parcel)) => {
+                    self.waits.observe(self.waiting.delay());
+                    self.tell(now, parcel.received());
+                }
                 Some(Next::Refuse(parcel)) => self.tell(now, parcel.excess()),
                 None => return,
             }

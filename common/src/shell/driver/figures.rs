@@ -1,9 +1,18 @@
 //! Shell: what a driver tells an operator.
 
 use super::{Driver, Phase};
-use crate::node::{Metrics, Sharded};
+use crate::node::{Bounds, Metrics, Sharded};
 use crate::overload::Work;
 use crate::shell::admin::{DRAINING, Health, SERVING};
+
+/// Bounds of the durations of turns: from a timer that does nothing to a stall that senders notice.
+pub(super) const TURNS: Bounds = &[
+    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000,
+];
+/// Bounds of the time that messages wait: new ones are refused after some tens of milliseconds.
+pub(super) const WAITS: Bounds = &[
+    100, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+];
 
 impl<N: Sharded> Driver<N> {
     pub(super) fn health(&self) -> Health {
@@ -49,8 +58,9 @@ impl<N: Sharded> Driver<N> {
             &[("work", "events")],
             count(self.shell.events.len()),
         );
-        let delay = u64::try_from(self.waiting.delay().as_millis()).unwrap_or(u64::MAX);
-        all.gauge_max("ims_queue_delay_milliseconds", &[], delay);
+        all.histogram("ims_driver_turn_duration_seconds", &[], &self.turns);
+        all.histogram("ims_queue_wait_duration_seconds", &[], &self.waits);
+        all.longest("ims_queue_delay_seconds", &[], self.waiting.delay());
         if !self.is_first() {
             return all;
         }
