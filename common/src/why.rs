@@ -31,6 +31,9 @@ mod sip_reading;
 mod stories;
 mod who;
 
+#[cfg(test)]
+mod tests;
+
 pub use case::Case;
 pub use detector::{Detector, Finding, explain};
 pub use detectors::CATALOGUE;

@@ -122,10 +122,14 @@ impl Facts {
     /// Adds a value; of two with one name the last one holds.
     pub fn put(&mut self, name: Fact, value: &str) {
         let value = clean(value);
-        if let Some((_, old)) = self.0.iter_mut().find(|(known, _)| *known == name) {
-            *old = value;
-        } else if self.0.len() < FACTS_MAX {
-            self.0.push((name, value));
+        match self.0.binary_search_by_key(&name, |(known, _)| *known) {
+            Ok(at) => {
+                if let Some((_, old)) = self.0.get_mut(at) {
+                    *old = value;
+                }
+            }
+            Err(at) if self.0.len() < FACTS_MAX => self.0.insert(at, (name, value)),
+            Err(_) => {}
         }
     }
 
@@ -165,7 +169,7 @@ impl Facts {
         self.get(name)?.parse().ok()
     }
 
-    /// All, in the order in which they were put.
+    /// All, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (Fact, &str)> {
         self.0.iter().map(|(name, value)| (*name, &**value))
     }

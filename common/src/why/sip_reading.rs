@@ -10,14 +10,13 @@ use crate::net::{Interface, Transport};
 use crate::sip::{HeaderName, Message, NameAddr, Uri};
 
 /// Octets of a Call-ID or ICID that is kept; longer ones are cut, so that they may meet, which no phone's do.
-const ID_MAX: usize = 128;
+pub(super) const ID_MAX: usize = 128;
 /// Characters of a method that is not known.
 const METHOD_MAX: usize = 24;
 
 /// A message, read.
 pub(super) struct SipReading {
     pub(super) step: SipStep,
-    pub(super) call_id: String,
     pub(super) icid: Option<String>,
     /// Identities of the parties, the caller's first; of a REGISTER all are of one subscriber.
     pub(super) identities: Vec<String>,
@@ -34,8 +33,8 @@ pub(super) struct Passage {
 }
 
 impl SipReading {
-    /// `None`: it has no Call-ID or CSeq and is in no story.
-    pub(super) fn of(message: &Message, passage: Passage) -> Option<Self> {
+    /// `None`: it has no CSeq. The parties of a call are wanted only while they are not known.
+    pub(super) fn of(message: &Message, passage: Passage, wants_parties: bool) -> Option<Self> {
         let cseq = message.cseq().ok()?;
         let status = message.status_code();
         let method = known_method(cseq.method.as_str());
@@ -51,27 +50,26 @@ impl SipReading {
             again: 0,
         };
         let mut reading = Self {
-            call_id: text(message.call_id()?, ID_MAX),
-            icid: icid_of(message),
+            icid: wants_parties.then(|| icid_of(message)).flatten(),
             identities: Vec::new(),
             facts: Facts::new(),
             step,
         };
-        reading.read(message);
+        reading.read(message, wants_parties);
         Some(reading)
     }
 
-    fn read(&mut self, message: &Message) {
+    fn read(&mut self, message: &Message, wants_parties: bool) {
         let is_register = self.step.method == "REGISTER";
         match self.step.status {
             None if is_register => self.register(message),
-            None => self.request(message),
+            None => self.request(message, wants_parties),
             Some(401 | 407) => self.challenge(message),
             Some(status) if status >= 300 => self.refusal(message),
             Some(status) if status >= 200 && is_register => self.grant(message),
             Some(_) => {}
         }
-        if is_register {
+        if is_register && self.step.status.is_none_or(|status| status / 100 == 2) {
             self.party(message.to().ok());
         }
     }
@@ -129,7 +127,23 @@ impl SipReading {
         }
     }
 
-    fn request(&mut self, message: &Message) {
+    fn request(&mut self, message: &Message, wants_parties: bool) {
+        if wants_parties {
+            self.parties(message);
+        }
+        self.facts
+            .put_octets(Fact::RequestUri, Some(message.request_uri_octets()));
+        for (name, fact) in [
+            (HeaderName::ContentType, Fact::ContentType),
+            (HeaderName::Event, Fact::Event),
+            (HeaderName::SubscriptionState, Fact::SubscriptionState),
+            (HeaderName::Reason, Fact::Reason),
+        ] {
+            self.facts.put_octets(fact, message.header(name));
+        }
+    }
+
+    fn parties(&mut self, message: &Message) {
         let asserted = message
             .name_addrs(HeaderName::PAssertedIdentity)
             .ok()
@@ -151,16 +165,6 @@ impl SipReading {
             let to = uri_text(&to.uri);
             self.facts.put(Fact::To, &to);
             self.identities.push(to);
-        }
-        self.facts
-            .put_octets(Fact::RequestUri, Some(message.request_uri_octets()));
-        for (name, fact) in [
-            (HeaderName::ContentType, Fact::ContentType),
-            (HeaderName::Event, Fact::Event),
-            (HeaderName::SubscriptionState, Fact::SubscriptionState),
-            (HeaderName::Reason, Fact::Reason),
-        ] {
-            self.facts.put_octets(fact, message.header(name));
         }
     }
 

@@ -13,6 +13,7 @@ use ims_common::net::{
 };
 use ims_common::node::{Metrics, Node};
 use ims_common::sip::{HeaderName, Message, Method, SipMessage, refuse};
+use ims_common::why::{Case, Recorder, RecorderSettings, Who, explain};
 
 use super::HOME;
 use super::hss::{FakeHss, vector};
@@ -57,6 +58,8 @@ impl Limit {
     }
 }
 
+/// Stories that the recorder may keep: few, so that they make room for each other.
+const STORIES: usize = 4;
 /// What one input makes a node say at most.
 const OUTPUTS_MAX: usize = 200;
 /// Timers that fire in one wait at most.
@@ -92,6 +95,8 @@ pub(super) struct Bench {
     peaks: BTreeMap<&'static str, u64>,
     drained: usize,
     understood: bool,
+    /// What an operator could ask for: it must bear whatever the node bears.
+    recorder: Recorder,
 }
 
 impl Bench {
@@ -118,6 +123,12 @@ impl Bench {
             peaks: BTreeMap::new(),
             drained: 0,
             understood: false,
+            recorder: Recorder::new(RecorderSettings {
+                node: "node",
+                addresses: Vec::new(),
+                stories: STORIES,
+                calendar: (now(), 0),
+            }),
         };
         bench.drain();
         bench.settle();
@@ -343,6 +354,7 @@ impl Bench {
     }
 
     fn tell(&mut self, input: NetInput) {
+        self.recorder.heard(self.now, &input);
         self.node.handle(self.now, input);
         self.drain();
     }
@@ -362,7 +374,29 @@ impl Bench {
         assert!(self.kernel.inputs.is_empty(), "node and kernel talk without end");
     }
 
+    /// Whatever a stranger has sent, an operator may ask, and is told what can be told again.
+    fn ask_why(&mut self) {
+        while let Some(note) = self.node.poll_note() {
+            self.recorder.noted(self.now, note);
+        }
+        for who in ["001010000000001", "+15550001", "alice", "sip:%00@[::1"] {
+            let who = Who::parse(who).expect("a question");
+            let case = self.recorder.case(&who, self.now);
+            assert!(case.entries.len() <= 24 * 64, "{} entries", case.entries.len());
+            let told = serde_json::to_string(&case).expect("a case can be told");
+            assert!(!told.chars().any(char::is_control), "{told}");
+            assert_eq!(serde_json::from_str::<Case>(&told).expect("and read"), case);
+            for finding in explain(&case) {
+                assert!(!finding.sentence().chars().any(char::is_control), "{finding:?}");
+            }
+        }
+        let mut metrics = Metrics::default();
+        self.recorder.metrics(&mut metrics);
+        assert!(metrics.sum("ims_why_stories", &[]) <= STORIES as u64);
+    }
+
     fn check_limits(&mut self) {
+        self.ask_why();
         let metrics = self.metrics();
         for limit in self.limits {
             let present = limit.present(&metrics);
@@ -410,6 +444,7 @@ impl Bench {
         while let Some(output) = self.node.poll_output() {
             outputs += 1;
             assert!(outputs <= OUTPUTS_MAX, "{outputs} outputs after one input");
+            self.recorder.said(self.now, &output);
             match output {
                 NetOutput::Sip(SipOutput::Transmit(transmit)) => self.on_transmit(&transmit),
                 NetOutput::Sip(SipOutput::Resolve(request)) => {

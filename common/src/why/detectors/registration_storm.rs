@@ -20,20 +20,18 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn detect(case: &Case) -> Vec<Finding> {
-    let refused = case.newest(|entry| entry.answer_to("REGISTER") == Some(503) && !entry.is_heard());
-    let made_here = refused
-        .filter(|entry| {
-            entry.get(Fact::RetryAfter).is_some()
-                && !case.story(entry).any(|other| {
-                    // Somebody else's answer is only passed on.
-                    other.node == entry.node
-                        && other.is_heard()
-                        && other.at <= entry.at
-                        && other.answer_to("REGISTER") == Some(503)
-                        && other.sip().map(|it| it.cseq) == entry.sip().map(|it| it.cseq)
-                })
-        })
-        .next();
+    let mut refused = case.newest(|entry| entry.answer_to("REGISTER") == Some(503) && !entry.is_heard());
+    let made_here = refused.find(|entry| {
+        entry.get(Fact::RetryAfter).is_some()
+            && !case.story(entry).any(|other| {
+                // Somebody else's answer is only passed on.
+                other.node == entry.node
+                    && other.is_heard()
+                    && other.at <= entry.at
+                    && other.answer_to("REGISTER") == Some(503)
+                    && other.sip().map(|it| it.cseq) == entry.sip().map(|it| it.cseq)
+            })
+    });
     made_here.map(|entry| finding(case, entry)).into_iter().collect()
 }
 
