@@ -22,6 +22,7 @@
 //! # Ok::<(), ConfigError>(())
 //! ```
 
+mod admin;
 mod daemon;
 mod documented;
 mod error;
@@ -37,6 +38,7 @@ use std::path::Path;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use admin::AdminConfig;
 pub use daemon::{DRAIN_TIMEOUT, DaemonConfig, ShellConfig, SipListener, default_drain_timeout};
 pub use documented::{check_documented, documented, uncommented};
 pub use error::ConfigError;
@@ -46,6 +48,7 @@ pub use sections::{
     MwTimersConfig, SHARED_DEFAULTS, SipTimersConfig, WhyConfig, sip_uri,
 };
 pub use trusted_peers::TrustedPeers;
+pub(crate) use values::socket_address;
 pub use values::{
     Cidr, DIAMETER_PORT, DomainName, DurationText, ListenAddress, PeerAddress, SCTP_SCHEME, SIP_PORT,
     ShardCount,

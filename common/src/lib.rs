@@ -6,6 +6,7 @@
 //! * [`sip`]: SIP messages
 //! * [`identity`]: IMPI, IMPU, realm; [`aka`]: authentication; [`telemetry`]: what the log may show
 //! * [`transaction`], [`proxy`]: SIP transactions, and the proxy core that every CSCF is built around
+//! * [`operate`]: what an operator asks of a node, and what it answers
 //! * [`ipsec`]: security associations, as values for the kernel
 //! * [`overload`]: what is refused when more comes than a node can do
 //! * [`steering`]: which shard of a node owns a message
@@ -29,6 +30,7 @@ pub mod manual;
 pub mod media_policy;
 pub mod net;
 pub mod node;
+pub mod operate;
 pub mod overload;
 pub mod proxy;
 #[cfg(feature = "shell")]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::operate::{Question, Report};
 use crate::token::ShardId;
 use crate::why::Note;
 
@@ -45,6 +46,8 @@ pub trait Node {
     fn poll_note(&mut self) -> Option<Note> {
         None
     }
+    /// Adds this node's rows of the list that an operator asks for.
+    fn report(&self, _now: Instant, _question: &Question, _out: &mut Report) {}
 }
 
 /// Chance and calendar for one node: everything it may not draw by itself.

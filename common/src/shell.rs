@@ -9,7 +9,7 @@
 //! slowed down by TCP.
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
-mod admin;
+pub mod admin;
 mod bound;
 pub mod cli;
 mod counters;

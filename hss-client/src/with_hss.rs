@@ -6,6 +6,7 @@ use std::time::Instant;
 use ims_common::identity::Impu;
 use ims_common::net::{Command, NetInput, NetOutput, SipInput, SipOutput};
 use ims_common::node::{Metrics, Node, Sharded, Spoken, earliest};
+use ims_common::operate::{Question, Report};
 use ims_common::steering::ShardPlace;
 use ims_common::token::ShardId;
 use ims_common::why::Note;
@@ -241,6 +242,13 @@ impl<N: CxUser> Node for WithHss<N> {
         self.cscf.metrics(out);
         if let Hss::Here(desk) = &self.hss {
             desk.client.metrics(out);
+        }
+    }
+
+    fn report(&self, now: Instant, question: &Question, out: &mut Report) {
+        self.cscf.report(now, question, out);
+        if let Hss::Here(desk) = &self.hss {
+            desk.client.report(now, question, out);
         }
     }
 }

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig, LimitsConfig,
-    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, TrustedPeers, WhyConfig,
-    default_drain_timeout, sip_uri,
+    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig,
+    LimitsConfig, LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, TrustedPeers,
+    WhyConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
@@ -56,7 +56,7 @@ pub struct IcscfConfig {
     pub hosts: HostsConfig,
     /// Where the operator's HTTP is served.
     #[serde(default)]
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<AdminConfig>,
     /// Threads that share the work.
     #[serde(default)]
     pub shards: ShardCount,

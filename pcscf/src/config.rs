@@ -9,8 +9,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use ims_common::config::{
-    Cidr, ConfigError, DaemonConfig, DomainName, DurationText, HostsConfig, LimitsConfig, ListenAddress,
-    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, WhyConfig,
+    AdminConfig, Cidr, ConfigError, DaemonConfig, DomainName, DurationText, HostsConfig, LimitsConfig,
+    ListenAddress, LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, WhyConfig,
     default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
@@ -76,7 +76,7 @@ pub struct PcscfConfig {
     pub hosts: HostsConfig,
     /// Where the operator's HTTP is served.
     #[serde(default)]
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<AdminConfig>,
     /// Threads that share the work.
     #[serde(default)]
     pub shards: ShardCount,
@@ -237,7 +237,8 @@ impl PcscfConfig {
             Taken::new("pcscf.gm.address", self.gm.address.socket()),
             Taken::new("pcscf.mw.address", self.mw.address.socket()),
         ];
-        taken.extend(self.admin.map(|address| Taken::new("pcscf.admin", address)));
+        let admin = self.admin.as_ref().and_then(|admin| admin.listen);
+        taken.extend(admin.map(|address| Taken::new("pcscf.admin", address)));
         let policy = |taken: &[Taken]| {
             let (address, clear) = (self.gm.address.ip(), self.gm.allow_unprotected);
             self.ipsec.policy(address, clear, taken)

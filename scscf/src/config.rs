@@ -14,8 +14,8 @@ use std::time::Duration;
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig, LimitsConfig,
-    LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, WhyConfig,
+    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig,
+    LimitsConfig, LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, WhyConfig,
     default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
@@ -92,7 +92,7 @@ pub struct ScscfConfig {
     pub hosts: HostsConfig,
     /// Where the operator's HTTP is served.
     #[serde(default)]
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<AdminConfig>,
     /// Threads that share the work.
     #[serde(default)]
     pub shards: ShardCount,
@@ -339,7 +339,7 @@ impl ScscfConfig {
         ShellConfig {
             diameter_listen: self.hss.listen,
             diameter_local: Some(self.mw.address.ip()),
-            admin: self.admin,
+            admin: self.admin.clone(),
             log: self.log.clone(),
             why: self.why,
             limits: self.limits.clone(),

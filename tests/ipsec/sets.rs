@@ -129,7 +129,9 @@ impl<'a> Host<'a> {
         let admin = self.admin;
         self.space.inside(|| {
             let mut stream = std::net::TcpStream::connect(admin).expect("HTTP is served");
-            let text = format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let text = format!(
+                "{request} HTTP/1.1\r\nHost: localhost\r\nX-Ims-Admin: 1\r\nConnection: close\r\n\r\n"
+            );
             stream.write_all(text.as_bytes()).expect("it reads");
             let mut answer = String::new();
             stream.read_to_string(&mut answer).expect("it answers");
@@ -139,7 +141,7 @@ impl<'a> Host<'a> {
 
     /// An orderly end.
     fn end(mut self) {
-        self.http("POST /drain");
+        self.http("POST /api/v1/drain");
         if let Some(thread) = self.thread.take() {
             thread.join().expect("an orderly end");
         }
@@ -297,7 +299,7 @@ fn clear_text_never_reaches_the_node_and_the_kernel_counts_it() {
         metrics.contains("ims_xfrm_states{} 4\n") && metrics.contains("ims_xfrm_policies{} 5\n"),
         "{metrics}"
     );
-    let sas = host.http("GET /sas");
+    let sas = host.http("GET /api/v1/sas");
     assert!(
         sas.contains(&format!("\"spi\":\"{:#010x}\"", four.spis[0])),
         "{sas}"

@@ -167,7 +167,7 @@ impl<'a> Shell<'a> {
             let mut stream = TcpStream::connect(ADMIN).expect("the operator's port");
             write!(
                 stream,
-                "POST /drain HTTP/1.1\r\nHost: {ADMIN}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                "POST /api/v1/drain HTTP/1.1\r\nHost: {ADMIN}\r\nX-Ims-Admin: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             )
             .expect("sent");
             let _ = stream.read_to_end(&mut Vec::new());

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use ims_common::net::Transport;
+use ims_common::operate::Report;
 
 use crate::cable::Cable;
 use crate::daemons::{Daemons, binaries, http_get};
@@ -158,7 +159,7 @@ impl Lab {
         let Some(cable) = &self.cable else {
             return Ok(());
         };
-        let (_, text) = cable.network.inside(|| http_get(ADMIN[0], "/sas"))?;
+        let (_, text) = cable.network.inside(|| http_get(ADMIN[0], "/api/v1/sas"))?;
         for line in associations(&text).context("the P-CSCF says nothing of its associations")? {
             self.say(&line);
         }
@@ -229,20 +230,18 @@ fn network(site: &Site, printer: &Printer) -> Result<(Daemons, Handle<SmsGateway
 
 /// A line for each state of what the P-CSCF lists; nothing where it is no list.
 fn associations(text: &str) -> Option<Vec<String>> {
-    let sets: serde_json::Value = serde_json::from_str(text).ok()?;
+    let report: Report = serde_json::from_str(text).ok()?;
     let mut lines = Vec::new();
-    for set in sets.as_array()? {
-        lines.push(format!("security associations, set {}", set.get("id")?));
-        for state in set.get("states")?.as_array()? {
-            let text = |name: &str| state.get(name)?.as_str();
-            let number = |name: &str| state.get(name)?.as_u64();
+    for set in report.sas {
+        lines.push(format!("security associations, set {}", set.id));
+        for state in set.states {
             lines.push(format!(
                 "  SPI {} {:>17} > {:<17} {:>3} packets {:>6} octets",
-                text("spi")?,
-                text("source")?,
-                text("destination")?,
-                number("packets")?,
-                number("bytes")?
+                state.spi,
+                state.source.to_string(),
+                state.destination.to_string(),
+                state.packets,
+                state.bytes
             ));
         }
     }
@@ -374,8 +373,8 @@ mod tests {
 
     #[test]
     fn what_the_kernel_has_carried_is_a_line_for_each_state() {
-        let listed = r#"[{"id":3,"states":[{"spi":"0x00001001","source":"192.0.2.11:6102","destination":"192.0.2.1:6101",
-            "installed":true,"bytes":1200,"packets":2,"replayed":0,"integrity_failed":0}]}]"#;
+        let listed = r#"{"left_off":0,"sas":[{"node":"pcscf","id":3,"states":[{"spi":"0x00001001","source":"192.0.2.11:6102","destination":"192.0.2.1:6101",
+            "installed":true,"bytes":1200,"packets":2,"replayed":0,"integrity_failed":0}]}]}"#;
         let lines = associations(listed).expect("a list");
         assert_eq!(lines.len(), 2);
         assert!(

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Cidr, ConfigError, DurationText, LimitsConfig, ListenAddress, LogConfig, WhyConfig};
+use super::{
+    AdminConfig, Cidr, ConfigError, DurationText, LimitsConfig, ListenAddress, LogConfig, WhyConfig,
+};
 use crate::ipsec::ProtectedPorts;
 use crate::net::Interface;
 use crate::node::{Seed, Sharded};
@@ -101,7 +103,7 @@ pub struct ShellConfig {
     /// Blocks of UE addresses: each needs a route.
     pub ue_pools: Vec<Cidr>,
     /// Where the operator's HTTP is served.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<AdminConfig>,
     /// DNS servers; empty: those of the machine.
     pub dns_servers: Vec<SocketAddr>,
     /// What is logged.

@@ -23,7 +23,7 @@ struct EchoConfig {
     #[serde(default)]
     hosts: HostsConfig,
     #[serde(default)]
-    admin: Option<std::net::SocketAddr>,
+    admin: Option<AdminConfig>,
     #[serde(default)]
     shards: ShardCount,
     #[serde(default = "default_drain_timeout")]
@@ -120,7 +120,7 @@ fn a_bad_configuration_is_told_in_one_line_with_place_key_and_remedy() {
             "  security: tls\n",
             "x.yaml:5:13: echo.security: `tls` is not known; expected one of ipsec, none",
         ),
-        ("  admin: 9091\n", "x.yaml:5:10: echo.admin: "),
+        ("  admin: 9091\n", "x.yaml:5:3: echo.admin: "),
         (
             "  ue_pool: [10.45.0.0/16, 10.46.0.0]\n",
             "x.yaml:5:27: echo.ue_pool[1]: `10.46.0.0` is not a block",

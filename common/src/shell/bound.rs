@@ -28,6 +28,7 @@ use super::{Context, Event, preflight, seed};
 use crate::config::{LimitsConfig, ShellConfig, SipListener, WhyConfig};
 use crate::net::{Interface, NetInput, NetOutput};
 use crate::node::{Metrics, Node, Sharded};
+use crate::operate::{Question, Report};
 use crate::steering::{ShardPlace, Steering};
 use crate::telemetry::log::LeftOut;
 use crate::token::ShardId;
@@ -80,6 +81,8 @@ pub struct Shell {
     pub(super) dns: Dns,
     pub(super) rng: StdRng,
     pub(super) admin_address: Option<SocketAddr>,
+    /// The file goes with the shell.
+    pub(super) admin_socket: Option<admin::SocketFile>,
     pub(super) drain_timeout: Duration,
     pub(super) left_out: LeftOut,
     pub(super) rest: Rest,
@@ -167,15 +170,12 @@ impl Shell {
             Some(address) => Some(bind_diameter(config.name, address, &context)?),
             None => None,
         };
-        let admin_address = match config.admin {
-            Some(address) => {
-                let key = format!("{}.admin", config.name);
-                let bound = admin::serve(address, post.all.clone())
-                    .await
-                    .map_err(|e| refused(&key, address, e))?;
-                Some(bound)
+        let (admin_address, admin_socket) = match &config.admin {
+            Some(wanted) => {
+                let served = admin::serve(config.name, wanted, post.all.clone()).await?;
+                (served.address, served.socket)
             }
-            None => None,
+            None => (None, None),
         };
         // After the others: whoever runs twice by mistake ends there, and does not take the policies from the first.
         // Before the protected ones: clear text must not reach them.
@@ -204,6 +204,7 @@ impl Shell {
             protected_accepts,
             diameter_address,
             admin_address,
+            admin_socket,
             ..shell
         })
     }
@@ -277,6 +278,7 @@ impl Shell {
             rng: StdRng::from_seed(seed()?.entropy),
             context,
             admin_address: None,
+            admin_socket: None,
             drain_timeout: config.drain_timeout,
             left_out: LeftOut::default(),
             rest: Rest::default(),
@@ -316,7 +318,7 @@ impl Shell {
         self.admin_address
     }
 
-    /// Runs the node until it has drained after SIGTERM, SIGINT or POST /drain, or the drain timed out.
+    /// Runs the node until it has drained after SIGTERM, SIGINT or the operator's drain, or the drain timed out.
     ///
     /// # Errors
     /// Signals cannot be listened for.
@@ -373,6 +375,9 @@ impl<N: Node> Node for Alone<N> {
     fn poll_note(&mut self) -> Option<Note> {
         self.0.poll_note()
     }
+    fn report(&self, now: Instant, question: &Question, out: &mut Report) {
+        self.0.report(now, question, out);
+    }
 }
 
 impl<N: Node<Input = NetInput, Output = NetOutput>> Sharded for Alone<N> {
@@ -410,7 +415,7 @@ fn bind_diameter(name: &str, address: SocketAddr, context: &Context) -> Result<S
     Ok(bound)
 }
 
-fn refused(key: &str, address: SocketAddr, error: io::Error) -> ShellError {
+pub(super) fn refused(key: &str, address: SocketAddr, error: io::Error) -> ShellError {
     let remedy = match error.kind() {
         io::ErrorKind::AddrInUse => "stop what uses it (ss -lunpt) or choose another port",
         io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",

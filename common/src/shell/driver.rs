@@ -121,6 +121,8 @@ impl<N: Sharded> Driver<N> {
                 tokio::task::yield_now().await;
             }
         }
+        // Nobody is led to a node that ends.
+        drop(self.shell.admin_socket.take());
         self.flush().await;
         self.end_protection().await;
         if self.is_first() {
@@ -302,12 +304,11 @@ impl<N: Sharded> Driver<N> {
         match request {
             AdminRequest::Health(answer) => drop(answer.send(self.health())),
             AdminRequest::Metrics(answer) => drop(answer.send(self.metrics())),
-            // Without IPsec the answer is dropped.
-            AdminRequest::Sas(answer) => {
-                if let Some(xfrm) = &self.shell.xfrm {
-                    xfrm.list(answer);
-                }
-            }
+            AdminRequest::Report(question, answer) => drop(answer.send(self.report(now, &question))),
+            AdminRequest::Sas(answer) => match &self.shell.xfrm {
+                Some(xfrm) => xfrm.list(answer),
+                None => drop(answer.send(Vec::new())),
+            },
             AdminRequest::Registration(command, answer) => {
                 self.tell(now, NetInput::Command(Command::Registration(command)));
                 drop(answer.send(self.health()));
@@ -316,7 +317,7 @@ impl<N: Sharded> Driver<N> {
             AdminRequest::Findings(answer) => drop(answer.send(self.tap.findings())),
             AdminRequest::Follow(who, entries) => self.tap.follow(who, entries),
             AdminRequest::Drain(answer) => {
-                self.begin_drain(now, "POST /drain");
+                self.begin_drain(now, "operator");
                 drop(answer.send(self.health()));
             }
         }

@@ -30,11 +30,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 pub use self::alone::KernelSets;
-pub(crate) use self::figures::SetFigures;
 use self::figures::{Figures, Outcome};
 use self::worker::Task;
 use crate::ipsec::{GoneCause, ProtectedPorts, SaSetId, SaState, XfrmFailure, XfrmInput, XfrmOutput};
 use crate::node::Metrics;
+use crate::operate::SaRow;
 
 /// How long the end waits for the states to be removed, and for the policies. What is left has its lifetime.
 const END_PATIENCE: Duration = Duration::from_secs(20);
@@ -120,7 +120,7 @@ impl Xfrm {
     }
 
     /// Lists the sets for an operator.
-    pub(crate) fn list(&self, answer: oneshot::Sender<Vec<SetFigures>>) {
+    pub(crate) fn list(&self, answer: oneshot::Sender<Vec<SaRow>>) {
         // A thread that has ended drops the question.
         let _ = self.tasks.send(Task::List(answer));
     }

@@ -149,7 +149,7 @@ hss:
         let mut shell = ShellConfig::new(Self::NAME, Vec::new());
         shell.diameter_listen = Some(self.listen);
         shell.diameter_local = Some(self.listen.ip());
-        shell.admin = self.admin.map(|admin| admin.socket());
+        shell.admin = self.admin.map(|admin| admin.socket().into());
         shell.log = self.log;
         shell.why = self.why;
         shell.limits = self.limits;

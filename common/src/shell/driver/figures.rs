@@ -1,9 +1,12 @@
 //! Shell: what a driver tells an operator.
 
+use std::time::Instant;
+
 use super::{Driver, Phase};
 use crate::node::{Bounds, Metrics, Sharded};
+use crate::operate::{NodeStatus, Question, Report};
 use crate::overload::Work;
-use crate::shell::admin::{DRAINING, Health, SERVING};
+use crate::shell::admin::Health;
 
 /// Bounds of the durations of turns: from a timer that does nothing to a stall that senders notice.
 pub(super) const TURNS: Bounds = &[
@@ -18,13 +21,20 @@ impl<N: Sharded> Driver<N> {
     pub(super) fn health(&self) -> Health {
         Health {
             status: match self.phase {
-                Phase::Serving => SERVING,
-                Phase::Draining { .. } | Phase::Over => DRAINING,
+                Phase::Serving => NodeStatus::Serving,
+                Phase::Draining { .. } | Phase::Over => NodeStatus::Draining,
             },
             node: self.shell.name,
             version: env!("CARGO_PKG_VERSION"),
             uptime_secs: self.started.elapsed().as_secs(),
+            sip: self.shell.sip_addresses(),
         }
+    }
+
+    pub(super) fn report(&self, now: Instant, question: &Question) -> Report {
+        let mut report = Report::default();
+        self.node.report(now, question, &mut report);
+        report
     }
 
     pub(super) fn metrics(&self) -> Metrics {

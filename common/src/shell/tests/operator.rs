@@ -7,7 +7,7 @@ use crate::telemetry::log::LeftOut;
 async fn http(address: SocketAddr, request: &str) -> String {
     let mut peer = Peer::connect(address).await;
     peer.send(&format!(
-        "{request} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"
+        "{request} HTTP/1.1\r\nHost: localhost\r\nX-Ims-Admin: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     ))
     .await;
     let mut answer = String::new();
@@ -47,7 +47,11 @@ fn health_and_metrics_are_served_while_serving() {
         ] {
             assert!(metrics.contains(line), "{line} in {metrics}");
         }
-        assert!(http(admin, "GET /drain").await.starts_with("HTTP/1.1 405 "));
+        assert!(
+            http(admin, "GET /api/v1/drain")
+                .await
+                .starts_with("HTTP/1.1 405 ")
+        );
     });
 }
 
@@ -55,7 +59,11 @@ fn health_and_metrics_are_served_while_serving() {
 fn a_drain_tells_the_node_and_shows_in_health() {
     run(&admin_config(), Vec::new(), quiet, async |mut lab: Lab| {
         let admin = lab.admin.unwrap();
-        assert!(http(admin, "POST /drain").await.starts_with("HTTP/1.1 202 "));
+        assert!(
+            http(admin, "POST /api/v1/drain")
+                .await
+                .starts_with("HTTP/1.1 202 ")
+        );
         assert!(matches!(lab.hears().await, NetInput::Command(Command::Drain)));
         let health = http(admin, "GET /health").await;
         assert!(
@@ -63,7 +71,11 @@ fn a_drain_tells_the_node_and_shows_in_health() {
             "{health}"
         );
         // A second drain is no second command.
-        assert!(http(admin, "POST /drain").await.starts_with("HTTP/1.1 202 "));
+        assert!(
+            http(admin, "POST /api/v1/drain")
+                .await
+                .starts_with("HTTP/1.1 202 ")
+        );
         let mut peer = Peer::connect(lab.sip).await;
         peer.send(&options("still")).await;
         assert!(matches!(
@@ -77,7 +89,7 @@ fn a_drain_tells_the_node_and_shows_in_health() {
 fn operator_on_the_machine_changes_registrations() {
     run(&admin_config(), Vec::new(), quiet, async |mut lab: Lab| {
         let admin = lab.admin.unwrap();
-        let answer = http(admin, "POST /deregister?impu=tel:%2B15550001&again=false").await;
+        let answer = http(admin, "POST /api/v1/deregister?impu=tel:%2B15550001&again=false").await;
         assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
         let impu = crate::identity::Impu::parse("tel:+15550001").unwrap();
         let wanted = RegistrationCommand::Deregister {
@@ -88,13 +100,13 @@ fn operator_on_the_machine_changes_registrations() {
             panic!("a command");
         };
         assert_eq!(heard, wanted);
-        let answer = http(admin, "POST /reauthenticate?impu=tel:%2B15550001").await;
+        let answer = http(admin, "POST /api/v1/reauthenticate?impu=tel:%2B15550001").await;
         assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
         let NetInput::Command(Command::Registration(heard)) = lab.hears().await else {
             panic!("a command");
         };
         assert_eq!(heard, RegistrationCommand::Reauthenticate { impu });
-        for bad in ["POST /deregister", "POST /deregister?impu=nobody"] {
+        for bad in ["POST /api/v1/deregister", "POST /api/v1/deregister?impu=nobody"] {
             assert!(http(admin, bad).await.starts_with("HTTP/1.1 400 "), "{bad}");
         }
     });
@@ -115,7 +127,10 @@ fn ends(config: &ShellConfig, reaction: fn(&NetInput) -> Vec<NetOutput>) -> Vec<
             outputs: VecDeque::new(),
         };
         let admin = shell.admin_address().unwrap();
-        let (ended, _) = tokio::join!(timeout(STUCK, shell.drive(probe)), http(admin, "POST /drain"));
+        let (ended, _) = tokio::join!(
+            timeout(STUCK, shell.drive(probe)),
+            http(admin, "POST /api/v1/drain")
+        );
         ended.expect("the driver did not end").unwrap();
         let mut all = Vec::new();
         while let Ok(input) = hearing.try_recv() {

@@ -1,13 +1,11 @@
 //! Shell: what is counted about security associations: ours, and the kernel's own counters.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-use serde::Serialize;
 
 use super::message::SeenState;
 use crate::ipsec::{GoneCause, SaState, XfrmFailure};
 use crate::node::Metrics;
+use crate::operate::SaStateRow;
 use crate::shell::counters::Counter;
 
 /// The kernel's counters of IPsec, of the network namespace of the calling thread. Absent without CONFIG_XFRM_STATISTICS.
@@ -133,43 +131,17 @@ pub(super) fn kernel_counters(text: &str) -> impl Iterator<Item = (&str, u64)> {
     })
 }
 
-/// One set for the operator: never keys.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub(crate) struct SetFigures {
-    /// Its number.
-    pub(crate) id: u64,
-    /// Rows 1 to 4 of TS 33.203 7.1.
-    pub(crate) states: Vec<StateFigures>,
-}
-
 /// One state for the operator.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub(crate) struct StateFigures {
-    pub(crate) spi: String,
-    pub(crate) source: SocketAddr,
-    pub(crate) destination: SocketAddr,
-    /// Whether the kernel has it.
-    pub(crate) installed: bool,
-    pub(crate) bytes: u64,
-    pub(crate) packets: u64,
-    /// Packets that the replay check dropped.
-    pub(crate) replayed: u32,
-    /// Packets whose ICV was wrong: another key.
-    pub(crate) integrity_failed: u32,
-}
-
-impl StateFigures {
-    pub(super) fn new(state: &SaState, seen: Option<&SeenState>) -> Self {
-        Self {
-            spi: format!("{:#010x}", state.spi),
-            source: state.source,
-            destination: state.destination,
-            installed: seen.is_some(),
-            bytes: seen.map_or(0, |s| s.bytes),
-            packets: seen.map_or(0, |s| s.packets),
-            replayed: seen.map_or(0, |s| s.replayed),
-            integrity_failed: seen.map_or(0, |s| s.integrity_failed),
-        }
+pub(super) fn state_row(state: &SaState, seen: Option<&SeenState>) -> SaStateRow {
+    SaStateRow {
+        spi: format!("{:#010x}", state.spi),
+        source: state.source,
+        destination: state.destination,
+        installed: seen.is_some(),
+        bytes: seen.map_or(0, |s| s.bytes),
+        packets: seen.map_or(0, |s| s.packets),
+        replayed: seen.map_or(0, |s| s.replayed),
+        integrity_failed: seen.map_or(0, |s| s.integrity_failed),
     }
 }
 

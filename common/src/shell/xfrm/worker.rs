@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::figures::{Figures, Outcome, SetFigures, StateFigures};
+use super::figures::{Figures, Outcome, state_row};
 use super::message::{
     self, Notice, Request, SeenPolicy, SeenState, StateKey, Verb, delete_policy, delete_state, dump_policies,
     dump_states, get_state,
@@ -16,6 +16,7 @@ use super::netlink::{Ack, Heard, Netlink, Notices};
 use super::sets::Sets;
 use super::watch::Watch;
 use crate::ipsec::{GoneCause, ProtectedPorts, SaSet, SaSetId, SaState, XfrmFailure, XfrmInput, XfrmOutput};
+use crate::operate::SaRow;
 
 /// Requests that are served before notices get their turn.
 const BATCH: usize = 32;
@@ -31,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub(super) enum Task {
     Xfrm(XfrmOutput),
     /// The latest sets and what they have carried.
-    List(oneshot::Sender<Vec<SetFigures>>),
+    List(oneshot::Sender<Vec<SaRow>>),
     /// All states of ours.
     RemoveStates(oneshot::Sender<()>),
     /// All policies of ours; the last task.
@@ -238,7 +239,7 @@ impl Worker {
     }
 
     /// The latest sets, one by one: a list of all states would stop the others for long.
-    fn list(&mut self) -> Vec<SetFigures> {
+    fn list(&mut self) -> Vec<SaRow> {
         let listed = || self.sets.latest().take(LISTED_MAX);
         let mut questions: Vec<Request> = listed()
             .flat_map(|(_, states)| states.iter().map(|state| get_state(&state.into())))
@@ -247,9 +248,10 @@ impl Worker {
         self.netlink.ask_all(&mut questions, |body| {
             seen.extend(SeenState::parse(body).map(|state| (state.key, state)));
         });
-        let figures = |state: &SaState| StateFigures::new(state, seen.get(&state.into()));
+        let figures = |state: &SaState| state_row(state, seen.get(&state.into()));
         listed()
-            .map(|(id, states)| SetFigures {
+            .map(|(id, states)| SaRow {
+                node: String::new(),
                 id: id.0,
                 states: states.iter().map(figures).collect(),
             })
