@@ -1,14 +1,17 @@
 //! Codec: the values that an entry of a timeline has, by name.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
 
 /// Octets of one value; what is longer is cut.
 const VALUE_MAX: usize = 160;
 /// Values of one entry.
 const FACTS_MAX: usize = 16;
+/// Octets of all values of an entry, as a rule.
+const TEXT_USUAL: usize = 112;
 
 /// The name of a value.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -109,27 +112,55 @@ pub enum Fact {
 }
 
 /// The values of one entry, few and short. Control characters of strangers never enter.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Facts(Vec<(Fact, Box<str>)>);
+///
+/// All are in one text, so that an entry costs one allocation.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    text: String,
+    /// The name of each value, and where it ends; it begins where the one before ends.
+    ends: SmallVec<[(Fact, u16); 8]>,
+}
 
 impl Facts {
     /// None.
     #[must_use]
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self {
+            text: String::new(),
+            ends: SmallVec::new_const(),
+        }
     }
 
     /// Adds a value; of two with one name the last one holds.
     pub fn put(&mut self, name: Fact, value: &str) {
-        let value = clean(value);
-        match self.0.binary_search_by_key(&name, |(known, _)| *known) {
-            Ok(at) => {
-                if let Some((_, old)) = self.0.get_mut(at) {
-                    *old = value;
-                }
-            }
-            Err(at) if self.0.len() < FACTS_MAX => self.0.insert(at, (name, value)),
-            Err(_) => {}
+        self.put_value(name, &value);
+    }
+
+    /// The same of something that can be printed.
+    pub(super) fn put_value(&mut self, name: Fact, value: &dyn Display) {
+        if self.has(name) {
+            let others = self.iter().filter(|(known, _)| *known != name);
+            *self = others.fold(Self::new(), |mut all, (known, value)| {
+                all.put(known, value);
+                all
+            });
+        }
+        if self.ends.len() >= FACTS_MAX {
+            return;
+        }
+        if self.text.capacity() == 0 {
+            self.text.reserve(TEXT_USUAL);
+        }
+        let begin = self.text.len();
+        let mut clean = Clean {
+            text: &mut self.text,
+            room: VALUE_MAX,
+        };
+        // It ends early when there is no room left.
+        let _ = write!(clean, "{value}");
+        match u16::try_from(self.text.len()) {
+            Ok(end) => self.ends.push((name, end)),
+            Err(_) => self.text.truncate(begin),
         }
     }
 
@@ -144,23 +175,22 @@ impl Facts {
     /// The same with a value added.
     #[must_use]
     pub fn with(mut self, name: Fact, value: impl Display) -> Self {
-        self.put(name, &value.to_string());
+        self.put_value(name, &value);
         self
     }
 
     /// The value of this name.
     #[must_use]
     pub fn get(&self, name: Fact) -> Option<&str> {
-        self.0
-            .iter()
+        self.iter()
             .find(|(known, _)| *known == name)
-            .map(|(_, value)| &**value)
+            .map(|(_, value)| value)
     }
 
     /// Whether there is a value of this name.
     #[must_use]
     pub fn has(&self, name: Fact) -> bool {
-        self.get(name).is_some()
+        self.ends.iter().any(|(known, _)| *known == name)
     }
 
     /// A value that is a number.
@@ -169,32 +199,52 @@ impl Facts {
         self.get(name)?.parse().ok()
     }
 
-    /// All, in the order of their names.
+    /// All, in the order in which they were put.
     pub fn iter(&self) -> impl Iterator<Item = (Fact, &str)> {
-        self.0.iter().map(|(name, value)| (*name, &**value))
+        let mut begin = 0;
+        self.ends.iter().map(move |(name, end)| {
+            let end = usize::from(*end);
+            let value = self.text.get(begin..end).unwrap_or_default();
+            begin = end;
+            (*name, value)
+        })
     }
 
     /// Whether there is none.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
     }
 }
 
-/// Printable, and not too long.
-pub(super) fn clean(value: &str) -> Box<str> {
-    let is_clean = value.len() <= VALUE_MAX && !value.chars().any(char::is_control);
-    if is_clean {
-        return value.into();
+impl PartialEq for Facts {
+    fn eq(&self, other: &Self) -> bool {
+        self.ends.len() == other.ends.len() && self.iter().all(|(name, value)| other.get(name) == Some(value))
     }
-    let mut text = String::with_capacity(VALUE_MAX);
-    for letter in value.chars() {
-        if text.len() + letter.len_utf8() > VALUE_MAX {
-            break;
+}
+
+impl Eq for Facts {}
+
+/// Writes what is printable, while there is room.
+struct Clean<'a> {
+    text: &'a mut String,
+    room: usize,
+}
+
+impl fmt::Write for Clean<'_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        if part.len() <= self.room && part.bytes().all(|it| matches!(it, b' '..=b'~')) {
+            self.text.push_str(part);
+            self.room -= part.len();
+            return Ok(());
         }
-        text.push(if letter.is_control() { ' ' } else { letter });
+        for letter in part.chars() {
+            let letter = if letter.is_control() { ' ' } else { letter };
+            self.room = self.room.checked_sub(letter.len_utf8()).ok_or(fmt::Error)?;
+            self.text.push(letter);
+        }
+        Ok(())
     }
-    text.into()
 }
 
 impl Serialize for Facts {

@@ -13,7 +13,7 @@ use super::diameter_reading::DiameterReading;
 use super::entry::{ConnectionStep, Entry, KernelStep, NoteStep, Way, What};
 use super::facts::{Fact, Facts};
 use super::note::Note;
-use super::sip_reading::{ID_MAX, Passage, SipReading, text};
+use super::sip_reading::{ID_MAX, Passage, SipReading};
 use super::stories::{Step, Stories, StoryId};
 use super::who::Who;
 use crate::limits::SipLimits;
@@ -231,10 +231,9 @@ impl Recorder {
         let Some(call_id) = message.call_id() else {
             return self.counters.count("ims_why_unread_total", "sip");
         };
-        let id = self.stories.of_call(now, &text(call_id, ID_MAX));
-        // Whose it is shows when it begins: as it came, and as it was passed on with an asserted identity.
-        let steps = self.stories.get(id).map_or(0, |story| story.steps.len());
-        let Some(reading) = SipReading::of(message, passage, steps < 2) else {
+        let cut = call_id.get(..ID_MAX).unwrap_or(call_id);
+        let id = self.stories.of_call(now, &String::from_utf8_lossy(cut));
+        let Some(reading) = SipReading::of(message, passage, self.stories.get(id)) else {
             return self.counters.count("ims_why_unread_total", "sip");
         };
         if let (Some(icid), Some(story)) = (&reading.icid, self.stories.get_mut(id)) {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::entry::{SipStep, Way};
 use super::facts::{Fact, Facts};
+use super::stories::Story;
 use crate::net::{Interface, Transport};
 use crate::sip::{HeaderName, Message, NameAddr, Uri};
 
@@ -33,11 +34,15 @@ pub(super) struct Passage {
 }
 
 impl SipReading {
-    /// `None`: it has no CSeq. The parties of a call are wanted only while they are not known.
-    pub(super) fn of(message: &Message, passage: Passage, wants_parties: bool) -> Option<Self> {
+    /// `None`: it has no CSeq.
+    pub(super) fn of(message: &Message, passage: Passage, story: Option<&Story>) -> Option<Self> {
         let cseq = message.cseq().ok()?;
+        let steps = story.map_or(0, |story| story.steps.len());
         let status = message.status_code();
         let method = known_method(cseq.method.as_str());
+        // Whose it is shows when it begins: as it came, and as it was passed on with an asserted identity; a phone says its
+        // private identity only when it is challenged.
+        let wants_parties = steps < if method == "REGISTER" { 12 } else { 2 };
         let step = SipStep {
             way: passage.way,
             side: passage.side,
@@ -49,13 +54,19 @@ impl SipReading {
             method,
             again: 0,
         };
+        // Between CSCFs it has no other values than when it came.
+        let is_passed_on = passage.side == Interface::Mw && story.is_some_and(|story| story.has_heard(&step));
         let mut reading = Self {
             icid: wants_parties.then(|| icid_of(message)).flatten(),
             identities: Vec::new(),
             facts: Facts::new(),
             step,
         };
-        reading.read(message, wants_parties);
+        if !is_passed_on {
+            reading.read(message, wants_parties);
+        } else if wants_parties && reading.step.status.is_none() && reading.step.method != "REGISTER" {
+            reading.parties(message);
+        }
         Some(reading)
     }
 
@@ -83,23 +94,23 @@ impl SipReading {
     fn register(&mut self, message: &Message) {
         let facts = &mut self.facts;
         if let Ok(uri) = Uri::parse(message.request_uri_octets()) {
-            facts.put(Fact::RequestHost, &uri.host().to_string());
+            facts.put_value(Fact::RequestHost, &uri.host());
         }
         if let Ok(contacts) = message.name_addrs(HeaderName::Contact)
             && let Some(contact) = contacts.first()
         {
-            facts.put(Fact::ContactHost, &contact.uri.host().to_string());
+            facts.put_value(Fact::ContactHost, &contact.uri.host());
             if let Some(expires) = contact.expires() {
-                facts.put(Fact::Expires, &expires.to_string());
+                facts.put_value(Fact::Expires, &expires);
             }
         }
         if !facts.has(Fact::Expires)
             && let Some(expires) = message.expires()
         {
-            facts.put(Fact::Expires, &expires.to_string());
+            facts.put_value(Fact::Expires, &expires);
         }
         if let Ok(via) = message.top_via() {
-            facts.put(Fact::ViaHost, &via.host().to_string());
+            facts.put_value(Fact::ViaHost, &via.host());
         }
         facts.put_octets(Fact::UserAgent, message.header(HeaderName::UserAgent));
         facts.put_octets(

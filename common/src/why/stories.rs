@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::entry::What;
+use super::entry::{SipStep, Way, What};
 use super::facts::Facts;
 use super::who::name_of;
 use crate::node::{NumberMap, give_back};
@@ -303,6 +303,17 @@ impl Stories {
 }
 
 impl Story {
+    /// Whether what is said now was heard just before.
+    pub(super) fn has_heard(&self, said: &SipStep) -> bool {
+        said.way == Way::Said
+            && self.steps.iter().rev().take(3).any(|step| {
+                matches!(&step.what, What::Sip(heard) if heard.way == Way::Heard
+                    && heard.cseq == said.cseq
+                    && heard.status == said.status
+                    && heard.method == said.method)
+            })
+    }
+
     /// Whether the same message went the same way just before; then it is counted and not kept again.
     fn is_again(&mut self, step: &Step) -> bool {
         let What::Sip(new) = &step.what else {
