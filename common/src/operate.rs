@@ -186,7 +186,7 @@ macro_rules! rows {
             /// Whether a list has no rows.
             #[must_use]
             pub fn is_empty(&self, list: List) -> bool {
-                $(list.name() != stringify!($field) || self.$field.is_empty())&&*
+                $((list.name() != stringify!($field) || self.$field.is_empty()))&&*
             }
 
             /// Writes the name of the node that told them into all rows.
@@ -280,6 +280,18 @@ mod tests {
         for list in List::ALL {
             let text = serde_saphyr::to_string(&list).unwrap();
             assert_eq!(text.trim(), list.name());
+        }
+    }
+
+    #[test]
+    fn a_list_without_rows_is_empty_whatever_the_others_have() {
+        let report = Report {
+            nodes: Vec::new(),
+            users: vec![UserRow::default()],
+            ..Report::default()
+        };
+        for list in List::ALL {
+            assert_eq!(report.is_empty(list), list != List::Users, "{list:?}");
         }
     }
 }

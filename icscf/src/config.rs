@@ -1,7 +1,6 @@
 //! Codec: the configuration of an I-CSCF, and what it becomes.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;

@@ -7,7 +7,6 @@ mod services;
 mod sessions;
 mod shared_ifc_sets;
 
-use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 

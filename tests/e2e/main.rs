@@ -1,5 +1,6 @@
 //! Testkit: the suite on loopback sockets: the three real binaries, the embedded HSS, phones of ours, and peers by other hands: SIPp, baresip, Kamailio, freeDiameter.
 
+mod console;
 mod daemon_life;
 mod free_diameter;
 mod lab_program;

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 pub mod client;
+mod console;
 mod desk;
 mod explain;
 mod listen;

@@ -17,9 +17,9 @@ use utoipa_axum::routes;
 
 use super::access::{Caller, Right};
 use super::desk::Desk;
-use super::explain;
 use super::refusal::{Refusal, Told, refused};
 use super::{AdminRequest, Health};
+use super::{console, explain};
 use crate::identity::Impu;
 use crate::net::RegistrationCommand;
 use crate::operate::{Filter, List, NodeStatus, Question, ROWS_DEFAULT, ROWS_MAX, Report};
@@ -46,6 +46,7 @@ pub(super) fn routes(desk: &Arc<Desk>) -> Router {
         .merge(
             Router::new()
                 .route("/openapi.json", axum::routing::get(openapi))
+                .merge(console::routes())
                 .layer(guard),
         )
         .fallback(|| async {
