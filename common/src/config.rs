@@ -39,7 +39,10 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, Visito
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use admin::AdminConfig;
-pub use daemon::{DRAIN_TIMEOUT, DaemonConfig, ShellConfig, SipListener, default_drain_timeout};
+pub use daemon::{
+    DRAIN_TIMEOUT, DaemonConfig, HssSurroundings, NextHop, ShellConfig, SipListener, Surroundings,
+    default_drain_timeout,
+};
 pub use documented::{check_documented, documented, uncommented};
 pub use error::ConfigError;
 pub use hosts::HostsConfig;

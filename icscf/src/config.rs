@@ -6,7 +6,7 @@ use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
     AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig,
-    LimitsConfig, LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, TrustedPeers,
+    LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig, Surroundings, TrustedPeers,
     WhyConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
@@ -114,6 +114,7 @@ impl DaemonConfig for IcscfConfig {
         let node = WithHss::of_shard(cscf, place, || HssClient::new(self.hss_client(), &seed));
         let listener = SipListener::new(Interface::Mw, self.mw.address, "icscf.mw.address");
         let mut shell = ShellConfig::new(Self::NAME, vec![listener]);
+        shell.surroundings = self.surroundings()?;
         shell.diameter_listen = self.hss.listen;
         shell.diameter_local = Some(self.mw.address.ip());
         shell.admin = self.admin;
@@ -163,6 +164,25 @@ impl IcscfConfig {
                 .map(|name| name.as_str().to_owned())
                 .collect(),
             p_user_database: self.p_user_database,
+        })
+    }
+
+    fn surroundings(&self) -> Result<Surroundings, ConfigError> {
+        let hss = self.hss_client();
+        let scscfs = self.scscfs.iter().map(|scscf| {
+            Ok(NextHop {
+                role: "S-CSCF",
+                key: "icscf.scscfs",
+                uri: sip_uri("icscf.scscfs", &scscf.uri)?,
+            })
+        });
+        Ok(Surroundings {
+            home_realm: self.home_realm.as_str().to_owned(),
+            shards: self.shards.get(),
+            hss: Some(hss.surroundings()),
+            server_names: self.scscfs.iter().map(|scscf| scscf.uri.clone()).collect(),
+            next_hops: scscfs.collect::<Result<_, ConfigError>>()?,
+            hosts: self.hosts.targets(),
         })
     }
 

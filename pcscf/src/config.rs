@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use ims_common::config::{
     AdminConfig, Cidr, ConfigError, DaemonConfig, DomainName, DurationText, HostsConfig, LimitsConfig,
-    ListenAddress, LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, WhyConfig,
+    ListenAddress, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig, Surroundings, WhyConfig,
     default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
@@ -220,6 +220,7 @@ impl DaemonConfig for PcscfConfig {
         listeners.extend(policy.iter().flat_map(ipsec::listeners));
         let mut shell = ShellConfig::new(Self::NAME, listeners);
         shell.protected = policy.as_ref().map(|policy| self.ipsec.protected(policy));
+        shell.surroundings = self.surroundings()?;
         shell.ue_pools = self.ue_pool;
         shell.admin = self.admin;
         shell.log = self.log;
@@ -294,6 +295,21 @@ impl PcscfConfig {
             )?]),
             EntryPointsConfig::Uris(uris) => uris.iter().map(|text| sip_uri("pcscf.icscf", text)).collect(),
         }
+    }
+
+    fn surroundings(&self) -> Result<Surroundings, ConfigError> {
+        let hop = |uri| NextHop {
+            role: "I-CSCF",
+            key: "pcscf.icscf",
+            uri,
+        };
+        Ok(Surroundings {
+            home_realm: self.home_realm.as_str().to_owned(),
+            shards: self.shards.get(),
+            next_hops: self.entry_points()?.into_iter().map(hop).collect(),
+            hosts: self.hosts.targets(),
+            ..Surroundings::default()
+        })
     }
 
     fn core(&self, policy: Option<&IpsecPolicy>) -> ProxyCoreConfig {

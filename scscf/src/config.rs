@@ -14,7 +14,7 @@ use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
     AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig,
-    LimitsConfig, LogConfig, MwConfig, ShardCount, ShellConfig, SipListener, SipTimersConfig, WhyConfig,
+    LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig, Surroundings, WhyConfig,
     default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
@@ -281,7 +281,7 @@ impl DaemonConfig for ScscfConfig {
             cscf.announce_identities();
         }
         let node = WithHss::of_shard(cscf, place, || HssClient::new(self.hss_client(), &seed));
-        Ok((node, self.shell()))
+        Ok((node, self.shell()?))
     }
 }
 
@@ -333,9 +333,26 @@ impl ScscfConfig {
         }
     }
 
-    fn shell(&self) -> ShellConfig {
+    fn surroundings(&self) -> Result<Surroundings, ConfigError> {
+        let icscf = NextHop {
+            role: "I-CSCF",
+            key: "scscf.icscf",
+            uri: self.icscf.uri(&self.home_realm)?,
+        };
+        Ok(Surroundings {
+            home_realm: self.home_realm.as_str().to_owned(),
+            shards: self.shards.get(),
+            hss: Some(self.hss_client().surroundings()),
+            server_names: vec![self.server_name.uri().to_string()],
+            next_hops: vec![icscf],
+            hosts: self.hosts.targets(),
+        })
+    }
+
+    fn shell(&self) -> Result<ShellConfig, ConfigError> {
         let listener = SipListener::new(Interface::Mw, self.mw.address, "scscf.mw.address");
-        ShellConfig {
+        Ok(ShellConfig {
+            surroundings: self.surroundings()?,
             diameter_listen: self.hss.listen,
             diameter_local: Some(self.mw.address.ip()),
             admin: self.admin.clone(),
@@ -344,7 +361,7 @@ impl ScscfConfig {
             limits: self.limits.clone(),
             drain_timeout: self.drain_timeout.get(),
             ..ShellConfig::new(Self::NAME, vec![listener])
-        }
+        })
     }
 
     /// What the node alone needs.

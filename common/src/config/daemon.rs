@@ -1,5 +1,6 @@
 //! Codec: what a node's configuration promises to the one `main` that all daemons share.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use super::{
     AdminConfig, Cidr, ConfigError, DurationText, LimitsConfig, ListenAddress, LogConfig, WhyConfig,
 };
 use crate::ipsec::ProtectedPorts;
-use crate::net::Interface;
+use crate::net::{Interface, ResolvedTarget};
 use crate::node::{Seed, Sharded};
+use crate::sip::UriBuf;
 use crate::steering::{ShardPlace, SteeringRule};
 
 /// The configuration of one daemon: the value below the file's one top-level key.
@@ -87,6 +89,49 @@ impl SipListener {
     }
 }
 
+/// What is around a node: its shell provides none of it, and the doctor looks whether it is there.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Domain of the home network.
+    pub home_realm: String,
+    /// Threads that share the work.
+    pub shards: u8,
+    /// What the node says of itself to HSSs, and which.
+    pub hss: Option<HssSurroundings>,
+    /// The S-CSCF's own URI, or those that an I-CSCF may choose.
+    pub server_names: Vec<String>,
+    /// Where the node's requests go first.
+    pub next_hops: Vec<NextHop>,
+    /// Names that are answered from the configuration.
+    pub hosts: BTreeMap<String, Vec<ResolvedTarget>>,
+}
+
+/// A node towards its HSSs.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct HssSurroundings {
+    /// Our Origin-Host.
+    pub origin_host: String,
+    /// Our Origin-Realm.
+    pub origin_realm: String,
+    /// Destination-Realm of our requests.
+    pub destination_realm: String,
+    /// `IP:port` or `name:port` of each, the preferred one first.
+    pub peers: Vec<String>,
+    /// Requests without an answer on one connection.
+    pub in_flight: usize,
+}
+
+/// Another node to which requests go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NextHop {
+    /// What it is: `I-CSCF`.
+    pub role: &'static str,
+    /// The key that names it: `pcscf.icscf`.
+    pub key: &'static str,
+    /// Its URI.
+    pub uri: UriBuf,
+}
+
 /// Everything that a node's shell must provide.
 #[derive(Clone, Debug)]
 pub struct ShellConfig {
@@ -102,6 +147,8 @@ pub struct ShellConfig {
     pub protected: Option<ProtectedPorts>,
     /// Blocks of UE addresses: each needs a route.
     pub ue_pools: Vec<Cidr>,
+    /// What is around the node, for the doctor.
+    pub surroundings: Surroundings,
     /// Where the operator's HTTP is served.
     pub admin: Option<AdminConfig>,
     /// DNS servers; empty: those of the machine.
@@ -130,6 +177,7 @@ impl ShellConfig {
             diameter_local: None,
             protected: None,
             ue_pools: Vec::new(),
+            surroundings: Surroundings::default(),
             admin: None,
             dns_servers: Vec::new(),
             log: LogConfig::default(),

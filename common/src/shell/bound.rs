@@ -24,7 +24,7 @@ use super::signals::Signals;
 use super::tcp::{self, SipStreams};
 use super::udp::{self, UdpSide};
 use super::xfrm::Xfrm;
-use super::{Context, Event, preflight, seed};
+use super::{Context, Event, doctor, seed};
 use crate::config::{LimitsConfig, ShellConfig, SipListener, WhyConfig};
 use crate::net::{Interface, NetInput, NetOutput};
 use crate::node::{Metrics, Node, Sharded};
@@ -148,12 +148,12 @@ impl Shell {
 
     /// Binds the sockets of the first shard, and those that only that one has.
     pub(super) async fn bind_first(config: &ShellConfig, post: Post) -> Result<Self, ShellError> {
-        preflight::check(config).await.map_err(ShellError::Preflight)?;
+        doctor::at_start(config).await.map_err(ShellError::Preflight)?;
         let place = post.place;
         let shards = usize::from(place.of);
         let wanted = config.limits.connections.saturating_mul(shards);
         let limits = LimitsConfig {
-            connections: preflight::connections(wanted) / shards,
+            connections: doctor::connections(wanted) / shards,
             ..config.limits.clone()
         };
         let context = post.context(limits);

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::doctor::{Diagnosis, Files, Questions, examine};
 use super::rest::Rest;
 use super::shards::{self, ServeError};
 use super::{ShellError, log_writer, seed};
@@ -16,6 +17,11 @@ use crate::telemetry::log::{self, LeftOut};
 const EXIT_CANNOT_SERVE: u8 = 1;
 /// The configuration or the command line is wrong; trying again changes nothing.
 const EXIT_CONFIG: u8 = 2;
+
+/// Files of neighbours that the doctor compares.
+const SMF: &str = "open5gs-smf";
+const HSS: &str = "open5gs-hss";
+const PYHSS: &str = "pyhss";
 
 /// Runs a daemon: reads the command line and the configuration, then serves until told to end.
 ///
@@ -54,6 +60,16 @@ pub fn daemon_main<C: DaemonConfig>() -> ExitCode {
             Err(error) => complain(&error, EXIT_CONFIG),
         };
     }
+    if matches.get_flag("doctor") {
+        return match doctor::<C>(path, &matches) {
+            Ok(diagnosis) => told(&diagnosis, matches.get_flag("json")),
+            Err(Failure::Config(error)) => complain(&error, EXIT_CONFIG),
+            Err(Failure::Shell(error)) => {
+                eprintln!("{error}");
+                ExitCode::from(EXIT_CANNOT_SERVE)
+            }
+        };
+    }
     match serve::<C>(path) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Config(error)) => complain(&error, EXIT_CONFIG),
@@ -72,6 +88,45 @@ fn check<C: DaemonConfig>(path: &Path) -> Result<String, ConfigError> {
     let printed = effective(C::NAME, &config).map_err(place)?;
     config.build(Seed::from_number(0)).map_err(place)?;
     Ok(printed)
+}
+
+/// Looks whether machine, kernel and neighbours are as the file needs them.
+fn doctor<C: DaemonConfig>(path: &Path, matches: &ArgMatches) -> Result<Diagnosis, Failure> {
+    let text = read(path)?;
+    let place = |error: ConfigError| error.located(&path.display().to_string(), &text);
+    let config: C = parse(C::NAME, &text).map_err(place)?;
+    let (_, shell_config) = config.build(Seed::from_number(0)).map_err(place)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let given = |name: &str| {
+        let path = matches.get_one::<PathBuf>(name);
+        path.map(|path| Ok::<_, ConfigError>((path.display().to_string(), read(path)?)))
+            .transpose()
+    };
+    let questions = Questions {
+        file: Some(path.to_owned()),
+        files: Files {
+            smf: given(SMF)?,
+            hss: given(HSS)?,
+            pyhss: given(PYHSS)?,
+        },
+        snippets: matches.get_flag("snippets"),
+    };
+    Ok(runtime.block_on(examine(&shell_config, &questions))?)
+}
+
+fn told(diagnosis: &Diagnosis, as_json: bool) -> ExitCode {
+    let text = match as_json {
+        // Nothing in it can fail to be written.
+        true => serde_json::to_string_pretty(diagnosis).unwrap_or_default() + "\n",
+        false => diagnosis.to_string(),
+    };
+    print(&text);
+    match diagnosis.is_healthy() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(EXIT_CANNOT_SERVE),
+    }
 }
 
 enum Failure {
@@ -128,6 +183,14 @@ fn command<C: DaemonConfig>() -> Command {
     let flag = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
     };
+    let file = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .requires("doctor")
+            .help(help)
+    };
     Command::new(C::NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .arg(
@@ -142,6 +205,27 @@ fn command<C: DaemonConfig>() -> Command {
             "Check the configuration, print it with its defaults, and end",
         ))
         .arg(flag("print-defaults", "Print a documented configuration and end"))
+        .arg(flag(
+            "doctor",
+            "Check machine, kernel and neighbours, say what is wrong and what to do, and end",
+        ))
+        .arg(flag("json", "With --doctor: as JSON").requires("doctor"))
+        .arg(
+            flag(
+                "snippets",
+                "With --doctor: print what to paste into files of neighbours",
+            )
+            .requires("doctor"),
+        )
+        .arg(file(
+            SMF,
+            "With --doctor: Open5GS's smf.yaml, compared with the configuration",
+        ))
+        .arg(file(
+            HSS,
+            "With --doctor: hss.conf of Open5GS's freeDiameter, compared",
+        ))
+        .arg(file(PYHSS, "With --doctor: PyHSS's config.yaml, compared"))
 }
 
 #[cfg(test)]

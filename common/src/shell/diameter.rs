@@ -162,7 +162,7 @@ impl DiameterLinks {
 }
 
 /// `IP:port`, or `name:port` by A and AAAA: the first address that answers.
-async fn dial_name(
+pub(crate) async fn dial_name(
     address: &str,
     local: Option<IpAddr>,
     dns: &Dns,

@@ -17,6 +17,7 @@ mod message;
 mod netlink;
 mod sets;
 mod start;
+mod trial;
 mod watch;
 mod worker;
 
@@ -31,6 +32,8 @@ use tokio::time::timeout;
 
 pub use self::alone::KernelSets;
 use self::figures::{Figures, Outcome};
+pub(crate) use self::start::Lack;
+pub(crate) use self::trial::Trial;
 use self::worker::Task;
 use crate::ipsec::{GoneCause, ProtectedPorts, SaSetId, SaState, XfrmFailure, XfrmInput, XfrmOutput};
 use crate::node::Metrics;

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ims_common::config::HssSurroundings;
+
 /// What a Cx client is told once.
 #[derive(Clone, Debug)]
 pub struct HssClientConfig {
@@ -34,6 +36,18 @@ pub struct HssClientConfig {
 }
 
 impl HssClientConfig {
+    /// What the doctor looks at before the client dials.
+    #[must_use]
+    pub fn surroundings(&self) -> HssSurroundings {
+        HssSurroundings {
+            origin_host: self.origin_host.clone(),
+            origin_realm: self.origin_realm.clone(),
+            destination_realm: self.destination_realm.clone(),
+            peers: self.peers.clone(),
+            in_flight: self.in_flight_max,
+        }
+    }
+
     /// Feature-List 1 of TS 29.229 7.1.1: bit 0 is SiFC.
     pub(crate) const fn features(&self) -> u32 {
         self.shared_ifc as u32

@@ -65,38 +65,70 @@ async fn serve(worker: Worker, tasks: mpsc::UnboundedReceiver<Task>, socket: Soc
     }
 }
 
-fn no_netlink(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) => {
-            "this kernel has no IPsec to ask for (no XFRM netlink): load the module (modprobe xfrm_user) or set \
-             gm.security to none"
-                .to_owned()
+/// What this machine lacks, and the remedy.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Lack {
+    pub(crate) found: String,
+    pub(crate) remedy: String,
+}
+
+impl Lack {
+    fn new(found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            found: found.into(),
+            remedy: remedy.into(),
         }
-        Some(libc::EPERM | libc::EACCES) => not_permitted(),
-        _ => format!("the kernel's IPsec cannot be asked (XFRM netlink: {error}); set gm.security to none or correct this"),
+    }
+
+    /// Nobody may ask the kernel for a security association without this right.
+    pub(crate) fn not_permitted() -> Self {
+        Self::new(
+            "CAP_NET_ADMIN is missing, without which no security association can be installed",
+            "grant it (systemd: AmbientCapabilities=CAP_NET_ADMIN; container: cap_add NET_ADMIN, in the network namespace \
+             that it has) or set gm.security to none",
+        )
+    }
+
+    pub(super) fn no_netlink(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) => Self::new(
+                "this kernel has no IPsec to ask for (no XFRM netlink)",
+                "load the module (modprobe xfrm_user) or set gm.security to none",
+            ),
+            Some(libc::EPERM | libc::EACCES) => Self::not_permitted(),
+            _ => Self::new(
+                format!("the kernel's IPsec cannot be asked (XFRM netlink: {error})"),
+                "set gm.security to none or correct this",
+            ),
+        }
     }
 }
 
-fn not_permitted() -> String {
-    "CAP_NET_ADMIN is missing, without which no security association can be installed: grant it (systemd: \
-     AmbientCapabilities=CAP_NET_ADMIN; container: cap_add NET_ADMIN, in the network namespace that it has) or set \
-     gm.security to none"
-        .to_owned()
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.found, self.remedy)
+    }
+}
+
+fn no_netlink(error: &io::Error) -> String {
+    Lack::no_netlink(error).to_string()
 }
 
 fn prepare(worker: &mut Worker) -> Result<(), String> {
-    may_ask(&mut worker.netlink)?;
+    may_ask(&mut worker.netlink).map_err(|lack| lack.to_string())?;
     let leftovers = worker.remove_states() + worker.remove_policies();
-    for is_ipv4 in [true, false] {
-        if worker.ports.local.iter().any(|local| local.is_ipv4() == is_ipv4) {
-            for suite in worker.ports.suites.clone() {
-                probe(worker, suite, is_ipv4)?;
-            }
-        }
+    for (suite, is_ipv4) in wanted(&worker.ports) {
+        probe(&mut worker.netlink, &worker.ports, suite, is_ipv4).map_err(|lack| lack.to_string())?;
     }
     if let Err(reason) = install_policies(worker) {
         worker.remove_policies();
         return Err(reason);
+    }
+    if leftovers > 0 {
+        tracing::warn!(
+            leftovers,
+            "stale security associations and policies of a previous run: cleaned"
+        );
     }
     tracing::info!(
         ports = ?worker.ports.local,
@@ -108,39 +140,65 @@ fn prepare(worker: &mut Worker) -> Result<(), String> {
 }
 
 /// Every request of XFRM needs CAP_NET_ADMIN, a list too.
-fn may_ask(netlink: &mut Netlink) -> Result<(), String> {
+pub(super) fn may_ask(netlink: &mut Netlink) -> Result<(), Lack> {
     netlink
         .dump(dump_policies(), |_| {})
-        .map_err(|error| no_netlink(&error))
+        .map_err(|error| Lack::no_netlink(&error))
+}
+
+/// The pairs of algorithms that the configuration needs, over IPv4 or not.
+pub(super) fn wanted(ports: &ProtectedPorts) -> Vec<(Suite, bool)> {
+    let families = [true, false].into_iter();
+    let spoken = families.filter(|is_ipv4| ports.local.iter().any(|local| local.is_ipv4() == *is_ipv4));
+    spoken
+        .flat_map(|is_ipv4| ports.suites.iter().map(move |suite| (*suite, is_ipv4)))
+        .collect()
 }
 
 /// Makes and deletes a state between two addresses that nobody has.
-fn probe(worker: &mut Worker, suite: Suite, is_ipv4: bool) -> Result<(), String> {
-    let Err(errno) = try_suite(worker, suite, is_ipv4) else {
+pub(super) fn probe(
+    netlink: &mut Netlink,
+    ports: &ProtectedPorts,
+    suite: Suite,
+    is_ipv4: bool,
+) -> Result<(), Lack> {
+    let Err(errno) = try_suite(netlink, ports, suite, is_ipv4) else {
         return Ok(());
     };
     if errno == libc::EPERM {
-        return Err(not_permitted());
+        return Err(Lack::not_permitted());
     }
     let family = if is_ipv4 { "IPv4" } else { "IPv6" };
     let (alg, ealg) = (suite.integrity.token(), suite.encryption.token());
     let said = io::Error::from_raw_os_error(errno);
     if matches!(errno, libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) {
         let module = if is_ipv4 { "esp4" } else { "esp6" };
-        return Err(format!(
-            "this kernel has no ESP over {family} ({said}): load its module on the machine itself (modprobe {module}), \
-             take a kernel that has it, or set gm.security to none"
+        return Err(Lack::new(
+            format!("this kernel has no ESP over {family} ({said})"),
+            format!(
+                "load its module on the machine itself (modprobe {module}), take a kernel that has it, or set gm.security \
+                 to none"
+            ),
         ));
     }
-    let (algorithm, modules) = lacking(worker, suite, is_ipv4);
-    Err(format!(
-        "this kernel lacks {algorithm}, which alg={alg} with ealg={ealg} needs over {family} ({said}): load its modules \
-         on the machine itself (modprobe -a {modules}) or take {alg}/{ealg} out of ipsec.algorithms"
+    let (algorithm, modules) = lacking(netlink, ports, suite, is_ipv4);
+    Err(Lack::new(
+        format!(
+            "this kernel lacks {algorithm}, which alg={alg} with ealg={ealg} needs over {family} ({said})"
+        ),
+        format!(
+            "load its modules on the machine itself (modprobe -a {modules}) or take {alg}/{ealg} out of ipsec.algorithms"
+        ),
     ))
 }
 
 /// Which of the two algorithms it is, and the modules that bring it.
-fn lacking(worker: &mut Worker, suite: Suite, is_ipv4: bool) -> (&'static str, &'static str) {
+fn lacking(
+    netlink: &mut Netlink,
+    ports: &ProtectedPorts,
+    suite: Suite,
+    is_ipv4: bool,
+) -> (&'static str, &'static str) {
     let of_integrity = match suite.integrity {
         Integrity::HmacMd5_96 => ("hmac(md5)", "authenc hmac md5"),
         Integrity::HmacSha1_96 => ("hmac(sha1)", "authenc hmac sha1_generic"),
@@ -165,20 +223,20 @@ fn lacking(worker: &mut Worker, suite: Suite, is_ipv4: bool) -> (&'static str, &
         encryption: other,
         ..suite
     };
-    match try_suite(worker, with_other, is_ipv4) {
+    match try_suite(netlink, ports, with_other, is_ipv4) {
         Ok(()) => of_encryption,
         Err(_) => of_integrity,
     }
 }
 
-fn try_suite(worker: &mut Worker, suite: Suite, is_ipv4: bool) -> Result<(), i32> {
+fn try_suite(netlink: &mut Netlink, ports: &ProtectedPorts, suite: Suite, is_ipv4: bool) -> Result<(), i32> {
     for spi in PROBE_SPI..PROBE_SPI + PROBE_SPIS {
         let set = probe_set(suite, spi, is_ipv4);
         let [state, ..] = &set.states;
-        let add = message::state(Verb::Add, &worker.ports, &set, state, PROBE_LIFETIME);
-        match worker.netlink.ask(add) {
+        let add = message::state(Verb::Add, ports, &set, state, PROBE_LIFETIME);
+        match netlink.ask(add) {
             Ack::Done => {
-                worker.netlink.ask(delete_state(&StateKey::from(state)));
+                netlink.ask(delete_state(&StateKey::from(state)));
                 return Ok(());
             }
             Ack::Refused(libc::EEXIST) => {}
@@ -278,7 +336,7 @@ fn install_policies(worker: &mut Worker) -> Result<(), String> {
                     worker.ports.priority
                 ));
             }
-            Ack::Refused(libc::EPERM) => return Err(not_permitted()),
+            Ack::Refused(libc::EPERM) => return Err(Lack::not_permitted().to_string()),
             Ack::Refused(errno) => {
                 let said = io::Error::from_raw_os_error(errno);
                 return Err(format!("the kernel refuses an IPsec policy for {guard}: {said}"));

@@ -12,6 +12,7 @@ use netlink_packet_xfrm::{
 };
 
 use super::{Direction, HEADER, StateKey, ip, unreachable, wildcard};
+use crate::config::Cidr;
 use crate::ipsec::ProtectedPorts;
 
 /// `NLMSG_ERROR`: an acknowledgement, or a refusal.
@@ -180,6 +181,30 @@ impl SeenPolicy {
         self.priority == ports.priority
             && self.reqids == [ports.reqid]
             && ends.into_iter().any(|end| is_local(ports, end))
+    }
+
+    /// Whether packets of a protected port meet it.
+    pub(in super::super) fn meets(&self, ports: &ProtectedPorts) -> bool {
+        let Selector { family, .. } = self.selector;
+        let (address, bits, port, mask) = if self.direction == Direction::In.number() {
+            let s = &self.selector;
+            (&s.daddr, s.prefixlen_d, s.dport, s.dport_mask)
+        } else if self.direction == Direction::Out.number() {
+            let s = &self.selector;
+            (&s.saddr, s.prefixlen_s, s.sport, s.sport_mask)
+        } else {
+            // Of sockets, or for forwarding.
+            return false;
+        };
+        let block = Cidr {
+            network: ip(address, family),
+            prefix: bits,
+        };
+        let port_fits = |local: &SocketAddr| (local.port() ^ port) & mask == 0;
+        ports
+            .local
+            .iter()
+            .any(|local| block.contains(local.ip()) && port_fits(local))
     }
 
     /// Whether it keeps the errors of this address in.

@@ -1,8 +1,9 @@
-//! Shell: tests of preflight's complaints, and of what it finds on a real machine.
+//! Shell: tests of what is said about addresses and routes, and of what is found on a real machine.
 
+use super::super::at_start;
+use super::super::check::Verdict;
 use super::*;
 use crate::config::ListenAddress;
-use crate::net::Interface;
 
 fn listener(address: &str) -> SipListener {
     let address: ListenAddress = address.parse().unwrap();
@@ -18,7 +19,7 @@ fn run(config: &ShellConfig) -> Result<(), String> {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(check(config))
+    runtime.block_on(at_start(config))
 }
 
 #[test]
@@ -28,12 +29,12 @@ fn an_address_that_no_interface_has_is_told_with_key_and_remedy() {
         ..Machine::default()
     };
     assert_eq!(
-        present(&listener("192.0.2.5"), &machine).unwrap_err(),
+        present(&listener("192.0.2.5"), &machine).sentence(),
         "gm.address 192.0.2.5 is on no interface of this machine; \
          add it (ip address add 192.0.2.5/24 dev ens3) or correct pcscf.gm.address"
     );
     assert_eq!(
-        present(&listener("2001:db8::5"), &Machine::default()).unwrap_err(),
+        present(&listener("2001:db8::5"), &Machine::default()).sentence(),
         "gm.address 2001:db8::5 is on no interface of this machine; \
          add it (ip address add 2001:db8::5/64 dev eth0) or correct pcscf.gm.address"
     );
@@ -54,10 +55,35 @@ fn a_pool_of_ues_needs_a_route() {
     let mut config = config(&["127.0.1.1"]);
     config.ue_pools = vec!["127.0.1.0/24".parse().unwrap()];
     assert_eq!(run(&config), Ok(()));
+    let pool = "10.45.0.0/16".parse().unwrap();
     assert_eq!(
-        no_route("pcscf", "10.45.0.0/16".parse().unwrap()),
+        route("pcscf", pool, None).sentence(),
         "ue_pool 10.45.0.0/16 has no route from this machine; add it (ip route add 10.45.0.0/16 via GATEWAY, \
          the user plane's gateway) or correct pcscf.ue_pool"
+    );
+}
+
+#[test]
+fn the_way_to_the_ues_is_told_and_the_default_route_is_a_warning() {
+    let pool = "10.45.0.0/16".parse().unwrap();
+    let mut way = Route {
+        device: Some("eth1".to_owned()),
+        gateway: Some("192.0.2.1".parse().unwrap()),
+        ..Route::default()
+    };
+    let check = route("pcscf", pool, Some(&way));
+    assert_eq!(
+        check,
+        Check::ok(ROUTE, "ue_pool 10.45.0.0/16 is reached via 192.0.2.1 on eth1")
+    );
+    way.is_default = true;
+    let check = route("pcscf", pool, Some(&way));
+    assert_eq!(check.verdict, Verdict::Warn);
+    assert!(
+        check
+            .found
+            .contains("only by the default route (via 192.0.2.1 on eth1)"),
+        "{check:?}"
     );
 }
 
@@ -77,18 +103,6 @@ fn the_unspecified_address_is_refused() {
 }
 
 #[test]
-fn connections_fit_into_the_descriptors_of_the_process() {
-    let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
-                  Max processes             62797                62797                processes \n\
-                  Max open files            1024                 524288               files     \n";
-    assert_eq!(descriptors(limits), Some(1_024));
-    assert_eq!(descriptors(&limits.replace("1024 ", "unlimited ")), None);
-    assert_eq!(within(20_000, 1_024), 768);
-    assert_eq!(within(20_000, 65_536), 20_000);
-    assert_eq!(within(20_000, 64), 32);
-}
-
-#[test]
 fn protected_port_where_the_kernel_applies_no_policies_refuses_to_start() {
     let mut machine = Machine::default();
     let protected = |address: &str| SipListener {
@@ -105,22 +119,32 @@ fn protected_port_where_the_kernel_applies_no_policies_refuses_to_start() {
         .insert("192.0.2.6".parse().unwrap(), "lo".to_owned());
     let off =
         |name: &'static str| move |setting: &str| if setting == name { "1\n" } else { "0\n" }.to_owned();
+    let verdict = |listener: &SipListener, off: &dyn Fn(&str) -> String| {
+        guarded(listener, &machine, off).map(|check| check.verdict)
+    };
     let in_clear = off("net/ipv4/conf/eth0/disable_xfrm");
-    let refusal = guarded(&protected("192.0.2.5"), &machine, in_clear).unwrap_err();
+    let refusal = guarded(&protected("192.0.2.5"), &machine, in_clear)
+        .unwrap()
+        .sentence();
     assert!(
-        refusal.ends_with("set it to 0 (sysctl -w net.ipv4.conf.eth0.disable_xfrm=0)"),
+        refusal.ends_with("pass; set it to 0 (sysctl -w net.ipv4.conf.eth0.disable_xfrm=0)"),
         "{refusal}"
     );
     let everywhere = off("net/ipv6/conf/all/disable_policy");
-    assert!(guarded(&protected("[2001:db8::5]"), &machine, everywhere).is_err());
-    assert!(guarded(&protected("192.0.2.5"), &machine, everywhere).is_ok());
+    assert_eq!(
+        verdict(&protected("[2001:db8::5]"), &everywhere),
+        Some(Verdict::Fail)
+    );
+    assert_eq!(verdict(&protected("192.0.2.5"), &everywhere), Some(Verdict::Ok));
     let everywhere = off("net/ipv4/conf/all/disable_policy");
-    assert!(
-        guarded(&listener("192.0.2.5"), &machine, everywhere).is_ok(),
+    assert_eq!(
+        verdict(&listener("192.0.2.5"), &everywhere),
+        None,
         "not protected"
     );
-    assert!(
-        guarded(&protected("192.0.2.6"), &machine, everywhere).is_ok(),
+    assert_eq!(
+        verdict(&protected("192.0.2.6"), &everywhere),
+        Some(Verdict::Skipped),
         "loopback"
     );
 }

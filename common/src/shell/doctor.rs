@@ -1,0 +1,215 @@
+//! Shell: the doctor: whether machine, kernel and neighbours are as a node's configuration needs them.
+//!
+//! * [`examine`] is all of it, `--doctor` of each daemon: also while the daemon runs, which is not disturbed.
+//! * A daemon makes at its start those checks that take no time: a failed one ends the start, a warning is a log line.
+//! * What was seen is gathered first; each verdict is made from values alone, in the files below this one.
+
+mod addresses;
+mod beside;
+mod check;
+mod diameter;
+mod free_diameter;
+mod ipsec;
+mod limits;
+mod machine;
+mod nat;
+mod neighbours;
+mod next_hops;
+mod ports;
+mod process;
+mod rights;
+#[cfg(test)]
+mod testing;
+
+use std::path::PathBuf;
+
+pub use self::beside::Files;
+pub use self::check::{Check, Diagnosis, Snippet, Verdict};
+use self::machine::{Machine, sysctl};
+use self::neighbours::Neighbours;
+use self::ports::{Holder, Receivers};
+use super::xfrm::Trial;
+use crate::config::{ConfigError, ShellConfig};
+
+/// Makes the checks of a start.
+///
+/// # Errors
+/// One line: what is missing, the key that wants it, and the remedy.
+pub(crate) async fn at_start(config: &ShellConfig) -> Result<(), String> {
+    let mut checks = addresses::concrete(config);
+    if checks.is_empty() {
+        let machine = Machine::gather(config).await;
+        checks.extend(of_machine(config, machine).await);
+        checks.extend(warnings_of_start(config));
+    }
+    for check in &checks {
+        match check.verdict {
+            Verdict::Ok | Verdict::Skipped => {}
+            Verdict::Warn => tracing::warn!(check = %check.name, "{}", check.sentence()),
+            Verdict::Fail => return Err(check.sentence()),
+        }
+    }
+    Ok(())
+}
+
+/// Files are told with [`connections`]; ports and the kernel's IPsec tell for themselves when they are taken.
+fn warnings_of_start(config: &ShellConfig) -> Vec<Check> {
+    let shards = config.surroundings.shards.max(1);
+    let mut checks = limits::judge(config, shards, &process::room());
+    checks.retain(|check| check.name != "files");
+    for check in &mut checks {
+        // A clock that is wrong hinders nobody from being served.
+        if check.verdict == Verdict::Fail {
+            check.verdict = Verdict::Warn;
+        }
+    }
+    if config.protected.is_some() {
+        checks.push(ipsec::ike(&ike_daemons(&Receivers::default())));
+    }
+    checks
+}
+
+/// How many of the wanted connections this process may have descriptors for.
+pub(crate) fn connections(wanted: usize) -> usize {
+    let Some(descriptors) = process::room().descriptors else {
+        return wanted;
+    };
+    let possible = limits::within(wanted, descriptors);
+    if possible < wanted {
+        tracing::warn!(
+            wanted,
+            possible,
+            descriptors,
+            "limits.connections is lowered: raise the limit of open files (ulimit -n, LimitNOFILE=)"
+        );
+    }
+    possible
+}
+
+/// What the doctor is asked beyond the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Questions {
+    /// The file of the configuration: by it the daemon that runs is known.
+    pub file: Option<PathBuf>,
+    /// Files of neighbours, to be compared.
+    pub files: Files,
+    /// Whether the snippets are wanted even where nothing asks for them.
+    pub snippets: bool,
+}
+
+/// Looks at everything, and disturbs nothing: not the daemon that may run with this file, not its peers.
+///
+/// # Errors
+/// A file of a neighbour cannot be read.
+pub async fn examine(config: &ShellConfig, questions: &Questions) -> Result<Diagnosis, ConfigError> {
+    let compared = beside::judge(config, &questions.files)?;
+    let file = questions.file.as_ref();
+    let file: Option<PathBuf> = file.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+    let receivers = process::all_receivers();
+    let own = ports::running(config, file.as_ref(), &receivers);
+    let mut checks = addresses::concrete(config);
+    checks.extend(of_machine(config, Machine::gather(config).await).await);
+    checks.extend(rights::judge(config, process::rights()));
+    if let Some(protected) = &config.protected {
+        checks.extend(ipsec::judge(protected, &Trial::of(protected), own.is_some()));
+        checks.push(ipsec::ike(&ike_daemons(&receivers)));
+    }
+    checks.extend(ports::judge(config, own, &receivers));
+    checks.extend(of_room(config).await);
+    checks.extend(of_neighbours(config, own.is_some()).await);
+    checks.extend(compared);
+    let mut diagnosis = Diagnosis::new(config.name, checks);
+    let wanted = diagnosis.checks.iter().any(Check::asks_for_a_snippet);
+    if questions.snippets || wanted {
+        diagnosis.snippets = beside::snippets(config);
+    }
+    Ok(diagnosis)
+}
+
+/// The HSSs and the next hops.
+async fn of_neighbours(config: &ShellConfig, is_running: bool) -> Vec<Check> {
+    let around = &config.surroundings;
+    let mut neighbours = match Neighbours::new(config) {
+        Ok(neighbours) => neighbours,
+        Err(error) => return vec![Check::skipped("dns", error)],
+    };
+    let mut checks = Vec::new();
+    if let Some(hss) = &around.hss {
+        if hss.peers.is_empty() {
+            checks.push(diameter::without_peers(config.diameter_listen));
+        } else if is_running {
+            let open = match admin_address(config) {
+                Some(address) => process::metrics(address).await,
+                None => None,
+            };
+            checks.push(diameter::of_the_daemon(
+                hss,
+                open.as_deref().and_then(diameter::peers_open),
+            ));
+        } else {
+            for peer in &hss.peers {
+                let outcome = neighbours.try_hss(hss, peer).await;
+                checks.push(diameter::judge(hss, peer, &outcome));
+            }
+        }
+    }
+    let servers = match config.dns_servers.as_slice() {
+        [] => "the DNS servers of this machine".to_owned(),
+        all => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    for hop in &around.next_hops {
+        let seen = neighbours.try_hop(hop, config).await;
+        checks.extend(next_hops::judge(hop, &servers, &seen));
+    }
+    checks
+}
+
+fn admin_address(config: &ShellConfig) -> Option<std::net::SocketAddr> {
+    config.admin
+}
+
+/// The part that may be asked of a daemon that serves: it takes no time, and asks no neighbour.
+pub async fn glance(config: &ShellConfig) -> Diagnosis {
+    let mut checks = of_machine(config, Machine::gather(config).await).await;
+    checks.extend(rights::judge(config, process::rights()));
+    if config.protected.is_some() {
+        checks.push(ipsec::ike(&ike_daemons(&process::all_receivers())));
+    }
+    checks.extend(of_room(config).await);
+    Diagnosis::new(config.name, checks)
+}
+
+/// Addresses, routes and what is between the UEs and us.
+async fn of_machine(config: &ShellConfig, machine: Result<Machine, String>) -> Vec<Check> {
+    let machine = match machine {
+        Ok(machine) => machine,
+        Err(error) => {
+            let found =
+                format!("netlink does not tell the addresses of this machine ({error}); binding will");
+            return vec![Check::skipped("address", found)];
+        }
+    };
+    let mut checks = addresses::judge(config, &machine, sysctl);
+    let rules = match config.ue_pools.is_empty() {
+        true => nat::Ruleset::default(),
+        false => process::ruleset().await,
+    };
+    checks.extend(nat::judge(config, &machine, &rules, sysctl));
+    checks
+}
+
+async fn of_room(config: &ShellConfig) -> Vec<Check> {
+    let mut room = process::room();
+    room.synchronised = process::synchronised().await;
+    limits::judge(config, config.surroundings.shards.max(1), &room)
+}
+
+fn ike_daemons(receivers: &Receivers) -> Vec<Holder> {
+    let mut all = process::ike_daemons();
+    for holder in receivers.on_ike_ports() {
+        if !all.iter().any(|other| other.pid == holder.pid) {
+            all.push(holder);
+        }
+    }
+    all
+}
