@@ -6,6 +6,9 @@ pub mod architecture {}
 #[doc = include_str!("manual/troubleshooting.md")]
 pub mod troubleshooting {}
 
+#[doc = include_str!("manual/doctor.md")]
+pub mod doctor {}
+
 #[doc = include_str!("manual/handsets.md")]
 pub mod handsets {}
 

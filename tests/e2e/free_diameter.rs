@@ -45,7 +45,7 @@ fn build_rules(to: &Path) {
 }
 
 /// A freeDiameter that relays between whoever comes from the home network and the HSS. It ends with this value.
-struct FreeDiameter {
+pub(crate) struct FreeDiameter {
     child: Child,
     directory: PathBuf,
     starts: u32,
@@ -53,12 +53,12 @@ struct FreeDiameter {
 
 impl FreeDiameter {
     /// A free port, where it will listen: it takes every address of the machine.
-    fn port() -> u16 {
+    pub(crate) fn port() -> u16 {
         let any = TcpListener::bind("0.0.0.0:0").expect("a port");
         any.local_addr().expect("an address").port()
     }
 
-    fn start(port: u16, hss: SocketAddr, takes_sctp: bool) -> Self {
+    pub(crate) fn start(port: u16, hss: SocketAddr, takes_sctp: bool) -> Self {
         let directory = fresh_directory().expect("a directory");
         let own = directory.clone();
         build_rules(&directory.join("cx_rules.fdx"));
@@ -135,8 +135,17 @@ impl FreeDiameter {
         self.starts += 1;
     }
 
+    /// Waits until connections are taken at its port.
+    pub(crate) fn wait_until_it_listens(&self, port: u16) {
+        let end = Instant::now() + PATIENCE;
+        while !self.log().contains("is listening for connections") && TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < end, "it does not listen\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// What it said in all its lives.
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let read = |n| fs::read_to_string(self.directory.join(format!("agent{n}.log"))).unwrap_or_default();
         (0..self.starts).map(read).collect()
     }

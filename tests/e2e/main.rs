@@ -2,6 +2,7 @@
 
 mod console;
 mod daemon_life;
+mod doctor;
 mod free_diameter;
 mod lab_program;
 mod network;
