@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 
 use ims_common::config::{
     AdminConfig, Cidr, ConfigError, DaemonConfig, DomainName, DurationText, HostsConfig, LimitsConfig,
-    ListenAddress, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig, Surroundings, WhyConfig,
-    default_drain_timeout, sip_uri,
+    ListenAddress, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig,
+    Surroundings, WhyConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;

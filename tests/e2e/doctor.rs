@@ -45,7 +45,10 @@ fn ask(wrapper: &[&str], daemon: &str, file: &Path, more: &[&str]) -> (Option<i3
     let output = run(wrapper, daemon, file, &[&["--doctor", "--json"], more].concat());
     let text = String::from_utf8_lossy(&output.stdout);
     let read = serde_json::from_str(&text);
-    (output.status.code(), read.unwrap_or_else(|error| panic!("{error}: {output:?}")))
+    (
+        output.status.code(),
+        read.unwrap_or_else(|error| panic!("{error}: {output:?}")),
+    )
 }
 
 fn run(wrapper: &[&str], daemon: &str, file: &Path, more: &[&str]) -> Output {
@@ -63,7 +66,11 @@ fn run(wrapper: &[&str], daemon: &str, file: &Path, more: &[&str]) -> Output {
 }
 
 fn all<'a>(diagnosis: &'a Diagnosis, name: &str) -> Vec<&'a Check> {
-    diagnosis.checks.iter().filter(|check| check.name == name).collect()
+    diagnosis
+        .checks
+        .iter()
+        .filter(|check| check.name == name)
+        .collect()
 }
 
 /// The one check of this name that says this.
@@ -80,7 +87,10 @@ fn assert_says(diagnosis: &Diagnosis, name: &str, verdict: Verdict, words: &str)
 fn file_of(pid: u32) -> PathBuf {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).expect("a process");
     let words: Vec<_> = line.split(|octet| *octet == 0).collect();
-    let at = words.iter().position(|word| *word == b"--config").expect("--config");
+    let at = words
+        .iter()
+        .position(|word| *word == b"--config")
+        .expect("--config");
     PathBuf::from(String::from_utf8_lossy(words[at + 1]).into_owned())
 }
 
@@ -124,12 +134,19 @@ fn an_hss_is_tried_where_no_daemon_runs_and_another_instance_is_named() {
     let taken = UdpSocket::bind(site.scscf()).expect("a port");
     let (code, diagnosis) = ask(&[], "scscf", &file, &[]);
     assert_eq!(code, Some(1), "{diagnosis}");
-    assert_says(&diagnosis, "ports", Verdict::Fail, "mw.address 127.0.91.4:5060 (UDP) is in use by ");
+    assert_says(
+        &diagnosis,
+        "ports",
+        Verdict::Fail,
+        "mw.address 127.0.91.4:5060 (UDP) is in use by ",
+    );
     drop(taken);
 }
 
 /// A peer that does this with what it reads, once.
-fn peer(act: impl FnOnce(&mut std::net::TcpStream, Vec<u8>) + Send + 'static) -> (SocketAddr, JoinHandle<()>) {
+fn peer(
+    act: impl FnOnce(&mut std::net::TcpStream, Vec<u8>) + Send + 'static,
+) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.92.5:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let thread = std::thread::spawn(move || {
@@ -169,19 +186,30 @@ fn an_hss_that_refuses_closes_or_is_none_is_told_in_words() {
         stream.write_all(&cea).expect("sent");
     });
     let diagnosis = ask_with_peer(&address.to_string());
-    let words = format!("refuses our CER: it does not know us as a peer (3010); let the HSS know scscf1.{HOME}");
+    let words =
+        format!("refuses our CER: it does not know us as a peer (3010); let the HSS know scscf1.{HOME}");
     assert_says(&diagnosis, "diameter", Verdict::Fail, &words);
     let snippet = &diagnosis.snippets[0].text;
-    assert!(snippet.contains(&format!("ConnectPeer = \"scscf1.{HOME}\"")), "{snippet}");
+    assert!(
+        snippet.contains(&format!("ConnectPeer = \"scscf1.{HOME}\"")),
+        "{snippet}"
+    );
     thread.join().expect("a peer");
 
     let (address, thread) = peer(|_, _| {});
     let diagnosis = ask_with_peer(&address.to_string());
-    assert_says(&diagnosis, "diameter", Verdict::Fail, "closes the connection at our CER");
+    assert_says(
+        &diagnosis,
+        "diameter",
+        Verdict::Fail,
+        "closes the connection at our CER",
+    );
     thread.join().expect("a peer");
 
     let (address, thread) = peer(|stream, _| {
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("sent");
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .expect("sent");
     });
     let diagnosis = ask_with_peer(&address.to_string());
     assert_says(&diagnosis, "diameter", Verdict::Fail, "no Diameter");
@@ -203,14 +231,20 @@ fn free_diameter_that_knows_us_is_well_and_one_that_does_not_is_told() {
     let (_, diagnosis) = ask(&[], "scscf", &file, &[]);
     // A relay: it serves every application, in the realm of ours.
     assert_says(&diagnosis, "diameter", Verdict::Ok, "serves Cx");
-    let stranger = site
-        .scscf_file(0)
-        .replace(&format!("origin_host: scscf1.{HOME}"), "origin_host: scscf1.stranger.example");
+    let stranger = site.scscf_file(0).replace(
+        &format!("origin_host: scscf1.{HOME}"),
+        "origin_host: scscf1.stranger.example",
+    );
     let file = folder.file("stranger.yaml", &stranger);
     let (code, diagnosis) = ask(&[], "scscf", &file, &[]);
     assert_eq!(code, Some(1), "{diagnosis}\n{}", agent.log());
     assert_says(&diagnosis, "diameter", Verdict::Fail, "our CER");
-    assert_says(&diagnosis, "diameter", Verdict::Fail, "let the HSS know scscf1.stranger.example");
+    assert_says(
+        &diagnosis,
+        "diameter",
+        Verdict::Fail,
+        "let the HSS know scscf1.stranger.example",
+    );
 }
 
 #[test]
@@ -224,7 +258,12 @@ fn files_of_neighbours_are_compared_and_a_broken_one_is_told_with_its_line() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (code, diagnosis) = ask(&[], "pcscf", &file, &arguments);
     assert_eq!(code, Some(1), "{diagnosis}");
-    assert_says(&diagnosis, "smf", Verdict::Fail, "tells handsets 192.0.2.200, and this P-CSCF is at 127.0.94.1");
+    assert_says(
+        &diagnosis,
+        "smf",
+        Verdict::Fail,
+        "tells handsets 192.0.2.200, and this P-CSCF is at 127.0.94.1",
+    );
     assert_eq!(diagnosis.snippets[0].text, "smf:\n  p-cscf:\n    - 127.0.94.1\n");
 
     let broken = folder.file("broken.yaml", "smf:\n  session: 7\n");
@@ -282,7 +321,10 @@ impl Drop for Space {
 }
 
 fn ip(arguments: &[&str]) {
-    let output = Command::new("ip").args(arguments).output().expect("ip, of iproute2");
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .expect("ip, of iproute2");
     assert!(output.status.success(), "ip {arguments:?}: {output:?}");
 }
 
@@ -294,7 +336,8 @@ fn pcscf_file(security: &str) -> String {
     )
 }
 
-const NO_ROUTE: &str = "ue_pool 10.45.0.0/16 has no route from this machine; add it (ip route add 10.45.0.0/16 via GATEWAY";
+const NO_ROUTE: &str =
+    "ue_pool 10.45.0.0/16 has no route from this machine; add it (ip route add 10.45.0.0/16 via GATEWAY";
 
 #[test]
 fn without_a_route_to_the_ues_the_doctor_and_the_start_say_the_same() {
@@ -311,11 +354,21 @@ fn without_a_route_to_the_ues_the_doctor_and_the_start_say_the_same() {
 
     space.ip("route add default via 192.0.2.1");
     let (_, diagnosis) = ask(&space.wrapper(), "pcscf", &file, &[]);
-    assert_says(&diagnosis, "route", Verdict::Warn, "only by the default route (via 192.0.2.1 on v0)");
+    assert_says(
+        &diagnosis,
+        "route",
+        Verdict::Warn,
+        "only by the default route (via 192.0.2.1 on v0)",
+    );
     space.ip("route add 10.45.0.0/16 via 192.0.2.99");
     let (code, diagnosis) = ask(&space.wrapper(), "pcscf", &file, &[]);
     assert_eq!(code, Some(0), "{diagnosis}");
-    assert_says(&diagnosis, "route", Verdict::Ok, "ue_pool 10.45.0.0/16 is reached via 192.0.2.99 on v0");
+    assert_says(
+        &diagnosis,
+        "route",
+        Verdict::Ok,
+        "ue_pool 10.45.0.0/16 is reached via 192.0.2.99 on v0",
+    );
 }
 
 #[test]
@@ -329,7 +382,11 @@ fn masquerade_on_the_way_is_told_with_the_rule_that_nft_prints() {
     let nft = folder.file("nft", &format!("#!/bin/sh\ncat <<'END'\n{rule}\nEND\n"));
     let made = Command::new("chmod").arg("+x").arg(&nft).status().expect("chmod");
     assert!(made.success());
-    let path = format!("PATH={}:{}", folder.0.display(), std::env::var("PATH").unwrap_or_default());
+    let path = format!(
+        "PATH={}:{}",
+        folder.0.display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
     let wrapper = [space.wrapper(), vec!["env", &path]].concat();
     let (code, diagnosis) = ask(&wrapper, "pcscf", &file, &[]);
     assert_eq!(code, Some(0), "a warning: {diagnosis}");
@@ -348,11 +405,19 @@ fn without_cap_net_admin_the_doctor_and_the_start_say_how_to_grant_it() {
     let (code, diagnosis) = ask(&wrapper, "pcscf", &file, &[]);
     assert_eq!(code, Some(1), "{diagnosis}");
     assert_says(&diagnosis, "rights", Verdict::Fail, "CAP_NET_ADMIN is missing");
-    assert_says(&diagnosis, "ipsec", Verdict::Fail, "AmbientCapabilities=CAP_NET_ADMIN");
+    assert_says(
+        &diagnosis,
+        "ipsec",
+        Verdict::Fail,
+        "AmbientCapabilities=CAP_NET_ADMIN",
+    );
     let output = run(&wrapper, "pcscf", &file, &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = [output.stdout, output.stderr].concat();
-    assert!(String::from_utf8_lossy(&said).contains("CAP_NET_ADMIN is missing"), "{said:?}");
+    assert!(
+        String::from_utf8_lossy(&said).contains("CAP_NET_ADMIN is missing"),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -377,9 +442,22 @@ fn the_kernel_has_what_is_configured_or_the_doctor_names_the_module_and_leaves_n
             );
         }
     }
-    assert_says(&diagnosis, "ipsec", Verdict::Warn, "1 policies with reqid 4803923 are stale: of a previous run");
-    assert_says(&diagnosis, "ipsec", Verdict::Warn, "1 IPsec policies of another program cover our protected ports");
-    let output = Command::new("ip").args(["-n", &space.0, "xfrm", "state"]).output().expect("ip");
+    assert_says(
+        &diagnosis,
+        "ipsec",
+        Verdict::Warn,
+        "1 policies with reqid 4803923 are stale: of a previous run",
+    );
+    assert_says(
+        &diagnosis,
+        "ipsec",
+        Verdict::Warn,
+        "1 IPsec policies of another program cover our protected ports",
+    );
+    let output = Command::new("ip")
+        .args(["-n", &space.0, "xfrm", "state"])
+        .output()
+        .expect("ip");
     assert!(output.stdout.is_empty(), "a trial leaves nothing: {output:?}");
 }
 
@@ -390,7 +468,9 @@ fn an_ike_daemon_and_a_second_p_cscf_of_the_host_are_told() {
     let folder = Folder::new();
     let first = folder.file("first.yaml", &pcscf_file("none"));
     let mut command = Command::new("ip");
-    command.args(["netns", "exec", &space.0]).arg(binaries().join("pcscf"));
+    command
+        .args(["netns", "exec", &space.0])
+        .arg(binaries().join("pcscf"));
     command.arg("--config").arg(&first);
     let mut daemon =
         ims_tests::daemons::Daemon::run("pcscf", command, folder.0.join("first.log")).expect("a daemon");

@@ -138,7 +138,9 @@ impl FreeDiameter {
     /// Waits until connections are taken at its port.
     pub(crate) fn wait_until_it_listens(&self, port: u16) {
         let end = Instant::now() + PATIENCE;
-        while !self.log().contains("is listening for connections") && TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while !self.log().contains("is listening for connections")
+            && TcpStream::connect(("127.0.0.1", port)).is_err()
+        {
             assert!(Instant::now() < end, "it does not listen\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }

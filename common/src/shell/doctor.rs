@@ -30,6 +30,7 @@ use self::neighbours::Neighbours;
 use self::ports::{Holder, Receivers};
 use super::xfrm::Trial;
 use crate::config::{ConfigError, ShellConfig};
+use crate::operate::Endpoint;
 
 /// Makes the checks of a start.
 ///
@@ -138,14 +139,11 @@ async fn of_neighbours(config: &ShellConfig, is_running: bool) -> Vec<Check> {
         if hss.peers.is_empty() {
             checks.push(diameter::without_peers(config.diameter_listen));
         } else if is_running {
-            let open = match admin_address(config) {
-                Some(address) => process::metrics(address).await,
-                None => None,
+            let told = match endpoint(config) {
+                Some(endpoint) => process::peers(endpoint).await,
+                None => process::PeersTold::default(),
             };
-            checks.push(diameter::of_the_daemon(
-                hss,
-                open.as_deref().and_then(diameter::peers_open),
-            ));
+            checks.push(diameter::of_the_daemon(hss, told.open, &told.last_errors));
         } else {
             for peer in &hss.peers {
                 let outcome = neighbours.try_hss(hss, peer).await;
@@ -164,8 +162,11 @@ async fn of_neighbours(config: &ShellConfig, is_running: bool) -> Vec<Check> {
     checks
 }
 
-fn admin_address(config: &ShellConfig) -> Option<std::net::SocketAddr> {
-    config.admin
+/// Where the daemon answers operators.
+fn endpoint(config: &ShellConfig) -> Option<Endpoint> {
+    let admin = config.admin.as_ref()?;
+    let socket = admin.socket.clone().map(Endpoint::Socket);
+    socket.or(admin.listen.map(Endpoint::Tcp))
 }
 
 /// The part that may be asked of a daemon that serves: it takes no time, and asks no neighbour.

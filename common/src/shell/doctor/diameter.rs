@@ -205,21 +205,27 @@ pub(super) fn without_peers(listen: Option<SocketAddr>) -> Check {
 }
 
 /// The state of the peers of a daemon that runs: a second connection with its Origin-Host would make one of them deaf.
-pub(super) fn of_the_daemon(own: &HssSurroundings, open: Option<u64>) -> Check {
+pub(super) fn of_the_daemon(own: &HssSurroundings, open: Option<u64>, last_errors: &[String]) -> Check {
     let configured = own.peers.len();
     match open {
         None => Check::skipped(
             NAME,
             "the daemon runs and holds the connections: no second one with its Origin-Host is tried (see its peers: admin)",
         ),
-        Some(0) => Check::fail(
-            NAME,
-            format!(
-                "the daemon runs and has no open connection with {}",
-                own.peers.join(", ")
-            ),
-            "see its log for the reason, or stop it and run --doctor again: then each peer is tried",
-        ),
+        Some(0) => {
+            let why = match last_errors {
+                [] => String::new(),
+                all => format!(" ({})", all.join("; ")),
+            };
+            Check::fail(
+                NAME,
+                format!(
+                    "the daemon runs and has no open connection with {}{why}",
+                    own.peers.join(", ")
+                ),
+                "see its log for the reason, or stop it and run --doctor again: then each peer is tried",
+            )
+        }
         Some(open) => Check::ok(
             NAME,
             format!("the daemon runs and has {open} open connections, {configured} configured"),
@@ -354,9 +360,9 @@ mod tests {
 
     #[test]
     fn a_daemon_that_runs_is_asked_instead() {
-        assert_eq!(of_the_daemon(&own(), None).verdict, Verdict::Skipped);
-        assert_eq!(of_the_daemon(&own(), Some(0)).verdict, Verdict::Fail);
-        assert_eq!(of_the_daemon(&own(), Some(1)).verdict, Verdict::Ok);
+        assert_eq!(of_the_daemon(&own(), None, &[]).verdict, Verdict::Skipped);
+        assert_eq!(of_the_daemon(&own(), Some(0), &[]).verdict, Verdict::Fail);
+        assert_eq!(of_the_daemon(&own(), Some(1), &[]).verdict, Verdict::Ok);
         assert_eq!(peers_open("# TYPE x gauge\nims_diameter_peers_open 2\n"), Some(2));
         assert_eq!(peers_open("nothing"), None);
     }

@@ -186,7 +186,9 @@ impl FreeDiameter {
                 "identity" => found.identity = value(),
                 "realm" => found.realm = value(),
                 "port" => found.port = number(&statement)?,
-                "listenon" => found.listen_on.extend(value().and_then(|v| v.parse::<IpAddr>().ok())),
+                "listenon" => found
+                    .listen_on
+                    .extend(value().and_then(|v| v.parse::<IpAddr>().ok())),
                 "connectpeer" => found.peers.push(connect_peer(&statement)?),
                 _ => {}
             }

@@ -129,6 +129,8 @@ pub(super) fn wanted(config: &ShellConfig) -> Vec<Wanted> {
         protocol: Protocol::Tcp,
     };
     all.extend(config.diameter_listen.map(|address| tcp("hss.listen", address)));
+    let admin = config.admin.as_ref().and_then(|admin| admin.listen);
+    all.extend(admin.map(|address| tcp("admin", address)));
     all
 }
 

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use caps::{CapSet, Capability};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use super::ipsec::IKE_DAEMONS;
@@ -17,11 +14,11 @@ use super::limits::{Room, available, descriptors};
 use super::nat::Ruleset;
 use super::ports::{Holder, Protocol, Receivers, receivers};
 use super::rights::Rights;
+use crate::operate::{Endpoint, Report};
+use crate::shell::admin::client::Client;
 
 /// How long a program of the system may take; one that hangs must not hold up a start.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Octets of metrics that are read.
-const METRICS_MAX: u64 = 4 << 20;
 
 fn text(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
@@ -100,17 +97,29 @@ async fn said(program: &str, arguments: &[&str]) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// GET /metrics of a daemon of this machine.
-pub(super) async fn metrics(address: SocketAddr) -> Option<String> {
-    let asked = async {
-        let mut stream = TcpStream::connect(address).await.ok()?;
-        let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = Vec::new();
-        stream.take(METRICS_MAX).read_to_end(&mut answer).await.ok()?;
-        Some(String::from_utf8_lossy(&answer).into_owned())
-    };
-    tokio::time::timeout(PATIENCE, asked).await.ok()?
+/// What a daemon of this machine tells of its peers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PeersTold {
+    /// How many are open; `None`: it does not tell.
+    pub(super) open: Option<u64>,
+    /// What went wrong last, with those that are not.
+    pub(super) last_errors: Vec<String>,
+}
+
+/// Asks a daemon of this machine for its peers.
+pub(super) async fn peers(endpoint: Endpoint) -> PeersTold {
+    let client = Client::new(endpoint).with_patience(PATIENCE);
+    let metrics = client.get("/metrics").await;
+    let report = client.read::<Report>("/api/v1/peers").await.unwrap_or_default();
+    let rows = report.peers.into_iter().filter(|row| row.protocol == "diameter");
+    PeersTold {
+        open: metrics
+            .ok()
+            .and_then(|answer| super::diameter::peers_open(&String::from_utf8_lossy(&answer.body))),
+        last_errors: rows
+            .filter_map(|row| Some(format!("{}: {}", row.address, row.last_error?)))
+            .collect(),
+    }
 }
 
 /// The sockets of this network namespace that receive, and whose they are.
