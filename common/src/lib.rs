@@ -24,6 +24,8 @@ pub mod dialog;
 pub mod diameter;
 pub mod identity;
 pub mod ifc_test;
+#[cfg(feature = "imsctl")]
+pub mod imsctl;
 pub mod ipsec;
 pub mod limits;
 pub mod manual;

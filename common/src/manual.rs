@@ -12,6 +12,9 @@ pub mod doctor {}
 #[doc = include_str!("manual/handsets.md")]
 pub mod handsets {}
 
+#[doc = include_str!("manual/imsctl.md")]
+pub mod imsctl {}
+
 #[doc = include_str!("manual/ipsec.md")]
 pub mod ipsec {}
 

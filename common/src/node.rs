@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use crate::operate::{Question, Report};
 use crate::token::ShardId;
 use crate::why::Note;
@@ -48,6 +49,10 @@ pub trait Node {
     }
     /// Adds this node's rows of the list that an operator asks for.
     fn report(&self, _now: Instant, _question: &Question, _out: &mut Report) {}
+    /// Tries filter criteria for the operator, changing nothing; `None`: this node has none.
+    fn ifc_test(&self, _test: &IfcTest) -> Option<Result<IfcTestAnswer, IfcTestError>> {
+        None
+    }
 }
 
 /// Chance and calendar for one node: everything it may not draw by itself.

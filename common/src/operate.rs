@@ -58,6 +58,21 @@ impl List {
         Self::Bans,
     ];
 
+    /// Where the API serves it.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Nodes => "/api/v1/node",
+            Self::Users => "/api/v1/users",
+            Self::Contacts => "/api/v1/contacts",
+            Self::Sessions => "/api/v1/sessions",
+            Self::Sas => "/api/v1/sas",
+            Self::Peers => "/api/v1/peers",
+            Self::Limits => "/api/v1/limits",
+            Self::Bans => "/api/v1/bans",
+        }
+    }
+
     /// Its name in a [`Report`].
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use ims_common::identity::Impu;
+use ims_common::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use ims_common::net::{Command, NetInput, NetOutput, SipInput, SipOutput};
 use ims_common::node::{Metrics, Node, Sharded, Spoken, earliest};
 use ims_common::operate::{Question, Report};
@@ -243,6 +244,10 @@ impl<N: CxUser> Node for WithHss<N> {
         if let Hss::Here(desk) = &self.hss {
             desk.client.metrics(out);
         }
+    }
+
+    fn ifc_test(&self, test: &IfcTest) -> Option<Result<IfcTestAnswer, IfcTestError>> {
+        self.cscf.ifc_test(test)
     }
 
     fn report(&self, now: Instant, question: &Question, out: &mut Report) {

@@ -201,14 +201,6 @@ impl Scscf {
         self.changes.read.pop_front()
     }
 
-    /// Which application servers would be asked for a request, in which order, and why; for the operator.
-    ///
-    /// # Errors
-    /// When the user is not here, or what came with the trial is not usable.
-    pub fn ifc_test(&self, test: &IfcTest) -> Result<IfcTestAnswer, IfcTestError> {
-        ifc_test::answer(test, &self.registrar, &self.sessions.held)
-    }
-
     /// Who is registered: the private and the public identity of each contact.
     pub fn registered(&self) -> impl Iterator<Item = (&Impi, &Impu)> {
         self.registrar
@@ -431,6 +423,10 @@ impl Node for Scscf {
 
     fn poll_note(&mut self) -> Option<Note> {
         self.core.poll_note().or_else(|| self.notes.poll())
+    }
+
+    fn ifc_test(&self, test: &IfcTest) -> Option<Result<IfcTestAnswer, IfcTestError>> {
+        Some(ifc_test::answer(test, &self.registrar, &self.sessions.held))
     }
 
     fn metrics(&self, out: &mut Metrics) {

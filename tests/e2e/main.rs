@@ -4,6 +4,7 @@ mod console;
 mod daemon_life;
 mod doctor;
 mod free_diameter;
+mod imsctl;
 mod lab_program;
 mod network;
 mod peers;

@@ -6,6 +6,7 @@ pub mod client;
 mod console;
 mod desk;
 mod explain;
+mod ifc_test;
 mod listen;
 mod refusal;
 mod token;
@@ -24,6 +25,7 @@ pub use self::token::Token;
 use super::bound::refused;
 use super::{Event, ShellError};
 use crate::config::AdminConfig;
+use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use crate::net::RegistrationCommand;
 use crate::node::Metrics;
 use crate::operate::{NodeStatus, Question, Report, SaRow};
@@ -45,6 +47,11 @@ pub(crate) enum AdminRequest {
     Findings(oneshot::Sender<Vec<(String, Finding)>>),
     /// All that happens to one subscriber or call, or to all, until the receiver is gone. Of too many the receiver is gone at once.
     Follow(Option<Who>, mpsc::Sender<Entry>),
+    /// A trial of filter criteria; `None`: this node has none.
+    IfcTest(
+        IfcTest,
+        oneshot::Sender<Option<Result<IfcTestAnswer, IfcTestError>>>,
+    ),
     /// Only one shard, of an S-CSCF, has something to do.
     Registration(RegistrationCommand, oneshot::Sender<Health>),
 }

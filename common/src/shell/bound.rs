@@ -26,6 +26,7 @@ use super::udp::{self, UdpSide};
 use super::xfrm::Xfrm;
 use super::{Context, Event, doctor, seed};
 use crate::config::{LimitsConfig, ShellConfig, SipListener, WhyConfig};
+use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use crate::net::{Interface, NetInput, NetOutput};
 use crate::node::{Metrics, Node, Sharded};
 use crate::operate::{Question, Report};
@@ -377,6 +378,9 @@ impl<N: Node> Node for Alone<N> {
     }
     fn report(&self, now: Instant, question: &Question, out: &mut Report) {
         self.0.report(now, question, out);
+    }
+    fn ifc_test(&self, test: &IfcTest) -> Option<Result<IfcTestAnswer, IfcTestError>> {
+        self.0.ifc_test(test)
     }
 }
 

@@ -313,6 +313,7 @@ impl<N: Sharded> Driver<N> {
                 self.tell(now, NetInput::Command(Command::Registration(command)));
                 drop(answer.send(self.health()));
             }
+            AdminRequest::IfcTest(test, answer) => drop(answer.send(self.node.ifc_test(&test))),
             AdminRequest::Why(who, answer) => drop(answer.send(self.tap.case(&who, now))),
             AdminRequest::Findings(answer) => drop(answer.send(self.tap.findings())),
             AdminRequest::Follow(who, entries) => self.tap.follow(who, entries),

@@ -45,7 +45,8 @@ pub enum NoteKind {
 
 impl NoteKind {
     /// Whether a story with such a note is worth a look.
-    pub(super) const fn is_trouble(self) -> bool {
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
         !matches!(
             self,
             Self::AppServerChosen | Self::NumberNormalised | Self::AssociationsReady | Self::AssociationsGone

@@ -19,7 +19,7 @@ use super::access::{Caller, Right};
 use super::desk::Desk;
 use super::refusal::{Refusal, Told, refused};
 use super::{AdminRequest, Health};
-use super::{console, explain};
+use super::{console, explain, ifc_test};
 use crate::identity::Impu;
 use crate::net::RegistrationCommand;
 use crate::operate::{Filter, List, NodeStatus, Question, ROWS_DEFAULT, ROWS_MAX, Report};
@@ -81,7 +81,8 @@ pub(super) fn described(desk: &Arc<Desk>) -> (Router<Arc<Desk>>, OpenApi) {
         .routes(routes!(bans))
         .routes(routes!(explain::why))
         .routes(routes!(explain::findings))
-        .routes(routes!(explain::trace));
+        .routes(routes!(explain::trace))
+        .routes(routes!(ifc_test::ifc_test));
     let write = OpenApiRouter::new()
         .routes(routes!(drain))
         .routes(routes!(deregister))

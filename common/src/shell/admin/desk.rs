@@ -183,7 +183,7 @@ impl Desk {
         let limit = question.limit.to_string();
         let mut query = vec![("limit", limit.as_str())];
         query.extend(question.who.as_ref().map(|who| ("who", who.as_str())));
-        let wanted = path(list_path(question.list), &query);
+        let wanted = path(question.list.path(), &query);
         let (answers, silent) = self.ask_neighbours::<Report>(&wanted).await;
         for answer in answers {
             all.join(answer, question.limit);
@@ -241,19 +241,5 @@ async fn pass_on(client: &Client, wanted: &str, entries: &mpsc::Sender<Entry>) {
         {
             return;
         }
-    }
-}
-
-/// Where a list is served.
-pub(super) const fn list_path(list: List) -> &'static str {
-    match list {
-        List::Nodes => "/api/v1/node",
-        List::Users => "/api/v1/users",
-        List::Contacts => "/api/v1/contacts",
-        List::Sessions => "/api/v1/sessions",
-        List::Sas => "/api/v1/sas",
-        List::Peers => "/api/v1/peers",
-        List::Limits => "/api/v1/limits",
-        List::Bans => "/api/v1/bans",
     }
 }
