@@ -248,7 +248,7 @@ fn limits(rows: &[LimitRow], paper: Paper) -> String {
             (&row.limit).into(),
             row.value.into(),
             row.used.map(|used| used.to_string()).unwrap_or_default().into(),
-            share.map_or(Cell::default(), |share| Cell::new(ink, share)),
+            share.map_or_else(Cell::default, |share| Cell::new(ink, share)),
             match row.refused {
                 0 => Cell::default(),
                 refused => Cell::new(ink, refused),

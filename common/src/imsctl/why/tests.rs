@@ -48,7 +48,7 @@ fn the_sentence_is_on_top_and_the_ladder_shows_its_proof() {
 fn the_catalogue_explains_the_case_of_these_tests_or_says_nothing_of_it() {
     let case = refused();
     for finding in explain(&case) {
-        assert!(print(&case, &[finding.clone()], false, Paper::PIPE).contains(&finding.detector));
+        assert!(print(&case, std::slice::from_ref(&finding), false, Paper::PIPE).contains(&finding.detector));
     }
 }
 
