@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 
 use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use crate::operate::{Question, Report};
+use crate::net::Flow;
 use crate::token::ShardId;
 use crate::why::Note;
 
@@ -35,6 +36,11 @@ pub trait Node {
     type Output;
     /// Takes one input at time `now`.
     fn handle(&mut self, now: Instant, input: Self::Input);
+    /// Whether what comes along a flow is to be thrown away unread, as from a source that the node has banned. The shell
+    /// asks before it copies or scans anything; a node that is not asked drops it by itself.
+    fn turns_away(&mut self, _now: Instant, _flow: &Flow) -> bool {
+        false
+    }
     /// Fires every timer that is due at `now`.
     fn handle_timeout(&mut self, now: Instant);
     /// The next output, or `None` when all has been said.

@@ -1,6 +1,7 @@
 //! Codec: the configuration of a P-CSCF, and what it becomes.
 
 pub(crate) mod emergency;
+mod guard;
 mod ipsec;
 mod sessions;
 
@@ -22,10 +23,12 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::emergency::EmergencyConfig;
+pub use self::guard::{Banned, GuardConfig};
 use self::ipsec::Taken;
 pub use self::ipsec::{AlgorithmsText, IpsecConfig};
 pub use self::sessions::{EarlyMedia, SessionsConfig};
 use crate::contacts::ContactTable;
+use crate::guard::Guard;
 use crate::ipsec::policy::IpsecPolicy;
 use crate::node::{Pcscf, Settings};
 use crate::protection::Protection;
@@ -65,6 +68,9 @@ pub struct PcscfConfig {
     /// Blocks of UE addresses.
     #[serde(default)]
     pub ue_pool: Vec<Cidr>,
+    /// Limits of sources, and bans.
+    #[serde(default)]
+    pub guard: GuardConfig,
     /// UE contacts at a time.
     #[serde(default = "default_contacts")]
     pub contacts: usize,
@@ -212,7 +218,9 @@ impl DaemonConfig for PcscfConfig {
             .map(|policy| Protection::new(policy, seed.rng(SPI_STREAM)));
         let sessions = Sessions::new(self.sessions.limits(place));
         let core = ProxyCore::new(core, &seed);
-        let node = Pcscf::new(core, settings, contacts, sessions, protection);
+        let guard = self.guard.policy(&self.ue_pool, place)?.map(Guard::new);
+        let mut node = Pcscf::new(core, settings, contacts, sessions, protection);
+        node.guard = guard;
         let mut listeners = vec![
             SipListener::new(Interface::Gm, self.gm.address, "pcscf.gm.address"),
             SipListener::new(Interface::Mw, self.mw.address, "pcscf.mw.address"),

@@ -16,6 +16,7 @@ use ims_common::node::{NumberHash, NumberMap, TimerTable, give_back};
 use ims_common::sip::{Uri, UriBuf};
 use smallvec::SmallVec;
 
+use crate::guard::network_of;
 use crate::reg_event::changes::RegisterStamp;
 
 /// Public identities that one contact may have registered one by one. The oldest gives way.
@@ -153,6 +154,8 @@ pub(crate) struct ContactTable {
     by_token: HashMap<FlowToken, ContactId>,
     by_address: HashMap<IpAddr, ContactIds>,
     by_impi: HashMap<Impi, ContactIds>,
+    /// How many contacts each /64 of IPv6 has.
+    neighbours: HashMap<u64, usize>,
     expiries: TimerTable<ContactId, NumberHash>,
     /// Of contacts that ended without a farewell.
     departed: Vec<(Impi, IpAddr)>,
@@ -170,6 +173,7 @@ impl ContactTable {
             by_token: HashMap::new(),
             by_address: HashMap::new(),
             by_impi: HashMap::new(),
+            neighbours: HashMap::new(),
             expiries: TimerTable::default(),
             departed: Vec::new(),
             gone: Vec::new(),
@@ -419,6 +423,14 @@ impl ContactTable {
         self.all(self.by_impi.get(impi))
     }
 
+    /// How many contacts are registered behind an address, or of IPv6, in its /64.
+    pub(crate) fn count_behind(&self, address: IpAddr) -> usize {
+        match address {
+            IpAddr::V4(_) => self.by_address.get(&address).map_or(0, SmallVec::len),
+            IpAddr::V6(address) => self.neighbours.get(&network_of(address)).copied().unwrap_or(0),
+        }
+    }
+
     fn ids_of_impi(&self, impi: &Impi) -> ContactIds {
         self.by_impi.get(impi).cloned().unwrap_or_default()
     }
@@ -430,12 +442,27 @@ impl ContactTable {
 
     fn put(&mut self, id: ContactId, contact: Box<Contact>) {
         remember(&mut self.by_address, contact.flow.remote.ip(), id);
+        if let IpAddr::V6(address) = contact.flow.remote.ip() {
+            *self.neighbours.entry(network_of(address)).or_default() += 1;
+        }
         remember(&mut self.by_impi, contact.impi.clone(), id);
         if let Some(at) = contact.next_expiry() {
             self.expiries.set(id, at);
         }
         self.by_token.insert(contact.token.clone(), id);
         self.contacts.insert(id, contact);
+    }
+
+    fn forget_neighbour(&mut self, address: IpAddr) {
+        let IpAddr::V6(address) = address else { return };
+        let network = network_of(address);
+        if let Some(count) = self.neighbours.get_mut(&network) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.neighbours.remove(&network);
+                give_back(&mut self.neighbours);
+            }
+        }
     }
 
     /// Takes a contact for good.
@@ -451,6 +478,7 @@ impl ContactTable {
         self.by_token.remove(&contact.token);
         give_back(&mut self.by_token);
         forget(&mut self.by_address, &contact.flow.remote.ip(), id);
+        self.forget_neighbour(contact.flow.remote.ip());
         forget(&mut self.by_impi, &contact.impi, id);
         self.expiries.cancel(&id);
         Some(contact)

@@ -11,6 +11,7 @@
 //! * `signals`: what challenges and their answers tell the operator
 //! * [`reg_event`]: our own subscription to registrations
 //! * `emergency`: calls for help; `restoration`: a dead S-CSCF; `alternative_service`: what a UE is told to do instead
+//! * `guard`: limits of sources, and bans
 //! * `reject`: refusals and their status codes
 
 mod alternative_service;
@@ -21,6 +22,7 @@ pub mod config;
 mod contacts;
 mod emergency;
 mod entry_points;
+mod guard;
 pub mod ipsec;
 pub mod node;
 mod originating;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Instant;
 
 use ims_common::media_policy::MediaProfile;
-use ims_common::net::{Command, Flow, Interface, NetInput, NetOutput};
+use ims_common::net::{Command, Flow, Interface, NetInput, NetOutput, SipOutput};
 use ims_common::node::{Counters, Metrics, Node, Sharded, earliest};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ServerTransactionId};
 use ims_common::sip::{HeaderName, Method, Request, StatusCode, UriBuf};
@@ -19,6 +19,7 @@ use crate::contacts::ContactTable;
 use crate::emergency::EmergencyRoutes;
 use crate::emergency::callers::EmergencyCallers;
 use crate::ipsec::agreement::supported;
+use crate::guard::Guard;
 use crate::passage::Passages;
 use crate::protection::Protection;
 use crate::reg_event::subscriptions::Subscriptions;
@@ -111,6 +112,8 @@ pub struct Pcscf {
     pub(crate) protection: Option<Protection>,
     /// What challenges and their answers tell the operator.
     pub(crate) signals: Signals,
+    /// Limits of sources, and bans.
+    pub(crate) guard: Option<Guard>,
     pub(crate) counters: Counters,
     phase: Phase,
     /// When the last input came.
@@ -139,6 +142,7 @@ impl Pcscf {
             contacts,
             sessions,
             signals: Signals::default(),
+            guard: None,
             counters: Counters::default(),
             phase: Phase::Serving,
             protection,
@@ -236,7 +240,10 @@ impl Pcscf {
                 self.refuse(now, transaction, &request, Reject::RegisterOnMw);
             }
             // RFC 3261 11.2: a question about this P-CSCF itself.
-            (_, Method::Options) if to_us => self.on_options(now, transaction, &request),
+            (_, Method::Options) if to_us => {
+                self.note_options(now, &flow);
+                self.on_options(now, transaction, &request)
+            }
             (Interface::Gm | Interface::GmProtected, _) => {
                 self.on_originating(now, transaction, &request, flow)
             }
@@ -321,8 +328,16 @@ impl Node for Pcscf {
         self.expire_passages(now);
         self.expire_dialogs(now);
         self.signals.handle_timeout(now);
+        if let Some(guard) = &mut self.guard {
+            guard.handle_timeout(now);
+        }
         self.core.handle_timeout(now);
         self.drain_events(now);
+    }
+
+    fn turns_away(&mut self, now: Instant, flow: &Flow) -> bool {
+        let guard = self.guard.as_mut();
+        guard.is_some_and(|guard| flow.interface == Interface::Gm && guard.turns_away(now, flow.remote.ip()))
     }
 
     fn poll_output(&mut self) -> Option<NetOutput> {
@@ -339,6 +354,9 @@ impl Node for Pcscf {
         if let Some(output) = self.protection.as_mut().and_then(|p| p.sas.poll_output()) {
             return Some(output);
         }
+        if let Some(connection) = self.guard.as_mut().and_then(Guard::poll_close) {
+            return Some(NetOutput::Sip(SipOutput::Close(connection)));
+        }
         if self.phase == Phase::Draining && self.core.is_settled() {
             self.phase = Phase::Drained;
             return Some(NetOutput::Drained);
@@ -353,6 +371,7 @@ impl Node for Pcscf {
         let tables = earliest(tables, self.signals.poll_timeout());
         let tables = earliest(tables, self.emergency_callers.poll_timeout());
         let tables = earliest(tables, self.subscriptions.poll_timeout());
+        let tables = earliest(tables, self.guard.as_ref().and_then(Guard::poll_timeout));
         earliest(earliest(self.core.poll_timeout(), sets), tables)
     }
 
@@ -365,6 +384,9 @@ impl Node for Pcscf {
         self.counters.export(out);
         self.signals.export_metrics(out);
         self.sessions.export_metrics(out);
+        if let Some(guard) = &self.guard {
+            guard.export_metrics(out);
+        }
         if let Some(protection) = &self.protection {
             protection.sas.export_metrics(out);
             let waiting = protection.challenges.len() as u64;

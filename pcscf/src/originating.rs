@@ -74,8 +74,12 @@ impl Pcscf {
                     .count("ims_pcscf_dropped_total", Reject::NotRegistered.label());
                 info!(method = %request.method(), "request of an unregistered UE dropped");
                 self.core.abandon(transaction);
+                self.note_refusal(now, &flow, Reject::NotRegistered);
             }
-            Err(reject) => self.refuse(now, transaction, request, reject),
+            Err(reject) => {
+                self.refuse(now, transaction, request, reject);
+                self.note_refusal(now, &flow, reject);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use rand::rngs::StdRng;
 use tracing::debug;
 
 use crate::challenge::AwaitSaInstalled;
+use crate::guard::Verdict;
 use crate::ipsec::manager::{Dropped, SaConfig, SaManager, Standing};
 use crate::ipsec::policy::IpsecPolicy;
 use crate::node::Pcscf;
@@ -96,14 +97,28 @@ impl Pcscf {
     pub(crate) fn admitted(&mut self, now: Instant, input: SipInput) -> Option<SipInput> {
         match input {
             SipInput::Received { flow, message } => {
+                let verdict = self.guarded(now, &flow, &message);
+                if matches!(verdict, Verdict::Drop | Verdict::Forbid) {
+                    return None;
+                }
                 let (flow, message) = self.admitted_message(now, flow, message)?;
-                Some(SipInput::Received { flow, message })
+                Some(match verdict {
+                    Verdict::Excess => SipInput::Excess { flow, message },
+                    Verdict::Pass | Verdict::Drop | Verdict::Forbid => SipInput::Received { flow, message },
+                })
             }
             SipInput::Excess { flow, message } => {
+                let verdict = self.guarded(now, &flow, &message);
+                if matches!(verdict, Verdict::Drop | Verdict::Forbid) {
+                    return None;
+                }
                 let (flow, message) = self.admitted_message(now, flow, message)?;
                 Some(SipInput::Excess { flow, message })
             }
             SipInput::Malformed(malformed) => {
+                if self.guards_malformed(now, &malformed.flow) {
+                    return None;
+                }
                 let flow = self.admit(now, malformed.flow, Content::Other)?;
                 Some(SipInput::Malformed(Malformed { flow, ..malformed }))
             }

@@ -66,7 +66,10 @@ impl Pcscf {
     ) {
         match self.start_register(now, transaction, request, flow) {
             Ok(procedure) => self.ask_entry_point(now, procedure),
-            Err(reject) => self.refuse(now, transaction, request, reject),
+            Err(reject) => {
+                self.refuse(now, transaction, request, reject);
+                self.note_refusal(now, &flow, reject);
+            }
         }
     }
 
@@ -243,6 +246,7 @@ impl Pcscf {
             self.signals.refused(&procedure.key.impi);
             "refused-by-home"
         };
+        self.note_register(now, procedure.arrival.ue, status);
         let code = status.as_u16();
         let (impu, impi) = (&procedure.impu, &procedure.key.impi);
         if outcome == CHALLENGED {

@@ -99,6 +99,20 @@ impl ProxyCore {
         }
     }
 
+    /// Answers a request without a transaction, within the budget for such answers; all else is dropped.
+    pub fn turn_away(&mut self, now: Instant, message: &Message, flow: &Flow, status: StatusCode) {
+        let SipMessage::Request(request) = message.clone().into_parts() else {
+            return;
+        };
+        if request.method() == Method::Ack || !self.answer_budget.take(now) {
+            return;
+        }
+        let tag = self.stateless_tag(self.stateless_hash(&request));
+        let via = wire::marked_via(&request, flow);
+        let response = request.reply(status).to_tag(&tag).first_via_line(via).finish();
+        self.send_stateless(&response, flow);
+    }
+
     /// Why there is too much to do for a request, if there is: no transaction is made for it then. What is repeated
     /// was taken before and does not come here.
     fn overload(&mut self, now: Instant, request: &Request, urgency: Urgency) -> Option<&'static str> {
@@ -287,7 +301,11 @@ impl ProxyCore {
             .first_via_line(wire::marked_via(request, flow))
             .header(HeaderName::RetryAfter, retry_after)
             .finish();
-        let destination: Destination = ResponseRoute::of(&response, flow).first;
+        self.send_stateless(&response, flow);
+    }
+
+    fn send_stateless(&mut self, response: &Response, flow: &Flow) {
+        let destination: Destination = ResponseRoute::of(response, flow).first;
         let bytes = response.bytes().clone();
         self.outputs.push_back(SipOutput::Transmit(Transmit {
             bytes,

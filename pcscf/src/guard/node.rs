@@ -1,0 +1,148 @@
+//! Procedure: what the node tells the guard of Gm, and asks it.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use ims_common::net::{Flow, Interface};
+use ims_common::sip::{Message, StatusCode};
+
+use super::{Failure, Sender, Source, Verdict};
+use crate::node::Pcscf;
+use crate::reject::Reject;
+
+impl Pcscf {
+    fn sender(&self, address: IpAddr) -> Sender {
+        Sender {
+            address,
+            contacts: self.contacts.count_behind(address),
+        }
+    }
+
+    /// What becomes of a message from a UE, before anything else is looked at.
+    pub(crate) fn guarded(&mut self, now: Instant, flow: &Flow, message: &Message) -> Verdict {
+        let sender = self.sender(flow.remote.ip());
+        let Some(guard) = &mut self.guard else {
+            return Verdict::Pass;
+        };
+        let verdict = match flow.interface {
+            Interface::Mw => return Verdict::Pass,
+            Interface::Gm => guard.on_message(now, sender, message),
+            Interface::GmProtected => {
+                let sas = self.protection.as_ref().map(|protection| &protection.sas);
+                let impi = sas.and_then(|sas| sas.impi(sas.set_of_flow(flow)?));
+                match impi {
+                    Some(impi) => guard.on_protected(now, Source::of_subscriber(impi)),
+                    // Nobody's: dropped as such.
+                    None => Verdict::Pass,
+                }
+            }
+        };
+        match verdict {
+            Verdict::Forbid => self.core.turn_away(now, message, flow, StatusCode::FORBIDDEN),
+            Verdict::Drop if flow.interface == Interface::Gm => self.close_banned(now, flow),
+            Verdict::Pass | Verdict::Excess | Verdict::Drop => {}
+        }
+        verdict
+    }
+
+    /// Something that is no SIP: whether it is dropped.
+    pub(crate) fn guards_malformed(&mut self, now: Instant, flow: &Flow) -> bool {
+        if flow.interface != Interface::Gm {
+            return false;
+        }
+        let sender = self.sender(flow.remote.ip());
+        let Some(guard) = &mut self.guard else {
+            return false;
+        };
+        if !guard.turns_away(now, sender.address) {
+            guard.failed(now, sender, Failure::Malformed);
+        }
+        let is_banned = guard.is_banned(now, sender.address);
+        if is_banned {
+            self.close_banned(now, flow);
+        }
+        is_banned
+    }
+
+    fn close_banned(&mut self, now: Instant, flow: &Flow) {
+        if let (Some(connection), Some(guard)) = (flow.connection, &mut self.guard)
+            && guard.is_banned(now, flow.remote.ip())
+        {
+            guard.close(connection);
+        }
+    }
+
+    /// OPTIONS to this P-CSCF itself.
+    pub(crate) fn note_options(&mut self, now: Instant, flow: &Flow) {
+        let sender = self.sender(flow.remote.ip());
+        if sender.contacts == 0 {
+            self.note_failure(now, flow, Failure::Options);
+        }
+    }
+
+    /// A refusal that says something about who asked.
+    pub(crate) fn note_refusal(&mut self, now: Instant, flow: &Flow, reject: Reject) {
+        match reject {
+            Reject::NotRegistered | Reject::EmergencyNotAllowed => {
+                self.note_failure(now, flow, Failure::NotRegistered);
+            }
+            Reject::MalformedAuthorization
+            | Reject::MalformedContact
+            | Reject::SecAgreeRequired
+            | Reject::NoCommonMechanism
+            | Reject::SecurityHeaderMissing
+            | Reject::SecurityMismatch
+            | Reject::ForeignIdentity => self.note_failure(now, flow, Failure::Register),
+            Reject::NoSuchDialog if self.contacts.count_behind(flow.remote.ip()) == 0 => {
+                self.note_failure(now, flow, Failure::NotRegistered);
+            }
+            // Ours, the network's, or those of somebody who is registered.
+            Reject::ContactsFull
+            | Reject::NoEntryPoint
+            | Reject::RegisterOnMw
+            | Reject::UnknownFlowToken
+            | Reject::Silence
+            | Reject::FlowFailed
+            | Reject::HomeUnreachable
+            | Reject::PortsTaken
+            | Reject::KeysMissing
+            | Reject::NotChallenged
+            | Reject::KernelBusy
+            | Reject::NoAssociations
+            | Reject::Overtaken
+            | Reject::SetsFull
+            | Reject::EmergencyRegistration
+            | Reject::NoServiceRoute
+            | Reject::NoSuchDialog
+            | Reject::NotAParty
+            | Reject::CseqTooLow
+            | Reject::ForeignToken
+            | Reject::DialogsFull => {}
+        }
+    }
+
+    fn note_failure(&mut self, now: Instant, flow: &Flow, failure: Failure) {
+        if flow.interface != Interface::Gm {
+            return;
+        }
+        let sender = self.sender(flow.remote.ip());
+        if let Some(guard) = &mut self.guard {
+            guard.failed(now, sender, failure);
+        }
+    }
+
+    /// The home network has answered a REGISTER that came from an address, in clear or not.
+    pub(crate) fn note_register(&mut self, now: Instant, ue: IpAddr, status: StatusCode) {
+        let sender = self.sender(ue);
+        let Some(guard) = &mut self.guard else {
+            return;
+        };
+        if status.is_success() {
+            guard.registered(now, sender);
+        } else if status == StatusCode::UNAUTHORIZED {
+            guard.challenged(ue);
+        } else if matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
+            guard.failed(now, sender, Failure::Register);
+        }
+    }
+}
