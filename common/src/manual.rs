@@ -21,6 +21,9 @@ pub mod ipsec {}
 #[doc = include_str!("manual/metrics.md")]
 pub mod metrics {}
 
+#[doc = include_str!("manual/protection.md")]
+pub mod protection {}
+
 #[doc = include_str!("manual/registration.md")]
 pub mod registration {}
 

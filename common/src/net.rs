@@ -1,6 +1,6 @@
 //! Codec: what crosses the border of a node, as values. The shell and the simulator speak only these.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -265,6 +265,8 @@ pub enum DiameterOutput {
 pub enum Command {
     /// Finish what is in progress, refuse what is new with 503, then say [`NetOutput::Drained`] (SC-22).
     Drain,
+    /// Lift the ban of an address (of IPv6: of its /64), and forget what it did. Only for a P-CSCF.
+    Unban(IpAddr),
     /// Change what is registered. Only for an S-CSCF, and of its shards only for the one that serves the identity.
     Registration(RegistrationCommand),
 }

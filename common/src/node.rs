@@ -10,6 +10,8 @@ use rand::rngs::StdRng;
 use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use crate::operate::{Question, Report};
 use crate::net::Flow;
+use crate::overload::Work;
+use crate::sip::Message;
 use crate::token::ShardId;
 use crate::why::Note;
 
@@ -40,6 +42,10 @@ pub trait Node {
     /// asks before it copies or scans anything; a node that is not asked drops it by itself.
     fn turns_away(&mut self, _now: Instant, _flow: &Flow) -> bool {
         false
+    }
+    /// How urgent a message is that comes along a flow, for whoever lets messages wait.
+    fn work_of(&self, _flow: &Flow, message: &Message) -> Work {
+        Work::of(message)
     }
     /// Fires every timer that is due at `now`.
     fn handle_timeout(&mut self, now: Instant);

@@ -15,12 +15,16 @@
 //! were refused together do not come back together.
 
 mod pace;
+mod priorities;
+mod storm;
 mod throttle;
 mod waiting;
 
 use std::time::Duration;
 
 pub use self::pace::Pace;
+pub use self::priorities::Priorities;
+pub use self::storm::{Storm, StormLimits, StormState};
 pub use self::throttle::Throttle;
 pub use self::waiting::{Excess, Next, Waiting, WaitingLimits};
 use crate::sip::{HeaderName, Message, digest};
@@ -41,16 +45,18 @@ impl Work {
     /// S-CSCF.
     #[must_use]
     pub fn of(message: &Message) -> Self {
-        let is_in_progress = match message.request_method() {
-            None | Some(b"ACK" | b"CANCEL" | b"BYE" | b"PRACK") => true,
-            Some(b"REGISTER") => answers_a_challenge(message) || has_sos_contact(message),
-            Some(_) => is_in_dialog(message) || is_emergency(message),
-        };
-        if is_in_progress {
-            Self::InProgress
-        } else {
-            Self::New
+        match is_in_progress(message, &[]) {
+            true => Self::InProgress,
+            false => Self::New,
         }
+    }
+}
+
+fn is_in_progress(message: &Message, emergency_numbers: &[Box<str>]) -> bool {
+    match message.request_method() {
+        None | Some(b"ACK" | b"CANCEL" | b"BYE" | b"PRACK") => true,
+        Some(b"REGISTER") => answers_a_challenge(message) || has_sos_contact(message),
+        Some(_) => is_in_dialog(message) || is_emergency(message, emergency_numbers),
     }
 }
 
@@ -67,8 +73,8 @@ fn is_in_dialog(message: &Message) -> bool {
 }
 
 /// RFC 5031 4.2: `urn:service:sos` and what is below it; TS 22.101 10.1.1: the two numbers that are emergency numbers
-/// everywhere, with whatever separators.
-fn is_emergency(message: &Message) -> bool {
+/// everywhere, and those of this network, with whatever separators.
+fn is_emergency(message: &Message, numbers: &[Box<str>]) -> bool {
     const SOS: &[u8] = b"urn:service:sos";
     let uri = message.request_uri_octets();
     if uri
@@ -88,7 +94,8 @@ fn is_emergency(message: &Message) -> bool {
     let number = digits
         .take_while(|byte| !matches!(byte, b';' | b'@' | b'?'))
         .filter(|byte| !matches!(byte, b'-' | b'.' | b'(' | b')'));
-    is_dialled && (number.clone().eq(b"112") || number.eq(b"911"))
+    let is = |known: &str| number.clone().eq(known.as_bytes());
+    is_dialled && (is("112") || is("911") || numbers.iter().any(|known| is(known)))
 }
 
 /// Octets of a Request-URI that are looked at for a number.

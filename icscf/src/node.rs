@@ -217,7 +217,7 @@ impl Node for Icscf {
         match input {
             CscfInput::Sip(input) => self.core.handle(now, input),
             CscfInput::Cx(input) => self.on_cx(now, input),
-            CscfInput::Command(Command::Registration(_)) => {}
+            CscfInput::Command(Command::Registration(_) | Command::Unban(_)) => {}
             CscfInput::Command(Command::Drain) => {
                 if self.phase == Phase::Serving {
                     self.phase = Phase::Draining;

@@ -23,7 +23,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::emergency::EmergencyConfig;
-pub use self::guard::{Banned, GuardConfig};
+pub use self::guard::{Banned, GuardConfig, RegisterStormConfig};
 use self::ipsec::Taken;
 pub use self::ipsec::{AlgorithmsText, IpsecConfig};
 pub use self::sessions::{EarlyMedia, SessionsConfig};
@@ -71,6 +71,9 @@ pub struct PcscfConfig {
     /// Limits of sources, and bans.
     #[serde(default)]
     pub guard: GuardConfig,
+    /// Phones that come all at once.
+    #[serde(default)]
+    pub register_storm: RegisterStormConfig,
     /// UE contacts at a time.
     #[serde(default = "default_contacts")]
     pub contacts: usize,
@@ -217,8 +220,10 @@ impl DaemonConfig for PcscfConfig {
             .clone()
             .map(|policy| Protection::new(policy, seed.rng(SPI_STREAM)));
         let sessions = Sessions::new(self.sessions.limits(place));
-        let core = ProxyCore::new(core, &seed);
+        let mut core = ProxyCore::new(core, &seed);
         let guard = self.guard.policy(&self.ue_pool, place)?.map(Guard::new);
+        core.put_off_registers(self.register_storm.limits(place));
+        core.prioritise(self.emergency.priorities());
         let mut node = Pcscf::new(core, settings, contacts, sessions, protection);
         node.guard = guard;
         let mut listeners = vec![

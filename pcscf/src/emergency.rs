@@ -141,7 +141,10 @@ impl Pcscf {
             Caller::Unregistered => format!("<sip:{};lr>", self.settings.mw_host),
         };
         match self.settings.emergency.outcome(&caller, &request.method()) {
-            Outcome::Refuse => self.refuse(now, transaction, request, Reject::EmergencyNotAllowed),
+            Outcome::Refuse => {
+                self.refuse(now, transaction, request, Reject::EmergencyNotAllowed);
+                self.note_refusal(now, &flow, Reject::EmergencyNotAllowed);
+            }
             Outcome::Instead(service) => {
                 let contact = (emergency.dialled && emergency.is_typed()).then_some(&*emergency.service);
                 self.offer_instead(now, transaction, request, service, &path, contact);

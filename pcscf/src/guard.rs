@@ -24,12 +24,12 @@ use std::time::{Duration, Instant};
 
 use ims_common::config::Cidr;
 use ims_common::net::ConnectionId;
-use ims_common::node::{Counters, Metrics};
+use ims_common::node::{Counters, Metrics, earliest};
 use ims_common::sip::{HeaderName, Message};
 use tracing::{info, warn};
 
-pub(crate) use self::bans::{Ban, Terms};
 use self::bans::Bans;
+pub(crate) use self::bans::{Ban, Terms};
 use self::bucket::Size;
 use self::journal::Journal;
 pub(crate) use self::source::{Source, network_of};
@@ -134,6 +134,8 @@ pub(crate) struct Guard {
     counters: Counters,
     started: Option<Instant>,
     closing: VecDeque<ConnectionId>,
+    /// Bans that nobody has noted yet.
+    fresh: VecDeque<(Source, &'static str, Duration)>,
 }
 
 impl Guard {
@@ -146,6 +148,7 @@ impl Guard {
             counters: Counters::default(),
             started: None,
             closing: VecDeque::new(),
+            fresh: VecDeque::new(),
         }
     }
 
@@ -191,7 +194,7 @@ impl Guard {
     fn rated(&mut self, now: Instant, source: Source, limit: PerSource, contacts: usize) -> Verdict {
         let size = limit.size(SECOND, contacts, 1);
         let twice = limit.size(SECOND, contacts, 2);
-        let watched = self.watched.of(source);
+        let watched = self.watched.of(now, source);
         let reason = match source {
             Source::Subscriber(_) => "subscriber_rate",
             Source::V4(_) | Source::V6(_) => "rate",
@@ -217,20 +220,20 @@ impl Guard {
     }
 
     /// A 401 (Unauthorized) goes to a source.
-    pub(crate) fn challenged(&mut self, address: IpAddr) {
-        self.watched.of(Source::of(address)).challenged();
+    pub(crate) fn challenged(&mut self, now: Instant, address: IpAddr) {
+        self.watched.of(now, Source::of(address)).challenged();
     }
 
     /// A registration is granted to a source.
     pub(crate) fn registered(&mut self, now: Instant, sender: Sender) {
         let size = self.failure_size(now, sender.contacts);
-        let watched = self.watched.of(Source::of(sender.address));
+        let watched = self.watched.of(now, Source::of(sender.address));
         watched.registered();
         watched.failures.relieve(size, RELIEF);
     }
 
     fn judge_challenges(&mut self, now: Instant, sender: Sender) {
-        let unanswered = self.watched.of(Source::of(sender.address)).unanswered(now);
+        let unanswered = self.watched.of(now, Source::of(sender.address)).unanswered(now);
         // More than the limit of a minute is as bad as the limit.
         let most = self.failure_size(now, sender.contacts).burst.saturating_add(1);
         for _ in 0..unanswered.min(most) {
@@ -243,7 +246,7 @@ impl Guard {
         self.counters
             .count("ims_pcscf_guard_failures_total", failure.label());
         let size = self.failure_size(now, sender.contacts);
-        let watched = self.watched.of(Source::of(sender.address));
+        let watched = self.watched.of(now, Source::of(sender.address));
         if !watched.failures.fill(now, size) {
             self.offended(now, sender, failure.label(), true);
         }
@@ -259,7 +262,11 @@ impl Guard {
     /// Bans a source, unless it may not be.
     fn offended(&mut self, now: Instant, sender: Sender, reason: &'static str, may_be_banned: bool) {
         let source = Source::of(sender.address);
-        let is_exempt = self.policy.exempt.iter().any(|block| block.contains(sender.address));
+        let is_exempt = self
+            .policy
+            .exempt
+            .iter()
+            .any(|block| block.contains(sender.address));
         if is_exempt || !may_be_banned {
             self.counters.count("ims_pcscf_guard_spared_total", reason);
             return;
@@ -270,9 +277,15 @@ impl Guard {
         let lasts = self.bans.ban(now, source, reason);
         self.watched.forget(source);
         self.counters.count("ims_pcscf_guard_bans_total", reason);
+        self.fresh.push_back((source, reason, lasts));
         if let Some(kept_back) = self.journal.line(now) {
             warn!(%source, reason, ?lasts, contacts = sender.contacts, kept_back, "source banned from Gm");
         }
+    }
+
+    /// A ban since the last time: whose, why and for how long.
+    pub(crate) fn poll_fresh(&mut self) -> Option<(Source, &'static str, Duration)> {
+        self.fresh.pop_front()
     }
 
     /// The operator lifts a ban.
@@ -285,6 +298,7 @@ impl Guard {
     }
 
     /// The bans in force.
+    #[allow(dead_code, reason = "the operator's list of bans reads it")]
     pub(crate) fn bans(&self, now: Instant) -> Vec<Ban> {
         self.bans.list(now)
     }
@@ -299,10 +313,11 @@ impl Guard {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.bans.poll_timeout()
+        earliest(self.bans.poll_timeout(), self.watched.poll_timeout())
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.watched.handle_timeout(now);
         while let Some(source) = self.bans.poll_ended(now) {
             if let Some(kept_back) = self.journal.line(now) {
                 info!(%source, kept_back, "ban over");

@@ -7,8 +7,9 @@ use std::time::Instant;
 use ims_common::media_policy::MediaProfile;
 use ims_common::net::{Command, Flow, Interface, NetInput, NetOutput, SipOutput};
 use ims_common::node::{Counters, Metrics, Node, Sharded, earliest};
+use ims_common::overload::Work;
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ServerTransactionId};
-use ims_common::sip::{HeaderName, Method, Request, StatusCode, UriBuf};
+use ims_common::sip::{HeaderName, Message, Method, Request, StatusCode, UriBuf};
 use ims_common::why::{Facts, Note, NoteKind};
 use tracing::info;
 
@@ -18,8 +19,8 @@ use crate::config::emergency::EmergencyPolicy;
 use crate::contacts::ContactTable;
 use crate::emergency::EmergencyRoutes;
 use crate::emergency::callers::EmergencyCallers;
-use crate::ipsec::agreement::supported;
 use crate::guard::Guard;
+use crate::ipsec::agreement::supported;
 use crate::passage::Passages;
 use crate::protection::Protection;
 use crate::reg_event::subscriptions::Subscriptions;
@@ -267,6 +268,7 @@ impl Pcscf {
     }
 
     pub(crate) fn drain_events(&mut self, now: Instant) {
+        self.note_bans();
         loop {
             self.release_gone(now);
             if let Some(event) = self.core.poll_event() {
@@ -293,6 +295,11 @@ impl Node for Pcscf {
                 }
             }
             NetInput::Command(Command::Registration(_)) => {}
+            NetInput::Command(Command::Unban(address)) => {
+                if let Some(guard) = &mut self.guard {
+                    guard.unban(address);
+                }
+            }
             NetInput::Command(Command::Drain) => {
                 if self.phase == Phase::Serving {
                     self.phase = Phase::Draining;
@@ -333,6 +340,10 @@ impl Node for Pcscf {
         }
         self.core.handle_timeout(now);
         self.drain_events(now);
+    }
+
+    fn work_of(&self, flow: &Flow, message: &Message) -> Work {
+        self.core.work_of(flow, message)
     }
 
     fn turns_away(&mut self, now: Instant, flow: &Flow) -> bool {

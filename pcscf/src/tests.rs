@@ -3,6 +3,7 @@
 mod deregistration;
 mod emergency;
 mod entry_points;
+mod guard;
 mod hostile;
 mod kernel;
 mod others;

@@ -372,6 +372,7 @@ impl Node for Scscf {
             CscfInput::Sip(input) => self.core.handle(now, input),
             CscfInput::Cx(input) => self.on_cx(now, input),
             CscfInput::Command(Command::Registration(command)) => self.on_operator(now, command),
+            CscfInput::Command(Command::Unban(_)) => {}
             CscfInput::Command(Command::Drain) => {
                 if self.drain == Drain::Serving {
                     self.drain = Drain::Draining;

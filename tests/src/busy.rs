@@ -39,10 +39,10 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Node for Busy<N> {
     type Output = NetOutput;
 
     fn handle(&mut self, now: Instant, input: NetInput) {
-        let NetInput::Sip(SipInput::Received { message, .. }) = &input else {
+        let NetInput::Sip(SipInput::Received { flow, message }) = &input else {
             return self.node.handle(now, input);
         };
-        let work = Work::of(message);
+        let work = self.node.work_of(flow, message);
         if let Some(Excess::Refuse(oldest)) = self.waiting.push(now, work, input) {
             self.excess.push_back(oldest);
         }

@@ -259,3 +259,123 @@ fn a_next_hop_that_recovers_gets_everything_again() {
     }
     assert_eq!(throttle.permille(), 0);
 }
+
+#[test]
+fn the_emergency_numbers_of_a_network_go_before_what_is_new_and_re_registrations_before_first_ones() {
+    let priorities = Priorities::with_emergency_numbers(["110", "*08"]);
+    let of = |interface, method: &str, uri: &str| {
+        let text = format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\nFrom: <sip:a@h.example>;tag=1\r\n\
+             To: <sip:a@h.example>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\n\r\n"
+        );
+        let message = Message::parse(Bytes::from(text), &SipLimits::default()).unwrap();
+        let flow = crate::net::Flow {
+            interface,
+            transport: crate::net::Transport::Udp,
+            local: "192.0.2.1:5060".parse().unwrap(),
+            remote: "192.0.2.9:5060".parse().unwrap(),
+            connection: None,
+        };
+        priorities.work_of(&flow, &message)
+    };
+    use crate::net::Interface::{Gm, GmProtected};
+    for uri in [
+        "tel:110",
+        "sip:1-1-0@h.example;user=phone",
+        "tel:*08",
+        "tel:112",
+        "urn:service:sos.fire",
+    ] {
+        assert_eq!(of(Gm, "INVITE", uri), Work::InProgress, "{uri}");
+    }
+    assert_eq!(of(Gm, "INVITE", "tel:1100"), Work::New);
+    assert_eq!(of(Gm, "REGISTER", "sip:h.example"), Work::New);
+    assert_eq!(of(GmProtected, "REGISTER", "sip:h.example"), Work::InProgress);
+    assert_eq!(of(GmProtected, "INVITE", "tel:1100"), Work::New);
+}
+
+/// Which seconds a thousand phones that were refused within a second come again in.
+fn comebacks(limits: StormLimits) -> Vec<u64> {
+    let (mut storm, mut now) = (Storm::new(limits), start());
+    let spread = RetryAfter::default();
+    for _ in 0..100 {
+        storm.on_taken(now);
+        now += ms(10);
+    }
+    let mut seconds = Vec::new();
+    for n in 0..1_000 {
+        seconds.push(n / 1_000 + storm.put_off(now, spread));
+        now += ms(1);
+    }
+    seconds
+}
+
+#[test]
+fn phones_that_are_refused_come_again_at_the_rate_at_which_others_are_served() {
+    for per_second in [Some(100), None] {
+        let seconds = comebacks(StormLimits {
+            per_second,
+            retry_after_max: ms(600_000),
+        });
+        assert_eq!(seconds.iter().min(), Some(&5), "{per_second:?}");
+        for second in 6..13 {
+            let count = seconds.iter().filter(|at| **at == second).count();
+            assert!(
+                (80..=125).contains(&count),
+                "{count} in second {second}, {per_second:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn past_the_longest_retry_after_the_slots_begin_again() {
+    let seconds = comebacks(StormLimits {
+        per_second: Some(10),
+        retry_after_max: ms(15_000),
+    });
+    assert!(
+        seconds.iter().all(|seconds| (4..=15).contains(seconds)),
+        "{seconds:?}"
+    );
+    for second in 6..14 {
+        let count = seconds.iter().filter(|at| **at == second).count();
+        assert!((80..=130).contains(&count), "{count} in second {second}");
+    }
+}
+
+#[test]
+fn a_configured_rate_lets_a_second_of_registers_pass_at_once_and_then_its_rate() {
+    let (mut storm, mut now) = (
+        Storm::new(StormLimits {
+            per_second: Some(50),
+            retry_after_max: ms(60_000),
+        }),
+        start(),
+    );
+    let passed = |storm: &mut Storm, now: Instant| (0..1_000).filter(|_| !storm.is_over(now)).count();
+    assert_eq!(passed(&mut storm, now), 50);
+    now += ms(500);
+    assert_eq!(passed(&mut storm, now), 25);
+}
+
+#[test]
+fn a_storm_is_told_every_five_seconds_with_its_rate_and_its_retry_after() {
+    let (mut storm, mut now) = (
+        Storm::new(StormLimits {
+            per_second: Some(10),
+            retry_after_max: ms(60_000),
+        }),
+        start(),
+    );
+    assert_eq!(storm.poll_state(now), None);
+    let mut told = Vec::new();
+    for _ in 0..100 {
+        storm.put_off(now, RetryAfter::default());
+        told.extend(storm.poll_state(now));
+        now += ms(100);
+    }
+    assert_eq!(told.len(), 2);
+    assert_eq!((told[1].per_second, told[1].refused), (10, 51));
+    assert_eq!(told[1].retry_after.0, 5);
+}

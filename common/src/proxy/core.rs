@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 
-use crate::net::{Interface, ResolveId, SipInput, SipOutput};
+use crate::net::{Flow, Interface, ResolveId, SipInput, SipOutput};
 use crate::node::{Counters, Metrics, Seed, TimerTable, earliest};
-use crate::overload::Throttle;
-use crate::sip::{HeaderName, Reply, Request, Response, StatusCode};
+use crate::overload::{Priorities, Storm, StormLimits, Throttle, Work};
+use crate::sip::{HeaderName, Message, Reply, Request, Response, StatusCode};
 use crate::token;
 use crate::transaction::layer::{ServerTransaction, TransactionEvent, TransactionLayer};
 use crate::transaction::{ClientTransactionId, ServerTransactionId, SipTimers, Wire};
@@ -79,6 +79,9 @@ pub struct ProxyCore {
     pub(super) draining: bool,
     /// For REGISTERs towards the home network.
     pub(super) throttle: Option<Throttle>,
+    /// Of phones.
+    pub(super) storm: Option<Storm>,
+    pub(super) priorities: Priorities,
     next: u64,
 }
 
@@ -111,6 +114,8 @@ impl ProxyCore {
             requests: BTreeMap::new(),
             draining: false,
             throttle: None,
+            storm: None,
+            priorities: Priorities::default(),
             next: 0,
         }
     }
@@ -261,6 +266,22 @@ impl ProxyCore {
     /// An unguessable token with this core's shard: tags, Call-IDs, ICIDs.
     pub fn fresh_token(&mut self) -> String {
         token::fresh(self.config.shard, &mut self.rng)
+    }
+
+    /// Has phones whose REGISTERs are refused come again one after the other.
+    pub fn put_off_registers(&mut self, limits: StormLimits) {
+        self.storm = Some(Storm::new(limits));
+    }
+
+    /// Says what goes before what is new, when there is too much to do.
+    pub fn prioritise(&mut self, priorities: Priorities) {
+        self.priorities = priorities;
+    }
+
+    /// How urgent a message is that comes along a flow.
+    #[must_use]
+    pub fn work_of(&self, flow: &Flow, message: &Message) -> Work {
+        self.priorities.work_of(flow, message)
     }
 
     /// Notes what no wire shows, for whoever asks later why something failed.

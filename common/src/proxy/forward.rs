@@ -301,7 +301,7 @@ impl ProxyCore {
         if let Some(throttle) = &mut self.throttle
             && let Some(request) = forward.request.as_deref()
             && request.method() == Method::Register
-            && Work::of(request) == Work::New
+            && self.priorities.of_message(request) == Work::New
         {
             match is_busy {
                 true => throttle.on_refused(now),

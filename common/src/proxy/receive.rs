@@ -12,6 +12,7 @@ use crate::transaction::key::ServerKey;
 use crate::transaction::layer::{Incoming, ServerTransaction, TAG_STATELESS};
 use crate::transaction::response_route::ResponseRoute;
 use crate::transaction::{TimerName, to_tag, wire};
+use crate::why::{Fact, Facts, Note, NoteKind};
 
 use super::core::ProxyCore;
 use super::{CoreEvent, malformed, via};
@@ -75,13 +76,17 @@ impl ProxyCore {
                 self.counters.count("ims_sip_refusals_total", "repeated");
                 self.refuse_stateless(request, &flow);
             }
-            Incoming::New(key) => match self.overload(now, request, urgency) {
+            Incoming::New(key) => match self.overload(now, request, &flow, urgency) {
                 Some(reason) => {
                     self.counters.count("ims_sip_refusals_total", reason);
-                    self.refuse_stateless(request, &flow);
+                    let retry_after = self.put_off(now, request);
+                    self.refuse_with(request, &flow, retry_after);
                     self.note_refusal(now, key, &flow);
                 }
-                None => self.receive_new(now, key, request, flow),
+                None => {
+                    self.note_register(now, request);
+                    self.receive_new(now, key, request, flow);
+                }
             },
         }
     }
@@ -115,7 +120,13 @@ impl ProxyCore {
 
     /// Why there is too much to do for a request, if there is: no transaction is made for it then. What is repeated
     /// was taken before and does not come here.
-    fn overload(&mut self, now: Instant, request: &Request, urgency: Urgency) -> Option<&'static str> {
+    fn overload(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        flow: &Flow,
+        urgency: Urgency,
+    ) -> Option<&'static str> {
         if let Some(reason) = self.no_room_for(request) {
             return Some(reason);
         }
@@ -125,8 +136,10 @@ impl ProxyCore {
         let is_register = request.method() == Method::Register;
         let throttle = self.throttle.as_mut().filter(|_| is_register);
         let is_throttled = throttle.as_ref().is_some_and(|throttle| throttle.permille() > 0);
-        if !(is_crowded || is_throttled || urgency == Urgency::Excess)
-            || Work::of(request) == Work::InProgress
+        let storm = self.storm.as_mut().filter(|_| is_register);
+        let has_rate = storm.as_ref().is_some_and(|storm| storm.has_rate());
+        if !(is_crowded || is_throttled || has_rate || urgency == Urgency::Excess)
+            || self.priorities.work_of(flow, request) == Work::InProgress
         {
             return None;
         }
@@ -135,6 +148,9 @@ impl ProxyCore {
         }
         if urgency == Urgency::Excess {
             return Some("overload");
+        }
+        if storm.is_some_and(|storm| storm.is_over(now)) {
+            return Some("register_rate");
         }
         throttle?.sheds(now, &mut self.rng).then_some("next_hop_overload")
     }
@@ -292,9 +308,51 @@ impl ProxyCore {
 
     /// 503 without a transaction, for when there is no room for one.
     fn refuse_stateless(&mut self, request: &Request, flow: &Flow) {
+        self.refuse_with(request, flow, None);
+    }
+
+    /// A registration begins.
+    fn note_register(&mut self, now: Instant, request: &Request) {
+        if let Some(storm) = &mut self.storm
+            && request.method() == Method::Register
+            && Work::of(request) == Work::New
+        {
+            storm.on_taken(now);
+        }
+    }
+
+    /// When the sender of a REGISTER may come again, where phones that are refused come one after the other.
+    fn put_off(&mut self, now: Instant, request: &Request) -> Option<u64> {
+        let storm = self
+            .storm
+            .as_mut()
+            .filter(|_| request.method() == Method::Register)?;
+        let retry_after = storm.put_off(now, self.config.limits.retry_after);
+        if let Some(state) = storm.poll_state(now) {
+            let (min, max) = state.retry_after;
+            let (per_second, refused) = (state.per_second, state.refused);
+            tracing::warn!(
+                per_second,
+                refused,
+                min,
+                max,
+                "registration storm: phones are put off"
+            );
+            self.note(|| {
+                let facts = Facts::new()
+                    .with(Fact::Limit, per_second)
+                    .with(Fact::Count, refused)
+                    .with(Fact::RetryAfter, format!("{min}-{max}"));
+                Note::of_node(NoteKind::Throttled, facts).saying("registration storm")
+            });
+        }
+        Some(retry_after)
+    }
+
+    fn refuse_with(&mut self, request: &Request, flow: &Flow, retry_after: Option<u64>) {
         let hash = self.stateless_hash(request);
         let tag = self.stateless_tag(hash);
-        let retry_after = self.config.limits.retry_after.of(hash);
+        let retry_after = retry_after.unwrap_or_else(|| self.config.limits.retry_after.of(hash));
         let response = request
             .reply(StatusCode::SERVICE_UNAVAILABLE)
             .to_tag(&tag)

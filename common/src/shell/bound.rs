@@ -28,8 +28,11 @@ use super::{Context, Event, doctor, seed};
 use crate::config::{LimitsConfig, ShellConfig, SipListener, WhyConfig};
 use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use crate::net::{Interface, NetInput, NetOutput};
+use crate::net::{Flow, Interface, NetInput, NetOutput};
 use crate::node::{Metrics, Node, Sharded};
 use crate::operate::{Question, Report};
+use crate::overload::Work;
+use crate::sip::Message;
 use crate::steering::{ShardPlace, Steering};
 use crate::telemetry::log::LeftOut;
 use crate::token::ShardId;
@@ -373,6 +376,13 @@ impl<N: Node> Node for Alone<N> {
     fn metrics(&self, out: &mut Metrics) {
         self.0.metrics(out);
     }
+    fn work_of(&self, flow: &Flow, message: &Message) -> Work {
+        self.0.work_of(flow, message)
+    }
+    fn turns_away(&mut self, now: Instant, flow: &Flow) -> bool {
+        self.0.turns_away(now, flow)
+    }
+
     fn poll_note(&mut self) -> Option<Note> {
         self.0.poll_note()
     }

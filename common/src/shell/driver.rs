@@ -189,12 +189,9 @@ impl<N: Sharded> Driver<N> {
     /// known what it is, and not in the kernel.
     fn receive(&mut self, now: Instant, side: usize) {
         for _ in 0..DATAGRAMS {
-            let context = &self.shell.context;
-            let input = self
-                .shell
-                .udp
-                .get_mut(side)
-                .and_then(|side| side.receive(context));
+            let (context, node) = (&self.shell.context, &mut self.node);
+            let side = self.shell.udp.get_mut(side);
+            let input = side.and_then(|side| side.receive(context, |flow| node.turns_away(now, flow)));
             match input {
                 Some(input) => self.take(now, input),
                 None => return,
@@ -243,7 +240,7 @@ impl<N: Sharded> Driver<N> {
 
     /// A message of our own waits.
     fn line_up(&mut self, now: Instant, parcel: Parcel) {
-        let work = Work::of(&parcel.message);
+        let work = self.node.work_of(&parcel.flow, &parcel.message);
         match self.waiting.push(now, work, parcel) {
             None => {}
             Some(Excess::Refuse(parcel)) => self.tell(now, parcel.excess()),
@@ -275,7 +272,11 @@ impl<N: Sharded> Driver<N> {
             Event::Net(input) => self.take(now, input),
             Event::Admin(request) => self.on_admin(now, request),
             Event::Signal(signal) => self.on_signal(now, signal),
-            Event::SipAccepted { interface, stream } => self.accepted(interface, stream),
+            Event::SipAccepted { interface, stream } => {
+                if !self.turns_away(now, interface, &stream) {
+                    self.accepted(interface, stream);
+                }
+            }
             Event::SendFailed(tag) => {
                 self.send_failed(tag);
                 self.speak(now);

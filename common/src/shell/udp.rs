@@ -134,8 +134,13 @@ impl UdpSide {
         }
     }
 
-    /// The next datagram that is there; `None` when there is none. Keep-alives are counted away.
-    pub(crate) fn receive(&mut self, context: &Context) -> Option<NetInput> {
+    /// The next datagram that is there; `None` when there is none. Keep-alives are counted away, and what is turned away
+    /// is not looked at.
+    pub(crate) fn receive(
+        &mut self,
+        context: &Context,
+        mut turns_away: impl FnMut(&Flow) -> bool,
+    ) -> Option<NetInput> {
         let counters = &context.counters;
         for _ in 0..KEEP_ALIVES {
             let buffer = &mut self.buffer;
@@ -157,6 +162,9 @@ impl UdpSide {
                 continue;
             }
             let flow = Flow { remote, ..self.flow };
+            if turns_away(&flow) {
+                continue;
+            }
             return Some(scan(flow, Bytes::copy_from_slice(datagram), context));
         }
         None

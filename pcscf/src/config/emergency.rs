@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ims_common::config::{ConfigError, sip_uri};
+use ims_common::overload::Priorities;
 use ims_common::sip::UriBuf;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -85,6 +86,11 @@ pub(crate) struct EmergencyPolicy {
 }
 
 impl EmergencyConfig {
+    /// Calls to these numbers go before all that is new.
+    pub(crate) fn priorities(&self) -> Priorities {
+        Priorities::with_emergency_numbers(self.numbers.iter().map(|number| number.digits.as_str()))
+    }
+
     pub(crate) fn policy(&self, home_realm: &str) -> Result<EmergencyPolicy, ConfigError> {
         if self.ecscf.is_empty() {
             let wanting = [

@@ -1,6 +1,7 @@
 //! Codec: the `guard` section of a P-CSCF's configuration.
 
 use ims_common::config::{Cidr, ConfigError, DurationText};
+use ims_common::overload::StormLimits;
 use ims_common::steering::ShardPlace;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,36 @@ pub struct GuardConfig {
     pub sources: usize,
     /// Sources that are banned, or were lately.
     pub bans: usize,
+}
+
+/// The file's `pcscf.register_storm` section: phones that come all at once.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegisterStormConfig {
+    /// REGISTERs a second that begin a registration; none: as many as this node and the home network can do.
+    pub per_second: Option<u32>,
+    /// The longest Retry-After of one that is refused.
+    pub retry_after_max: DurationText,
+}
+
+impl Default for RegisterStormConfig {
+    fn default() -> Self {
+        Self {
+            per_second: None,
+            retry_after_max: DurationText::secs(600),
+        }
+    }
+}
+
+impl RegisterStormConfig {
+    /// For one shard.
+    pub(crate) fn limits(&self, place: ShardPlace) -> StormLimits {
+        let part = |rate: u32| (rate / u32::from(place.of.max(1))).max(1);
+        StormLimits {
+            per_second: self.per_second.map(part),
+            retry_after_max: self.retry_after_max.get(),
+        }
+    }
 }
 
 /// What who is banned gets.

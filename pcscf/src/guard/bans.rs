@@ -35,6 +35,7 @@ struct Record {
 }
 
 /// A ban, for the operator.
+#[allow(dead_code, reason = "the operator's list of bans reads it")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ban {
     pub(crate) source: Source,
@@ -92,7 +93,10 @@ impl Bans {
 
     /// Bans a source; says for how long.
     pub(crate) fn ban(&mut self, now: Instant, source: Source, reason: &'static str) -> Duration {
-        let before = self.records.get(&source).map(|record| (record.times, record.dropped));
+        let before = self
+            .records
+            .get(&source)
+            .map(|record| (record.times, record.dropped));
         let (times, dropped) = before.unwrap_or_default();
         let times = times.saturating_add(1);
         let factor = 1_u32.checked_shl(times - 1).unwrap_or(u32::MAX);

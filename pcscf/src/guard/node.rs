@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use ims_common::net::{Flow, Interface};
 use ims_common::sip::{Message, StatusCode};
+use ims_common::why::{Fact, Facts, Note, NoteKind};
 
-use super::{Failure, Sender, Source, Verdict};
+use super::{Failure, Guard, Sender, Source, Verdict};
 use crate::node::Pcscf;
 use crate::reject::Reject;
 
@@ -15,6 +16,18 @@ impl Pcscf {
         Sender {
             address,
             contacts: self.contacts.count_behind(address),
+        }
+    }
+
+    /// Notes new bans for whoever asks later why something failed.
+    pub(crate) fn note_bans(&mut self) {
+        while let Some((source, reason, lasts)) = self.guard.as_mut().and_then(Guard::poll_fresh) {
+            self.core.note(|| {
+                let facts = Facts::new()
+                    .with(Fact::Address, source)
+                    .with(Fact::Seconds, lasts.as_secs());
+                Note::of_node(NoteKind::Banned, facts).saying(reason)
+            });
         }
     }
 
@@ -140,7 +153,7 @@ impl Pcscf {
         if status.is_success() {
             guard.registered(now, sender);
         } else if status == StatusCode::UNAUTHORIZED {
-            guard.challenged(ue);
+            guard.challenged(now, ue);
         } else if matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
             guard.failed(now, sender, Failure::Register);
         }

@@ -1,7 +1,8 @@
 //! Table: what sources did lately.
 //!
 //! Two generations: who sends is in the young one; when that is full the old one is forgotten and takes its place. So no
-//! number of new addresses drives out a source that goes on sending, and looking one up costs the same at any size.
+//! number of new addresses drives out a source that goes on sending, and looking one up costs the same at any size. Who is
+//! silent for [`GENERATION`] has nothing left that counts, and is forgotten after one to two of them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,6 +12,9 @@ use super::source::Source;
 
 /// Over which challenges and registrations are counted; a challenge is judged after one to two of them.
 pub(crate) const WINDOW: Duration = Duration::from_secs(20);
+
+/// After which the generations change in any case.
+pub(crate) const GENERATION: Duration = Duration::from_secs(120);
 
 /// Challenges and what came of them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,6 +82,7 @@ pub(crate) struct WatchedTable {
     young: HashMap<Source, Watched>,
     old: HashMap<Source, Watched>,
     forgotten: u64,
+    changes_at: Option<Instant>,
 }
 
 impl WatchedTable {
@@ -87,7 +92,21 @@ impl WatchedTable {
             young: HashMap::new(),
             old: HashMap::new(),
             forgotten: 0,
+            changes_at: None,
         }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.changes_at
+    }
+
+    /// Forgets who was silent for long.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.changes_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.old = std::mem::take(&mut self.young);
+        self.changes_at = (!self.old.is_empty()).then(|| now + GENERATION);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -105,7 +124,8 @@ impl WatchedTable {
     }
 
     /// What a source did.
-    pub(crate) fn of(&mut self, source: Source) -> &mut Watched {
+    pub(crate) fn of(&mut self, now: Instant, source: Source) -> &mut Watched {
+        self.changes_at.get_or_insert(now + GENERATION);
         if !self.young.contains_key(&source) {
             let known = self.old.remove(&source).unwrap_or_default();
             if self.young.len() >= self.limit / 2 {

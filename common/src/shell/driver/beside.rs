@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 
 use super::{Driver, Parcel, Phase};
-use crate::net::{ConnectionId, Interface, NetInput, SendTag, SipInput};
+use crate::net::{ConnectionId, Flow, Interface, NetInput, SendTag, SipInput, Transport};
 use crate::node::Sharded;
 use crate::overload::Work;
 use crate::shell::crew::{Call, Handed, origin_of};
@@ -21,7 +21,7 @@ impl<N: Sharded> Driver<N> {
             None => counters.handed_over.count(),
             Some(Handed::Received { flow, message }) => {
                 counters.handed_over_full.count();
-                match Work::of(&message) {
+                match self.node.work_of(&flow, &message) {
                     Work::New => self.tell(now, Parcel { flow, message }.excess()),
                     Work::InProgress => counters.dropped_queue_full.count(),
                 }
@@ -71,6 +71,21 @@ impl<N: Sharded> Driver<N> {
             Call::Close(id) => self.shell.streams.close(id),
             Call::AllDrained => self.phase = Phase::Over,
         }
+    }
+
+    /// Whether the node wants nothing to do with who opened a connection.
+    pub(super) fn turns_away(&mut self, now: Instant, interface: Interface, stream: &TcpStream) -> bool {
+        let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else {
+            return false;
+        };
+        let flow = Flow {
+            interface,
+            transport: Transport::Tcp,
+            local,
+            remote,
+            connection: None,
+        };
+        self.node.turns_away(now, &flow)
     }
 
     /// A connection that was accepted goes to the shard to which most of what comes on it belongs.
