@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use crate::operate::{Question, Report};
 use crate::net::Flow;
+use crate::operate::{Question, Report};
 use crate::overload::Work;
 use crate::sip::Message;
 use crate::token::ShardId;

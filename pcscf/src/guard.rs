@@ -298,7 +298,6 @@ impl Guard {
     }
 
     /// The bans in force.
-    #[allow(dead_code, reason = "the operator's list of bans reads it")]
     pub(crate) fn bans(&self, now: Instant) -> Vec<Ban> {
         self.bans.list(now)
     }

@@ -445,7 +445,9 @@ impl Node for AppServer {
             NetInput::Sip(input) if self.is_ignored(&input) => {}
             NetInput::Sip(input) => self.core.handle(now, input),
             NetInput::Command(Command::Drain) => self.draining = true,
-            NetInput::Command(Command::Registration(_)) | NetInput::Diameter(_) | NetInput::Xfrm(_) => {}
+            NetInput::Command(Command::Registration(_) | Command::Unban(_))
+            | NetInput::Diameter(_)
+            | NetInput::Xfrm(_) => {}
         }
         self.run(now);
     }

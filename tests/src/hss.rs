@@ -455,7 +455,9 @@ impl Node for Hss {
                 self.peers.stop(now, DisconnectCause::Rebooting);
             }
             // An HSS speaks no SIP and has no UE beside it.
-            NetInput::Sip(_) | NetInput::Xfrm(_) | NetInput::Command(Command::Registration(_)) => {}
+            NetInput::Sip(_)
+            | NetInput::Xfrm(_)
+            | NetInput::Command(Command::Registration(_) | Command::Unban(_)) => {}
         }
         self.drain_events(now);
     }

@@ -346,7 +346,9 @@ impl Node for SmsGateway {
         match input {
             NetInput::Sip(input) => self.core.handle(now, input),
             NetInput::Command(Command::Drain) => self.draining = true,
-            NetInput::Command(Command::Registration(_)) | NetInput::Diameter(_) | NetInput::Xfrm(_) => {}
+            NetInput::Command(Command::Registration(_) | Command::Unban(_))
+            | NetInput::Diameter(_)
+            | NetInput::Xfrm(_) => {}
         }
         self.run(now);
     }

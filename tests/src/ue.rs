@@ -349,7 +349,7 @@ impl Node for Ue {
             }
             NetInput::Xfrm(input) => self.on_xfrm(now, &input),
             NetInput::Command(Command::Drain) => self.draining = true,
-            NetInput::Command(Command::Registration(_)) | NetInput::Diameter(_) => {}
+            NetInput::Command(Command::Registration(_) | Command::Unban(_)) | NetInput::Diameter(_) => {}
         }
         self.run(now);
     }

@@ -34,7 +34,7 @@ impl Node for Asker {
     fn handle(&mut self, _now: Instant, input: CscfInput) {
         assert!(self.outputs.is_empty(), "not drained before the next input");
         match input {
-            CscfInput::Command(Command::Registration(_)) => {}
+            CscfInput::Command(Command::Registration(_) | Command::Unban(_)) => {}
             CscfInput::Command(Command::Drain) => {
                 let request = CxRequest::Lir(Lir {
                     public_identity: Impu::parse("sip:alice@ims.example").unwrap(),

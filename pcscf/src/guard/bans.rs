@@ -35,13 +35,13 @@ struct Record {
 }
 
 /// A ban, for the operator.
-#[allow(dead_code, reason = "the operator's list of bans reads it")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ban {
     pub(crate) source: Source,
     pub(crate) reason: &'static str,
     pub(crate) times: u32,
-    pub(crate) lasts: Duration,
+    /// How long it has been in force.
+    pub(crate) age: Duration,
     pub(crate) left: Duration,
     pub(crate) dropped: u64,
 }
@@ -169,7 +169,7 @@ impl Bans {
                 source,
                 reason: record.reason,
                 times: record.times,
-                lasts: record.until.saturating_duration_since(record.since),
+                age: now.saturating_duration_since(record.since),
                 left: record.until.saturating_duration_since(now),
                 dropped: record.dropped,
             })

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use ims_common::net::{Flow, Interface};
+use ims_common::operate::{BanRow, Question, Report};
 use ims_common::sip::{Message, StatusCode};
 use ims_common::why::{Fact, Facts, Note, NoteKind};
 
@@ -27,6 +28,29 @@ impl Pcscf {
                     .with(Fact::Address, source)
                     .with(Fact::Seconds, lasts.as_secs());
                 Note::of_node(NoteKind::Banned, facts).saying(reason)
+            });
+        }
+    }
+
+    /// The bans in force, for the operator.
+    pub(crate) fn report_bans(&self, now: Instant, question: &Question, out: &mut Report) {
+        let bans = self.guard.iter().flat_map(|guard| guard.bans(now));
+        for ban in bans {
+            let source = ban.source.to_string();
+            if !question.is_about([source.as_str()]) {
+                continue;
+            }
+            if out.bans.len() >= question.limit {
+                out.left_off += 1;
+                continue;
+            }
+            out.bans.push(BanRow {
+                node: String::new(),
+                source,
+                cause: format!("{} ({} times)", ban.reason, ban.times),
+                since_secs: ban.age.as_secs(),
+                ends_in_secs: ban.left.as_secs(),
+                dropped: ban.dropped,
             });
         }
     }

@@ -88,7 +88,7 @@ fn each_ban_is_twice_as_long_as_the_one_before_up_to_the_longest_and_quiet_is_fo
     let mut lasted = Vec::new();
     for _ in 0..4 {
         fail(&mut guard, now, sender(SCANNER, 0));
-        lasted.push(guard.bans(now)[0].lasts.as_secs());
+        lasted.push(guard.bans(now)[0].left.as_secs());
         now = guard.bans.poll_timeout().unwrap();
         guard.handle_timeout(now);
         assert!(guard.bans(now).is_empty());
@@ -101,7 +101,7 @@ fn each_ban_is_twice_as_long_as_the_one_before_up_to_the_longest_and_quiet_is_fo
     }
     assert_eq!(guard.bans.poll_timeout(), None);
     fail(&mut guard, now, sender(SCANNER, 0));
-    assert_eq!(guard.bans(now)[0].lasts.as_secs(), 60);
+    assert_eq!(guard.bans(now)[0].left.as_secs(), 60);
 }
 
 #[test]

@@ -62,6 +62,43 @@ pub(super) const SECTION: Section = Section {
             "Emergency requests on the way to an E-CSCF.",
         ),
         counter("ims_pcscf_emergency_total", REASON, "Emergency requests."),
+        gauge("ims_pcscf_guard_bans", &[], "Sources that are banned."),
+        counter(
+            "ims_pcscf_guard_bans_total",
+            REASON,
+            "Bans of sources, by what they did.",
+        ),
+        counter(
+            "ims_pcscf_guard_dropped_total",
+            REASON,
+            "Messages from UEs that were thrown away: of banned sources, of scanners, far above a rate.",
+        ),
+        counter(
+            "ims_pcscf_guard_excess_total",
+            REASON,
+            "Messages above the rate of their source: refused with 503 if they begin something.",
+        ),
+        counter(
+            "ims_pcscf_guard_failures_total",
+            REASON,
+            "What no phone does often, as the guard counts it.",
+        ),
+        counter(
+            "ims_pcscf_guard_forbidden_total",
+            REASON,
+            "Messages of banned sources that were to be answered with 403.",
+        ),
+        gauge("ims_pcscf_guard_sources", &[], "Sources that were heard lately."),
+        counter(
+            "ims_pcscf_guard_sources_forgotten_total",
+            &[],
+            "Sources that were forgotten early, for others.",
+        ),
+        counter(
+            "ims_pcscf_guard_spared_total",
+            REASON,
+            "Offences for which a source may not be banned: exempt, or with contacts behind it.",
+        ),
         counter(
             "ims_pcscf_mechanisms_skipped_total",
             REASON,

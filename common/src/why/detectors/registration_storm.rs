@@ -12,8 +12,9 @@ pub(super) const DETECTOR: Detector = Detector {
     name: "registration-storm",
     title: "Too many registrations at once",
     signal: "503 with Retry-After to a REGISTER, made by the node itself",
-    example: "Registration storm: P-CSCF refused the REGISTER with 503 and Retry-After 4 s; nothing to do, phones come back by \
-              themselves, spread over the time of limits.retry_after_max; if it lasts, give the node more cores (shards) or \
+    example: "Registration storm: P-CSCF refused the REGISTER with 503 and Retry-After 4 s; \
+              throttling at 20/s, 120 refused, Retry-After 1-4 s; nothing to do, phones come back by themselves, one \
+              after the other; if it lasts, give the node more cores (shards) or \
               look at the HSS.",
     weight: 55,
     detect,
@@ -41,9 +42,17 @@ fn finding(case: &Case, entry: &Entry) -> Finding {
         .iter()
         .rev()
         .find(|it| it.note() == Some(NoteKind::Throttled) && it.node == entry.node);
-    let rate = throttled.and_then(|it| Some((it.get(Fact::Count)?, it.get(Fact::Seconds)?)));
+    let rate = throttled.and_then(|it| {
+        Some((
+            it.get(Fact::Limit)?,
+            it.get(Fact::Count)?,
+            it.get(Fact::RetryAfter)?,
+        ))
+    });
     let rate = rate
-        .map(|(count, secs)| format!(" ({count} refused in {secs} s)"))
+        .map(|(rate, count, range)| {
+            format!("; throttling at {rate}/s, {count} refused, Retry-After {range} s")
+        })
         .unwrap_or_default();
     Finding::new(
         entry,
@@ -52,7 +61,7 @@ fn finding(case: &Case, entry: &Entry) -> Finding {
             name_of(&entry.node),
             entry.get(Fact::RetryAfter).unwrap_or("?"),
         ),
-        "nothing to do, phones come back by themselves, spread over the time of limits.retry_after_max; if it lasts, give the \
-         node more cores (shards) or look at the HSS",
+        "nothing to do, phones come back by themselves, one after the other; if it lasts, give the node more \
+          cores (shards) or look at the HSS",
     )
 }
