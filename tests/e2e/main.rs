@@ -9,6 +9,7 @@ mod lab_program;
 mod network;
 mod peers;
 mod phones;
+mod scan;
 mod shards;
 mod sipp;
 mod whole_reads;

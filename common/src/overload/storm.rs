@@ -16,6 +16,9 @@ const MEASURED: Duration = Duration::from_secs(5);
 /// Seconds of the measure.
 const SLOTS: usize = 5;
 
+/// Fewer refusals than these are not worth telling.
+const REFUSED_MIN: u64 = 10;
+
 /// What the operator wants.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StormLimits {
@@ -118,7 +121,7 @@ impl Storm {
         let is_due = self
             .told
             .is_none_or(|told| now.saturating_duration_since(told) >= MEASURED);
-        if !is_due || self.refused == 0 || self.slot.is_none_or(|slot| slot < now) {
+        if !is_due || self.refused < REFUSED_MIN || self.slot.is_none_or(|slot| slot < now) {
             return None;
         }
         self.told = Some(now);

@@ -376,6 +376,6 @@ fn a_storm_is_told_every_five_seconds_with_its_rate_and_its_retry_after() {
         now += ms(100);
     }
     assert_eq!(told.len(), 2);
-    assert_eq!((told[1].per_second, told[1].refused), (10, 51));
+    assert_eq!((told[1].per_second, told[1].refused), (10, 60));
     assert_eq!(told[1].retry_after.0, 5);
 }

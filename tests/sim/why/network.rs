@@ -52,7 +52,9 @@ fn a_phone_that_moved_is_told_as_such() {
 #[test]
 fn a_storm_is_told_from_a_failure() {
     let mut site = site();
-    site.pcscf_more = "  limits: {retry_after_min: 3s, retry_after_max: 4s}\n".to_owned();
+    site.pcscf_more =
+        "  limits: {retry_after_min: 3s, retry_after_max: 4s}\n  register_storm: {per_second: 20}\n"
+            .to_owned();
     let subscribers = (1..=100).map(subscriber).collect();
     let mut scene = Scene::busy(6_103, site, subscribers, Duration::from_millis(20));
     scene.world.record_why();

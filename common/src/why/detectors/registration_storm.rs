@@ -12,8 +12,8 @@ pub(super) const DETECTOR: Detector = Detector {
     name: "registration-storm",
     title: "Too many registrations at once",
     signal: "503 with Retry-After to a REGISTER, made by the node itself",
-    example: "Registration storm: P-CSCF refused the REGISTER with 503 and Retry-After 4 s; \
-              throttling at 20/s, 120 refused, Retry-After 1-4 s; nothing to do, phones come back by themselves, one \
+    example: "Registration storm: P-CSCF refused the REGISTER with 503 and Retry-After 3 s; \
+              throttling at 20/s, 10 refused, Retry-After 3-3 s; nothing to do, phones come back by themselves, one \
               after the other; if it lasts, give the node more cores (shards) or \
               look at the HSS.",
     weight: 55,
