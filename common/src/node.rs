@@ -8,7 +8,6 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
-use crate::operate::{Question, Report};
 use crate::net::Flow;
 use crate::operate::{Question, Report};
 use crate::overload::Work;

@@ -27,7 +27,6 @@ use super::xfrm::Xfrm;
 use super::{Context, Event, doctor, seed};
 use crate::config::{LimitsConfig, ShellConfig, SipListener, WhyConfig};
 use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
-use crate::net::{Interface, NetInput, NetOutput};
 use crate::net::{Flow, Interface, NetInput, NetOutput};
 use crate::node::{Metrics, Node, Sharded};
 use crate::operate::{Question, Report};
