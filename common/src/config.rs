@@ -25,6 +25,7 @@
 mod admin;
 mod daemon;
 mod documented;
+mod environment;
 mod error;
 mod hosts;
 mod sections;
@@ -69,10 +70,10 @@ pub fn load<T: DeserializeOwned>(name: &'static str, path: &Path) -> Result<T, C
     parse(name, &text).map_err(|error| error.located(&path.display().to_string(), &text))
 }
 
-/// The text of a configuration file.
+/// The text of a configuration file, each `${NAME}` replaced by what the environment says.
 ///
 /// # Errors
-/// The file cannot be read, is too large, or is not UTF-8.
+/// The file cannot be read, is too large, is not UTF-8, or names what the environment does not have.
 pub fn read(path: &Path) -> Result<String, ConfigError> {
     let complain = |problem: String| {
         ConfigError::invalid("", problem, "a readable YAML file").located(&path.display().to_string(), "")
@@ -83,7 +84,9 @@ pub fn read(path: &Path) -> Result<String, ConfigError> {
     if size > FILE_BYTES_MAX {
         return Err(complain(format!("has {size} octets, more than {FILE_BYTES_MAX}")));
     }
-    std::fs::read_to_string(path).map_err(|e| complain(format!("cannot be read: {e}")))
+    let text = std::fs::read_to_string(path).map_err(|e| complain(format!("cannot be read: {e}")))?;
+    environment::expand(&text, |name| std::env::var(name).ok())
+        .map_err(|error| error.located(&path.display().to_string(), ""))
 }
 
 /// Reads a text whose one top-level key is `name`.

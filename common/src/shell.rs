@@ -26,6 +26,7 @@ mod sctp;
 mod shards;
 mod signals;
 mod stream;
+mod supervisor;
 mod tcp;
 mod udp;
 mod xfrm;

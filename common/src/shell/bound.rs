@@ -21,6 +21,7 @@ use super::dns::{Dns, Families};
 use super::driver::Driver;
 use super::rest::Rest;
 use super::signals::Signals;
+use super::supervisor::Supervisor;
 use super::tcp::{self, SipStreams};
 use super::udp::{self, UdpSide};
 use super::xfrm::Xfrm;
@@ -90,6 +91,7 @@ pub struct Shell {
     pub(super) left_out: LeftOut,
     pub(super) rest: Rest,
     pub(super) why: WhyConfig,
+    pub(super) supervisor: Supervisor,
 }
 
 /// Where the events of one shard arrive.
@@ -286,6 +288,7 @@ impl Shell {
             left_out: LeftOut::default(),
             rest: Rest::default(),
             why: config.why,
+            supervisor: Supervisor::from_environment(),
         })
     }
 
@@ -348,6 +351,8 @@ impl Shell {
             shards = self.place.of,
             "ready"
         );
+        self.supervisor.ready(self.name);
+        self.supervisor.keep_alive();
         Driver::new(node, self, crew).run(Some(signals)).await;
         Ok(())
     }

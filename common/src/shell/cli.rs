@@ -54,7 +54,9 @@ pub fn daemon_main<C: DaemonConfig>() -> ExitCode {
     if matches.get_flag("check") {
         return match check::<C>(path) {
             Ok(text) => {
-                print(&text);
+                if !matches.get_flag("quiet") {
+                    print(&text);
+                }
                 ExitCode::SUCCESS
             }
             Err(error) => complain(&error, EXIT_CONFIG),
@@ -74,7 +76,12 @@ pub fn daemon_main<C: DaemonConfig>() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Config(error)) => complain(&error, EXIT_CONFIG),
         Err(Failure::Shell(error)) => {
-            tracing::error!(%error, "cannot serve");
+            // What goes wrong before there is a log must be said too.
+            if tracing::dispatcher::has_been_set() {
+                tracing::error!(%error, "cannot serve");
+            } else {
+                eprintln!("cannot serve: {error}");
+            }
             ExitCode::from(EXIT_CANNOT_SERVE)
         }
     }
@@ -204,6 +211,7 @@ fn command<C: DaemonConfig>() -> Command {
             "check",
             "Check the configuration, print it with its defaults, and end",
         ))
+        .arg(flag("quiet", "With --check: say nothing of a good configuration").requires("check"))
         .arg(flag("print-defaults", "Print a documented configuration and end"))
         .arg(flag(
             "doctor",

@@ -342,6 +342,7 @@ impl<N: Sharded> Driver<N> {
         }
         if self.is_first() {
             tracing::info!(cause, timeout = ?self.shell.drain_timeout, "draining");
+            self.shell.supervisor.stopping(self.shell.name, cause);
         }
         self.phase = Phase::Draining {
             until: now + self.shell.drain_timeout,

@@ -1,0 +1,64 @@
+//! Test: what an operator runs around the daemons: units, packages, containers, the guide. All that stands in `deploy/`
+//! is given to the programs that will read it, and what the guide says is tried.
+#![allow(clippy::disallowed_methods, reason = "shell")]
+
+mod configuration;
+mod supervised;
+mod units;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The three daemons.
+const DAEMONS: [&str; 3] = ["pcscf", "icscf", "scscf"];
+
+/// The folder `deploy` of the tree.
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
+}
+
+/// A file of the folder `deploy`.
+fn text(path: &str) -> String {
+    let path = deploy().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Runs a program of the system; without it the test says which package has it.
+fn run(command: &mut Command) -> Output {
+    let program = command.get_program().display().to_string();
+    command
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}; `make test` installs it"))
+}
+
+/// All that a program said.
+fn said(output: &Output) -> String {
+    let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
+/// Runs a program that must end well, and returns what it said.
+fn must(command: &mut Command) -> String {
+    let output = run(command);
+    assert!(output.status.success(), "{command:?}: {}", said(&output));
+    said(&output)
+}
+
+/// Where the three binaries are; they are built first, for a test of this package does not build those of others.
+fn binaries() -> PathBuf {
+    static BINARIES: OnceLock<PathBuf> = OnceLock::new();
+    BINARIES
+        .get_or_init(|| {
+            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            build
+                .args(["build", "--quiet", "-p", "pcscf", "-p", "icscf", "-p", "scscf"])
+                .current_dir(env!("CARGO_MANIFEST_DIR"));
+            if !cfg!(debug_assertions) {
+                build.arg("--release");
+            }
+            must(&mut build);
+            ims_tests::daemons::binaries().expect("our own directory")
+        })
+        .clone()
+}
