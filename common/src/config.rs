@@ -48,7 +48,7 @@ pub use documented::{check_documented, documented, uncommented};
 pub use error::ConfigError;
 pub use hosts::HostsConfig;
 pub use sections::{
-    CxConfig, GmTimersConfig, HssConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, MwConfig,
+    CxConfig, GmTimersConfig, Harden, HssConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, MwConfig,
     MwTimersConfig, SHARED_DEFAULTS, SipTimersConfig, WhyConfig, sip_uri,
 };
 pub use trusted_peers::TrustedPeers;

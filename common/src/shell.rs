@@ -19,6 +19,7 @@ mod directory;
 mod dns;
 pub mod doctor;
 mod driver;
+pub mod harden;
 mod log_writer;
 mod rest;
 mod scan;

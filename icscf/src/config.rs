@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig,
+    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, Harden, HostsConfig, HssConfig,
     LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig,
     Surroundings, TrustedPeers, WhyConfig, default_drain_timeout, sip_uri,
 };
@@ -65,6 +65,9 @@ pub struct IcscfConfig {
     /// What is logged.
     #[serde(default)]
     pub log: LogConfig,
+    /// Whether the process locks itself in.
+    #[serde(default)]
+    pub harden: Harden,
     /// What is kept for whoever asks why something failed.
     #[serde(default)]
     pub why: WhyConfig,
@@ -120,6 +123,7 @@ impl DaemonConfig for IcscfConfig {
         shell.admin = self.admin;
         shell.log = self.log;
         shell.why = self.why;
+        shell.harden = self.harden;
         shell.limits = self.limits;
         shell.drain_timeout = self.drain_timeout.get();
         Ok((node, shell))

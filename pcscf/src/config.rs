@@ -10,7 +10,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use ims_common::config::{
-    AdminConfig, Cidr, ConfigError, DaemonConfig, DomainName, DurationText, HostsConfig, LimitsConfig,
+    AdminConfig, Cidr, ConfigError, DaemonConfig, DomainName, DurationText, Harden, HostsConfig, LimitsConfig,
     ListenAddress, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig,
     Surroundings, WhyConfig, default_drain_timeout, sip_uri,
 };
@@ -95,6 +95,9 @@ pub struct PcscfConfig {
     /// What is logged.
     #[serde(default)]
     pub log: LogConfig,
+    /// Whether the process locks itself in.
+    #[serde(default)]
+    pub harden: Harden,
     /// What is kept for whoever asks why something failed.
     #[serde(default)]
     pub why: WhyConfig,
@@ -238,6 +241,7 @@ impl DaemonConfig for PcscfConfig {
         shell.admin = self.admin;
         shell.log = self.log;
         shell.why = self.why;
+        shell.harden = self.harden;
         shell.limits = self.limits;
         shell.drain_timeout = self.drain_timeout.get();
         Ok((node, shell))

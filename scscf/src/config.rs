@@ -13,7 +13,7 @@ use std::time::Duration;
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, HostsConfig, HssConfig,
+    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, Harden, HostsConfig, HssConfig,
     LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig,
     Surroundings, WhyConfig, default_drain_timeout, sip_uri,
 };
@@ -101,6 +101,9 @@ pub struct ScscfConfig {
     /// What is logged.
     #[serde(default)]
     pub log: LogConfig,
+    /// Whether the process locks itself in.
+    #[serde(default)]
+    pub harden: Harden,
     /// What is kept for whoever asks why something failed.
     #[serde(default)]
     pub why: WhyConfig,
@@ -358,6 +361,7 @@ impl ScscfConfig {
             admin: self.admin.clone(),
             log: self.log.clone(),
             why: self.why,
+            harden: self.harden,
             limits: self.limits.clone(),
             drain_timeout: self.drain_timeout.get(),
             ..ShellConfig::new(Self::NAME, vec![listener])

@@ -3,6 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 mod configuration;
+mod hardened;
+mod manifests;
+mod package;
 mod supervised;
 mod units;
 
@@ -53,6 +56,7 @@ fn binaries() -> PathBuf {
             let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
             build
                 .args(["build", "--quiet", "-p", "pcscf", "-p", "icscf", "-p", "scscf"])
+                .args(["-p", "ims-common", "--bins"])
                 .current_dir(env!("CARGO_MANIFEST_DIR"));
             if !cfg!(debug_assertions) {
                 build.arg("--release");

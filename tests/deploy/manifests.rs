@@ -53,7 +53,11 @@ fn a_key_that_kubernetes_does_not_know_is_found() {
     let wrong = text("kubernetes/scscf.yaml").replace("replicas: 2", "replicaz: 2");
     std::fs::write(&file, wrong).expect("a file");
     let output = validate("kubernetes.json", &[file]);
-    assert!(!output.status.success() && said(&output).contains("replicaz"), "{}", said(&output));
+    assert!(
+        !output.status.success() && said(&output).contains("replicaz"),
+        "{}",
+        said(&output)
+    );
     let _ = std::fs::remove_dir_all(directory);
 }
 
@@ -103,7 +107,10 @@ fn the_configurations_of_compose_are_good_with_its_environment() {
         .filter_map(|line| line.split_once('='))
         .collect();
     assert!(environment.len() >= 5, "{environment:?}");
-    check(|daemon| text(&format!("container/config/{daemon}.yaml")), &environment);
+    check(
+        |daemon| text(&format!("container/config/{daemon}.yaml")),
+        &environment,
+    );
     let compose = text("container/compose.yaml");
     for (name, _) in environment {
         assert!(compose.contains(&format!("${{{name}:?")), "{name}");

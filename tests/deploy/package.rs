@@ -67,7 +67,10 @@ fn the_package_has_programs_units_configurations_and_documents() {
         ("-rw-r--r--", "./usr/share/man/man8/pcscf.8.gz"),
         ("-rw-r--r--", "./usr/share/doc/ims-core/copyright"),
         ("-rw-r--r--", "./usr/share/doc/ims-core/guide.md"),
-        ("-rw-r--r--", "./usr/share/doc/ims-core/examples/three-machines/pcscf.yaml"),
+        (
+            "-rw-r--r--",
+            "./usr/share/doc/ims-core/examples/three-machines/pcscf.yaml",
+        ),
     ] {
         let found = files.iter().find(|(_, name)| name == path);
         assert_eq!(found.map(|(mode, _)| mode.as_str()), Some(mode), "{path}");
@@ -105,11 +108,23 @@ struct Root(PathBuf);
 impl Root {
     fn fresh(folder: &Path) -> Self {
         let root = folder.join("root");
-        for path in ["bin", "dev", "etc", "run", "tmp", "usr/bin", "usr/sbin", "var/lib/dpkg/info", "var/lib/dpkg/updates"] {
+        for path in [
+            "bin",
+            "dev",
+            "etc",
+            "run",
+            "tmp",
+            "usr/bin",
+            "usr/sbin",
+            "var/lib/dpkg/info",
+            "var/lib/dpkg/updates",
+        ] {
             fs::create_dir_all(root.join(path)).expect("a folder");
         }
         fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox; `make test` installs it");
-        for tool in ["sh", "grep", "mkdir", "chown", "chgrp", "chmod", "rm", "rmdir", "echo", "cat"] {
+        for tool in [
+            "sh", "grep", "mkdir", "chown", "chgrp", "chmod", "rm", "rmdir", "echo", "cat",
+        ] {
             symlink("busybox", root.join("bin").join(tool)).expect("a link");
         }
         copy_program(Path::new("/usr/bin/systemd-sysusers"), &root);
@@ -162,13 +177,20 @@ fn next_version(package: &Path, folder: &Path) -> PathBuf {
     let tree = folder.join("next");
     must(Command::new("dpkg-deb").arg("-R").arg(package).arg(&tree));
     let control = tree.join("DEBIAN/control");
-    let newer = fs::read_to_string(&control).expect("a file").replace("Version: 0.1.0", "Version: 0.1.1");
+    let newer = fs::read_to_string(&control)
+        .expect("a file")
+        .replace("Version: 0.1.0", "Version: 0.1.1");
     fs::write(&control, newer).expect("a file");
     let config = tree.join("etc/ims/pcscf.yaml");
     let more = fs::read_to_string(&config).expect("a file") + "  # of the next version\n";
     fs::write(&config, more).expect("a file");
     let next = folder.join("next.deb");
-    must(Command::new("dpkg-deb").args(["--root-owner-group", "-Znone", "--build"]).arg(&tree).arg(&next));
+    must(
+        Command::new("dpkg-deb")
+            .args(["--root-owner-group", "-Znone", "--build"])
+            .arg(&tree)
+            .arg(&next),
+    );
     next
 }
 
@@ -189,7 +211,11 @@ fn the_package_is_installed_upgraded_removed_and_purged_in_a_fresh_root() {
 
     let said = root.dpkg(&["--install", package.to_str().expect("UTF-8")]);
     assert!(said.contains("write your addresses into /etc/ims"), "{said}");
-    assert!(root.read("etc/passwd").contains("\nims:"), "{}", root.read("etc/passwd"));
+    assert!(
+        root.read("etc/passwd").contains("\nims:"),
+        "{}",
+        root.read("etc/passwd")
+    );
     assert!(root.has("var/lib/ims") && root.has("usr/bin/pcscf"));
     // Nothing is started and nothing enabled.
     assert_eq!(root.told(), ["daemon-reload"]);
@@ -198,7 +224,10 @@ fn the_package_is_installed_upgraded_removed_and_purged_in_a_fresh_root() {
     fs::write(&mine, "pcscf: {of: mine}\n").expect("a file");
     root.dpkg(&["--install", next.to_str().expect("UTF-8")]);
     assert_eq!(root.read("etc/ims/pcscf.yaml"), "pcscf: {of: mine}\n");
-    assert!(root.read("etc/ims/pcscf.yaml.dpkg-dist").contains("of the next version"));
+    assert!(
+        root.read("etc/ims/pcscf.yaml.dpkg-dist")
+            .contains("of the next version")
+    );
     assert_eq!(
         root.told(),
         [
@@ -214,7 +243,11 @@ fn the_package_is_installed_upgraded_removed_and_purged_in_a_fresh_root() {
     assert!(!root.has("usr/bin/pcscf"));
     assert!(root.has("etc/ims/pcscf.yaml") && root.has("var/lib/ims/record"));
     let told = root.told();
-    assert!(told.iter().any(|line| line.contains("disable --now pcscf.service")), "{told:?}");
+    assert!(
+        told.iter()
+            .any(|line| line.contains("disable --now pcscf.service")),
+        "{told:?}"
+    );
 
     root.dpkg(&["--purge", "ims-core"]);
     assert!(!root.has("etc/ims/icscf.yaml") && !root.has("var/lib/ims") && !root.has("var/log/ims"));

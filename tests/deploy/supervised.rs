@@ -58,7 +58,11 @@ fn systemd_hears_that_a_daemon_serves_that_it_lives_and_that_it_ends() {
             heard(&socket, &mut alive),
             format!("STOPPING=1\nSTATUS={daemon} drains: SIGTERM")
         );
-        assert!(running.wait_end().expect("an end").success(), "{}", running.tail(20));
+        assert!(
+            running.wait_end().expect("an end").success(),
+            "{}",
+            running.tail(20)
+        );
         // Signs of life that were under way belong to this one.
         socket.set_nonblocking(true).expect("a mode");
         while socket.recv(&mut [0; 64]).is_ok() {}

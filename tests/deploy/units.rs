@@ -44,10 +44,12 @@ fn systemd_finds_nothing_to_complain_about_in_the_units() {
     let root = fresh_directory().expect("a directory");
     root_with_units(&root);
     let mut verify = Command::new("systemd-analyze");
-    verify
-        .args(["verify", "--man=no", "--root"])
-        .arg(&root)
-        .args(["pcscf.service", "icscf.service", "scscf.service", "ims.target"]);
+    verify.args(["verify", "--man=no", "--root"]).arg(&root).args([
+        "pcscf.service",
+        "icscf.service",
+        "scscf.service",
+        "ims.target",
+    ]);
     assert_eq!(must(&mut verify), "");
     let _ = fs::remove_dir_all(root);
 }
@@ -60,9 +62,16 @@ fn a_wrong_word_in_a_unit_is_found() {
     let wrong = text("systemd/pcscf.service").replace("ProtectHome=", "ProtectHouse=");
     fs::write(&unit, wrong).expect("a unit");
     let mut verify = Command::new("systemd-analyze");
-    verify.args(["verify", "--man=no", "--root"]).arg(&root).arg("pcscf.service");
+    verify
+        .args(["verify", "--man=no", "--root"])
+        .arg(&root)
+        .arg("pcscf.service");
     let output = crate::run(&mut verify);
-    assert!(crate::said(&output).contains("ProtectHouse"), "{}", crate::said(&output));
+    assert!(
+        crate::said(&output).contains("ProtectHouse"),
+        "{}",
+        crate::said(&output)
+    );
     let _ = fs::remove_dir_all(root);
 }
 
@@ -71,7 +80,13 @@ fn the_units_leave_little_exposed() {
     for daemon in DAEMONS {
         let mut analysis = Command::new("systemd-analyze");
         analysis
-            .args(["security", "--offline=true", "--no-pager", "--threshold", EXPOSURE_MAX])
+            .args([
+                "security",
+                "--offline=true",
+                "--no-pager",
+                "--threshold",
+                EXPOSURE_MAX,
+            ])
             .arg(deploy().join(format!("systemd/{daemon}.service")));
         let said = must(&mut analysis);
         assert!(said.contains("Overall exposure level"), "{said}");
@@ -101,7 +116,14 @@ fn only_the_p_cscf_has_a_capability_and_only_that_of_ipsec() {
 #[test]
 fn the_units_differ_only_where_the_daemons_do() {
     let general = |daemon: &str| -> Vec<String> {
-        let own = ["#", "Description=", "After=", "Capability", "Ambient", "PrivateUsers="];
+        let own = [
+            "#",
+            "Description=",
+            "After=",
+            "Capability",
+            "Ambient",
+            "PrivateUsers=",
+        ];
         text(&format!("systemd/{daemon}.service"))
             .replace(daemon, "DAEMON")
             .lines()
@@ -122,6 +144,9 @@ fn a_drain_has_more_time_than_it_is_given_unless_the_operator_says_otherwise() {
             panic!("{daemon}: {stop:?}");
         };
         let seconds: u64 = stop.trim_end_matches('s').parse().expect("seconds");
-        assert!(seconds > ims_common::config::DRAIN_TIMEOUT.get().as_secs(), "{daemon}");
+        assert!(
+            seconds > ims_common::config::DRAIN_TIMEOUT.get().as_secs(),
+            "{daemon}"
+        );
     }
 }

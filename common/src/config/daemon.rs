@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    AdminConfig, Cidr, ConfigError, DurationText, LimitsConfig, ListenAddress, LogConfig, WhyConfig,
+    AdminConfig, Cidr, ConfigError, DurationText, Harden, LimitsConfig, ListenAddress, LogConfig, WhyConfig,
 };
 use crate::ipsec::ProtectedPorts;
 use crate::net::{Interface, ResolvedTarget};
@@ -161,6 +162,12 @@ pub struct ShellConfig {
     pub limits: LimitsConfig,
     /// How long a drain may take.
     pub drain_timeout: Duration,
+    /// Whether the process locks itself in.
+    pub harden: Harden,
+    /// Files that are read while it serves, beside the configuration itself.
+    pub reads: Vec<PathBuf>,
+    /// Folders in which it makes and writes files while it serves.
+    pub writes: Vec<PathBuf>,
 }
 
 /// Default of `drain_timeout`.
@@ -184,6 +191,9 @@ impl ShellConfig {
             why: WhyConfig::default(),
             limits: LimitsConfig::default(),
             drain_timeout: DRAIN_TIMEOUT.get(),
+            harden: Harden::default(),
+            reads: Vec::new(),
+            writes: Vec::new(),
         }
     }
 }

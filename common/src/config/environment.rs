@@ -16,7 +16,9 @@ pub(super) fn expand(
     let mut expanded = String::with_capacity(text.len());
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {
         let mut rest = line;
-        while let Some((before, name, after)) = next_name(rest).filter(|_| !line.trim_start().starts_with('#')) {
+        while let Some((before, name, after)) =
+            next_name(rest).filter(|_| !line.trim_start().starts_with('#'))
+        {
             let complain = |problem: String| ConfigError {
                 position: Some((number, column(line, rest, before))),
                 ..ConfigError::invalid("", problem, "")
@@ -24,7 +26,9 @@ pub(super) fn expand(
             let value = environment(name)
                 .ok_or_else(|| complain(format!("${{{name}}}: the environment has no {name}")))?;
             if value.chars().any(char::is_control) {
-                return Err(complain(format!("${{{name}}}: its value is not one line of text")));
+                return Err(complain(format!(
+                    "${{{name}}}: its value is not one line of text"
+                )));
             }
             expanded.push_str(before);
             expanded.push_str(&value);
@@ -74,12 +78,21 @@ mod tests {
     fn names_become_what_the_environment_says() {
         let text = "mw: {address: \"${POD_IP}:${POD_IP}\"} # ${POD_IP}\n";
         let expanded = expand(text, with).unwrap();
-        assert_eq!(expanded, "mw: {address: \"192.0.2.77:192.0.2.77\"} # 192.0.2.77\n");
+        assert_eq!(
+            expanded,
+            "mw: {address: \"192.0.2.77:192.0.2.77\"} # 192.0.2.77\n"
+        );
     }
 
     #[test]
     fn comments_and_what_is_no_name_stay() {
-        for text in ["  # ${NOBODY}\n", "a: ${}", "a: $POD_IP {POD_IP} ${pod} ${POD_IP", "a: $${", "a: ${"] {
+        for text in [
+            "  # ${NOBODY}\n",
+            "a: ${}",
+            "a: $POD_IP {POD_IP} ${pod} ${POD_IP",
+            "a: $${",
+            "a: ${",
+        ] {
             assert_eq!(expand(text, with).unwrap(), text);
         }
         assert_eq!(expand("a: ${${POD_IP}", with).unwrap(), "a: ${192.0.2.77");
@@ -88,8 +101,14 @@ mod tests {
     #[test]
     fn a_name_that_is_not_there_is_told_with_its_place() {
         let error = expand("a: 1\nb: \"${POD_IP} ${NOBODY}\"\n", with).unwrap_err();
-        assert_eq!(error.to_string(), "2:15: ${NOBODY}: the environment has no NOBODY");
+        assert_eq!(
+            error.to_string(),
+            "2:15: ${NOBODY}: the environment has no NOBODY"
+        );
         let error = expand("a: ${TWO_LINES}", with).unwrap_err();
-        assert_eq!(error.to_string(), "1:4: ${TWO_LINES}: its value is not one line of text");
+        assert_eq!(
+            error.to_string(),
+            "1:4: ${TWO_LINES}: its value is not one line of text"
+        );
     }
 }

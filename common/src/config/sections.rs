@@ -364,6 +364,19 @@ pub enum LogLevel {
     Trace,
 }
 
+/// Whether a daemon locks itself in when it starts: `harden: auto`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Harden {
+    /// As far as the system lets it.
+    #[default]
+    Auto,
+    /// Not at all: core dumps, debuggers.
+    Off,
+    /// All of it, or no start.
+    Require,
+}
+
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]

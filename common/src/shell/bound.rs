@@ -59,6 +59,9 @@ pub enum ShellError {
     /// No entropy.
     #[error("the operating system gives no entropy: {0}")]
     Entropy(String),
+    /// `harden: require`, and the system does not let us.
+    #[error("harden: require, but {0}; without that: harden: auto")]
+    Harden(String),
     /// No runtime or no signals.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),

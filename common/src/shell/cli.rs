@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::doctor::{Diagnosis, Files, Questions, examine};
 use super::rest::Rest;
 use super::shards::{self, ServeError};
-use super::{ShellError, log_writer, seed};
+use super::{ShellError, harden, log_writer, seed};
 use crate::config::{ConfigError, DaemonConfig, documented, effective, parse, read};
 use crate::node::Seed;
 use crate::telemetry::log::{self, LeftOut};
@@ -159,9 +159,12 @@ fn serve<C: DaemonConfig>(path: &Path) -> Result<(), Failure> {
     let config: C = parse(C::NAME, &text).map_err(place)?;
     let seed = seed()?;
     let (_, shell_config) = config.clone().build(seed).map_err(place)?;
+    // Before there is another thread: they have what this one has.
+    let enclosure = harden::apply(path, &shell_config)?;
     let left_out = LeftOut::default();
     let (writer, _until_the_end) = log_writer::start(std::io::stderr(), &left_out);
     log::init(&shell_config.log, std::time::Instant::now, writer, &left_out);
+    enclosure.tell(shell_config.harden);
     let rest = Rest::default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

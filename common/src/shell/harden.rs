@@ -27,6 +27,7 @@ use seccompiler::{
     TargetArch, apply_filter,
 };
 
+use super::ShellError;
 use crate::config::{Harden, ShellConfig};
 
 /// What every daemon reads: what the kernel tells, names, time zone, chance (where the C library is linked statically).
@@ -132,6 +133,21 @@ impl Enclosure {
     }
 }
 
+/// Does what the configuration in this file wants.
+///
+/// # Errors
+/// It wants all, and something cannot be had.
+pub(super) fn apply(file: &Path, config: &ShellConfig) -> Result<Enclosure, ShellError> {
+    let enclosure = match config.harden {
+        Harden::Off => Enclosure::default(),
+        Harden::Auto | Harden::Require => enclose(&Plan::of(file, config)),
+    };
+    if config.harden == Harden::Require && !enclosure.left_out.is_empty() {
+        return Err(ShellError::Harden(enclosure.to_string()));
+    }
+    Ok(enclosure)
+}
+
 /// Locks this thread in, and all that it starts from now on. There is no way back.
 pub fn enclose(plan: &Plan) -> Enclosure {
     let mut enclosure = Enclosure::default();
@@ -173,7 +189,8 @@ fn restrict_files(plan: &Plan) -> Result<(), String> {
 
 fn ruleset(plan: &Plan) -> Result<RulesetCreated, landlock::RulesetError> {
     let look = AccessFs::ReadFile | AccessFs::ReadDir;
-    let change = AccessFs::from_all(LANDLOCK) & !(AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock);
+    let change =
+        AccessFs::from_all(LANDLOCK) & !(AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock);
     let mut created = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(LANDLOCK))?
@@ -321,7 +338,10 @@ mod tests {
     #[test]
     fn the_folder_of_a_configuration_is_read_unless_it_is_everybodys() {
         assert_eq!(readable(Path::new("/etc/ims/pcscf.yaml")), Path::new("/etc/ims"));
-        assert_eq!(readable(Path::new("/etc/pcscf.yaml")), Path::new("/etc/pcscf.yaml"));
+        assert_eq!(
+            readable(Path::new("/etc/pcscf.yaml")),
+            Path::new("/etc/pcscf.yaml")
+        );
         assert_eq!(readable(Path::new("/pcscf.yaml")), Path::new("/pcscf.yaml"));
     }
 

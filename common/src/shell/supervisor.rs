@@ -130,7 +130,9 @@ mod tests {
         assert_eq!(asked.sign_of_life, Some(Duration::from_millis(10)));
         assert_eq!(Supervisor::new(at.clone(), Some("0")).sign_of_life, None);
         assert_eq!(Supervisor::new(at, Some("often")).sign_of_life, None);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
         runtime.unwrap().block_on(async {
             asked.keep_alive();
             tokio::time::sleep(Duration::from_millis(25)).await;
