@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 mod configuration;
+mod guide;
 mod hardened;
 mod manifests;
 mod package;
