@@ -63,10 +63,16 @@ impl Plan {
     pub fn of(file: &Path, config: &ShellConfig) -> Self {
         let mut read: Vec<PathBuf> = READ_BY_ALL.iter().map(PathBuf::from).collect();
         read.push(readable(file));
+        let mut write = config.writes.clone();
+        if let Some(admin) = &config.admin {
+            let tokens = [&admin.read_token_file, &admin.write_token_file];
+            read.extend(tokens.into_iter().flatten().map(|file| readable(file)));
+            write.extend(admin.socket.iter().filter_map(|socket| socket.parent()).map(Path::to_owned));
+        }
         read.extend(config.reads.iter().map(|file| readable(file)));
         Self {
             read,
-            write: config.writes.iter().map(|folder| existing(folder)).collect(),
+            write: write.iter().map(|folder| existing(folder)).collect(),
             ipsec: config.protected.is_some(),
         }
     }
@@ -356,6 +362,14 @@ mod tests {
         config.writes = vec!["/proc/cdr".into()];
         let plan = Plan::of(Path::new("/etc/ims/pcscf.yaml"), &config);
         assert_eq!(plan.write, [Path::new("/proc")]);
+        config.admin = Some(crate::config::AdminConfig {
+            socket: Some("/proc/pcscf.sock".into()),
+            write_token_file: Some("/etc/ims-admin/write".into()),
+            ..crate::config::AdminConfig::default()
+        });
+        let with_admin = Plan::of(Path::new("/etc/ims/pcscf.yaml"), &config);
+        assert_eq!(with_admin.write, [Path::new("/proc"), Path::new("/proc")]);
+        assert!(with_admin.read.contains(&PathBuf::from("/etc/ims-admin")));
         assert!(!plan.capabilities().contains(&Capability::CAP_NET_ADMIN));
         let with_ipsec = Plan { ipsec: true, ..plan };
         assert!(with_ipsec.capabilities().contains(&Capability::CAP_NET_ADMIN));
