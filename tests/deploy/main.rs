@@ -12,7 +12,6 @@ mod units;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
 /// The three daemons.
 const DAEMONS: [&str; 3] = ["pcscf", "icscf", "scscf"];
@@ -49,21 +48,7 @@ fn must(command: &mut Command) -> String {
     said(&output)
 }
 
-/// Where the three binaries are; they are built first, for a test of this package does not build those of others.
+/// Where the daemons and imsctl are.
 fn binaries() -> PathBuf {
-    static BINARIES: OnceLock<PathBuf> = OnceLock::new();
-    BINARIES
-        .get_or_init(|| {
-            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            build
-                .args(["build", "--quiet", "-p", "pcscf", "-p", "icscf", "-p", "scscf"])
-                .args(["-p", "ims-common", "--bins"])
-                .current_dir(env!("CARGO_MANIFEST_DIR"));
-            if !cfg!(debug_assertions) {
-                build.arg("--release");
-            }
-            must(&mut build);
-            ims_tests::daemons::binaries().expect("our own directory")
-        })
-        .clone()
+    ims_tests::daemons::built()
 }

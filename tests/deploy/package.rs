@@ -37,6 +37,21 @@ fn stand_ins(folder: &Path) -> PathBuf {
     bin
 }
 
+/// The programs that have been built.
+fn real_programs(folder: &Path) -> PathBuf {
+    let bin = stand_ins(folder);
+    for program in ["pcscf", "icscf", "scscf", "imsctl"] {
+        let built = binaries().join(program);
+        let here = bin.join(program);
+        fs::remove_file(&here).expect("a stand-in");
+        // A copy where the folder is on another disk.
+        if fs::hard_link(&built, &here).is_err() {
+            fs::copy(&built, &here).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+        }
+    }
+    bin
+}
+
 fn listing(package: &Path) -> Vec<(String, String)> {
     must(Command::new("dpkg-deb").arg("--contents").arg(package))
         .lines()
@@ -50,7 +65,7 @@ fn listing(package: &Path) -> Vec<(String, String)> {
 #[test]
 fn the_package_has_programs_units_configurations_and_documents() {
     let directory = fresh_directory().expect("a directory");
-    let package = build(&binaries(), &directory, "0.1.0");
+    let package = build(&real_programs(&directory), &directory, "0.1.0");
     let files = listing(&package);
     for (mode, path) in [
         ("-rwxr-xr-x", "./usr/bin/pcscf"),

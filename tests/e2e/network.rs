@@ -1,8 +1,6 @@
 //! Testkit: the three real binaries and the embedded HSS, running.
 
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use ims_tests::daemons::{self, Daemons};
@@ -82,23 +80,7 @@ impl Network {
     }
 }
 
-/// Where the three binaries are; they are built first, for a test of this package does not build those of others.
+/// Where the three binaries are.
 pub(crate) fn binaries() -> PathBuf {
-    static BINARIES: OnceLock<PathBuf> = OnceLock::new();
-    BINARIES
-        .get_or_init(|| {
-            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            build
-                .args(["build", "--quiet", "-p", "pcscf", "-p", "icscf", "-p", "scscf"])
-                .current_dir(env!("CARGO_MANIFEST_DIR"));
-            if !cfg!(debug_assertions) {
-                build.arg("--release");
-            }
-            assert!(
-                build.status().expect("cargo").success(),
-                "the binaries do not build"
-            );
-            daemons::binaries().expect("our own directory")
-        })
-        .clone()
+    daemons::built()
 }

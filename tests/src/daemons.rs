@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -299,6 +300,34 @@ pub fn binaries() -> Result<PathBuf> {
     } else {
         directory.to_owned()
     })
+}
+
+/// Where the daemons and imsctl are. They are built first, for a test of this package does not build those of others; the
+/// CI has built them before the tests, with the same features, and says so.
+///
+/// # Panics
+/// When they do not build.
+#[must_use]
+pub fn built() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            build
+                .args([
+                    "build", "--quiet", "--bins", "-p", "pcscf", "-p", "icscf", "-p", "scscf",
+                ])
+                .args(["-p", "ims-tests", "-p", "ims-common"])
+                .current_dir(env!("CARGO_MANIFEST_DIR"));
+            if !cfg!(debug_assertions) {
+                build.arg("--release");
+            }
+            let is_built = std::env::var_os("IMS_BINARIES_ARE_BUILT").is_some()
+                || build.status().is_ok_and(|status| status.success());
+            assert!(is_built, "the binaries do not build");
+            binaries().unwrap_or_else(|error| panic!("{error:#}"))
+        })
+        .clone()
 }
 
 /// A directory of our own for files that nobody keeps.

@@ -67,12 +67,18 @@ impl Plan {
         if let Some(admin) = &config.admin {
             let tokens = [&admin.read_token_file, &admin.write_token_file];
             read.extend(tokens.into_iter().flatten().map(|file| readable(file)));
-            write.extend(admin.socket.iter().filter_map(|socket| socket.parent()).map(Path::to_owned));
+            write.extend(
+                admin
+                    .socket
+                    .iter()
+                    .filter_map(|socket| socket.parent())
+                    .map(Path::to_owned),
+            );
         }
         read.extend(config.reads.iter().map(|file| readable(file)));
         Self {
             read,
-            write: write.iter().map(|folder| existing(folder)).collect(),
+            write,
             ipsec: config.protected.is_some(),
         }
     }
@@ -93,12 +99,6 @@ fn readable(file: &Path) -> PathBuf {
         Some(folder) if !TOO_WIDE.iter().any(|wide| folder == Path::new(wide)) => folder.to_owned(),
         Some(_) | None => file,
     }
-}
-
-/// The folder, or the nearest one above it that is there.
-fn existing(folder: &Path) -> PathBuf {
-    let there = folder.ancestors().find(|above| above.is_dir());
-    there.unwrap_or(folder).to_owned()
 }
 
 /// What holds now, and what could not be had.
@@ -203,6 +203,10 @@ fn ruleset(plan: &Plan) -> Result<RulesetCreated, landlock::RulesetError> {
         .scope(Scope::Signal)?
         .create()?;
     let reads = plan.read.iter().map(|path| (path.as_path(), look));
+    for folder in &plan.write {
+        // Later it could not be made any more. Who cannot make it now is told when it is used.
+        let _ = std::fs::create_dir_all(folder);
+    }
     let writes = plan.write.iter().map(|path| (path.as_path(), change));
     let null = (Path::new("/dev/null"), look | AccessFs::WriteFile);
     for (path, access) in reads.chain(writes).chain([null]) {
@@ -352,23 +356,19 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_yet_is_made_in_the_one_above() {
-        assert_eq!(existing(Path::new("/proc/none/of/these")), Path::new("/proc"));
-    }
-
-    #[test]
     fn only_ipsec_keeps_the_right_to_configure_the_network() {
         let mut config = ShellConfig::new("pcscf", Vec::new());
-        config.writes = vec!["/proc/cdr".into()];
+        config.writes = vec!["/var/lib/ims/cdr".into()];
         let plan = Plan::of(Path::new("/etc/ims/pcscf.yaml"), &config);
-        assert_eq!(plan.write, [Path::new("/proc")]);
+        assert_eq!(plan.write, [Path::new("/var/lib/ims/cdr")]);
         config.admin = Some(crate::config::AdminConfig {
-            socket: Some("/proc/pcscf.sock".into()),
+            socket: Some("/run/ims/pcscf.sock".into()),
             write_token_file: Some("/etc/ims-admin/write".into()),
             ..crate::config::AdminConfig::default()
         });
         let with_admin = Plan::of(Path::new("/etc/ims/pcscf.yaml"), &config);
-        assert_eq!(with_admin.write, [Path::new("/proc"), Path::new("/proc")]);
+        let folders = ["/var/lib/ims/cdr", "/run/ims"].map(Path::new);
+        assert_eq!(with_admin.write, folders);
         assert!(with_admin.read.contains(&PathBuf::from("/etc/ims-admin")));
         assert!(!plan.capabilities().contains(&Capability::CAP_NET_ADMIN));
         let with_ipsec = Plan { ipsec: true, ..plan };

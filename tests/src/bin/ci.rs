@@ -48,9 +48,16 @@ const BINARIES: Step<'static> = step(
         "scscf",
         "-p",
         "ims-tests",
+        "-p",
+        "ims-common",
     ],
 );
-const TESTS: Step<'static> = step("tests", &["cargo", "test", "--locked", "--workspace", "--quiet"]);
+/// After [`BINARIES`].
+const TESTS: Step<'static> = Step {
+    name: "tests",
+    argv: &["cargo", "test", "--locked", "--workspace", "--quiet"],
+    env: &[("IMS_BINARIES_ARE_BUILT", "1")],
+};
 const DOCS: Step<'static> = Step {
     name: "documentation",
     argv: &[
