@@ -6,16 +6,14 @@ pub mod architecture {}
 #[doc = include_str!("manual/troubleshooting.md")]
 pub mod troubleshooting {}
 
-<<<<<<< HEAD
 #[doc = include_str!("manual/doctor.md")]
 pub mod doctor {}
-=======
+
 #[doc = include_str!("manual/guide.md")]
 pub mod guide {}
 
 #[doc = include_str!("manual/guide_services.md")]
 pub mod guide_services {}
->>>>>>> b8e756c (Guide an operator from zero to a registered phone; test what the guide says)
 
 #[doc = include_str!("manual/handsets.md")]
 pub mod handsets {}

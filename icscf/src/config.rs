@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, Harden, HostsConfig, HssConfig,
-    LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig,
-    Surroundings, TrustedPeers, WhyConfig, default_drain_timeout, sip_uri,
+    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, Harden, HostsConfig,
+    HssConfig, LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener,
+    SipTimersConfig, Surroundings, TrustedPeers, WhyConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;

@@ -10,9 +10,9 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use ims_common::config::{
-    AdminConfig, Cidr, ConfigError, DaemonConfig, DomainName, DurationText, Harden, HostsConfig, LimitsConfig,
-    ListenAddress, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig,
-    Surroundings, WhyConfig, default_drain_timeout, sip_uri,
+    AdminConfig, Cidr, ConfigError, DaemonConfig, DomainName, DurationText, Harden, HostsConfig,
+    LimitsConfig, ListenAddress, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener,
+    SipTimersConfig, Surroundings, WhyConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;

@@ -13,9 +13,9 @@ use std::time::Duration;
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, Harden, HostsConfig, HssConfig,
-    LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener, SipTimersConfig,
-    Surroundings, WhyConfig, default_drain_timeout, sip_uri,
+    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, Harden, HostsConfig,
+    HssConfig, LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener,
+    SipTimersConfig, Surroundings, WhyConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
