@@ -49,6 +49,7 @@ use crate::config::LimitsConfig;
 pub use crate::config::{DaemonConfig, ShellConfig, SipListener};
 use crate::net::{ConnectionId, Interface, NetInput, SendTag};
 use crate::node::Seed;
+use crate::why::Note;
 
 /// A node's chance and calendar, from the operating system.
 ///
@@ -87,6 +88,8 @@ enum Event {
     Admin(AdminRequest),
     /// A signal, by its name.
     Signal(&'static str),
+    /// What somebody has noted who is not the node.
+    Noted(Note),
 }
 
 /// What every task of a shell has: the way to the driver, the counters, the limits.

@@ -9,12 +9,14 @@ mod explain;
 mod ifc_test;
 mod listen;
 mod refusal;
+mod surgery;
 mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Extension;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -22,9 +24,10 @@ use self::access::Access;
 use self::desk::Desk;
 pub(crate) use self::listen::SocketFile;
 pub use self::token::Token;
+use self::surgery::Surgery;
 use super::bound::refused;
 use super::{Event, ShellError};
-use crate::config::AdminConfig;
+use crate::config::{AdminConfig, ShellConfig};
 use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use crate::net::RegistrationCommand;
 use crate::node::Metrics;
@@ -82,14 +85,15 @@ pub(super) struct Served {
 
 /// Serves HTTP as configured; the requests go to the drivers of all shards.
 pub(super) async fn serve(
-    name: &'static str,
+    shell: &ShellConfig,
     config: &AdminConfig,
     drivers: Vec<mpsc::Sender<Event>>,
 ) -> Result<Served, ShellError> {
+    let name = shell.name;
     let access = Access::new(Instant::now(), config)
         .map_err(|problem| ShellError::Preflight(format!("{name}.admin.{problem}")))?;
     let desk = Arc::new(Desk::new(name, access, drivers, &config.neighbours));
-    let routes = api::routes(&desk);
+    let routes = api::routes(&desk).layer(Extension(Surgery::new(shell)));
     let open = Arc::new(Semaphore::new(listen::CONNECTIONS_MAX));
     let mut served = Served {
         address: None,

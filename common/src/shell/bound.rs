@@ -156,7 +156,7 @@ impl Shell {
 
     /// Binds the sockets of the first shard, and those that only that one has.
     pub(super) async fn bind_first(config: &ShellConfig, post: Post) -> Result<Self, ShellError> {
-        doctor::at_start(config).await.map_err(ShellError::Preflight)?;
+        let found = doctor::at_start(config).await.map_err(ShellError::Preflight)?;
         let place = post.place;
         let shards = usize::from(place.of);
         let wanted = config.limits.connections.saturating_mul(shards);
@@ -180,7 +180,7 @@ impl Shell {
         };
         let (admin_address, admin_socket) = match &config.admin {
             Some(wanted) => {
-                let served = admin::serve(config.name, wanted, post.all.clone()).await?;
+                let served = admin::serve(config, wanted, post.all.clone()).await?;
                 (served.address, served.socket)
             }
             None => (None, None),
@@ -206,6 +206,7 @@ impl Shell {
                 return Err(error);
             }
         };
+        tokio::spawn(doctor::watch(config.clone(), found, context.events.clone()));
         let shell = Self::assemble(config, context, post, udp.into_values().collect())?;
         Ok(Self {
             xfrm,

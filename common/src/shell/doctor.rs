@@ -20,6 +20,7 @@ mod process;
 mod rights;
 #[cfg(test)]
 mod testing;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -28,20 +29,26 @@ pub use self::check::{Check, Diagnosis, Snippet, Verdict};
 use self::machine::{Machine, sysctl};
 use self::neighbours::Neighbours;
 use self::ports::{Holder, Receivers};
+pub(crate) use self::watch::watch;
 use super::xfrm::Trial;
 use crate::config::{ConfigError, ShellConfig};
 use crate::operate::Endpoint;
+use crate::why::Note;
 
-/// Makes the checks of a start.
+/// Makes the checks of a start. Says what whoever explains failures later should know.
 ///
 /// # Errors
 /// One line: what is missing, the key that wants it, and the remedy.
-pub(crate) async fn at_start(config: &ShellConfig) -> Result<(), String> {
+pub(crate) async fn at_start(config: &ShellConfig) -> Result<Vec<Note>, String> {
     let mut checks = addresses::concrete(config);
     if checks.is_empty() {
         let machine = Machine::gather(config).await;
         checks.extend(of_machine(config, machine).await);
         checks.extend(warnings_of_start(config));
+    }
+    let trial = config.protected.as_ref().and_then(|ports| Trial::look(ports).ok());
+    if let (Some(ports), Some(trial)) = (&config.protected, &trial) {
+        checks.extend(ipsec::foreign(ports, trial));
     }
     for check in &checks {
         match check.verdict {
@@ -50,7 +57,9 @@ pub(crate) async fn at_start(config: &ShellConfig) -> Result<(), String> {
             Verdict::Fail => return Err(check.sentence()),
         }
     }
-    Ok(())
+    let mut notes = watch::notes_of(&checks);
+    notes.extend(trial.as_ref().and_then(watch::stale));
+    Ok(notes)
 }
 
 /// Files are told with [`connections`]; ports and the kernel's IPsec tell for themselves when they are taken.

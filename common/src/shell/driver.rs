@@ -272,6 +272,7 @@ impl<N: Sharded> Driver<N> {
             Event::Net(input) => self.take(now, input),
             Event::Admin(request) => self.on_admin(now, request),
             Event::Signal(signal) => self.on_signal(now, signal),
+            Event::Noted(note) => self.tap.noted(now, note),
             Event::SipAccepted { interface, stream } => {
                 if !self.turns_away(now, interface, &stream) {
                     self.accepted(interface, stream);

@@ -4,11 +4,14 @@
 //! alike. A sentence names the cause, the values that prove it and the remedy.
 
 mod access_changed;
+mod another_ipsec_user;
 mod app_server_failed;
 mod callee_unknown;
 mod diameter_peer_down;
 mod foreign_realm;
+mod kernel_refuses;
 mod large_datagram_lost;
+mod no_route_to_ues;
 mod registration_storm;
 mod sms_without_gateway;
 mod transport_flip;
@@ -21,6 +24,9 @@ pub const CATALOGUE: &[Detector] = &[
     foreign_realm::DETECTOR,
     registration_storm::DETECTOR,
     access_changed::DETECTOR,
+    no_route_to_ues::DETECTOR,
+    kernel_refuses::DETECTOR,
+    another_ipsec_user::DETECTOR,
     diameter_peer_down::DETECTOR,
     callee_unknown::DETECTOR,
     app_server_failed::DETECTOR,
@@ -29,3 +35,6 @@ pub const CATALOGUE: &[Detector] = &[
     transport_flip::DETECTOR,
     sms_without_gateway::DETECTOR,
 ];
+
+#[cfg(test)]
+mod doctor_tests;

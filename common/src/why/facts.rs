@@ -109,6 +109,8 @@ pub enum Fact {
     OtherAddress,
     /// Security parameter index.
     Spi,
+    /// Name of a check of the doctor.
+    Check,
 }
 
 /// The values of one entry, few and short. Control characters of strangers never enter.

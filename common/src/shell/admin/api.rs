@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 
 use super::access::{Caller, Right};
 use super::desk::Desk;
+use super::surgery;
 use super::refusal::{Refusal, Told, refused};
 use super::{AdminRequest, Health};
 use super::{console, explain, ifc_test};
@@ -79,6 +80,7 @@ pub(super) fn described(desk: &Arc<Desk>) -> (Router<Arc<Desk>>, OpenApi) {
         .routes(routes!(peers))
         .routes(routes!(limits))
         .routes(routes!(bans))
+        .routes(routes!(surgery::doctor))
         .routes(routes!(explain::why))
         .routes(routes!(explain::findings))
         .routes(routes!(explain::trace))

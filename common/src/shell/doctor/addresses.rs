@@ -105,13 +105,7 @@ fn guarded(listener: &SipListener, machine: &Machine, read: impl Fn(&str) -> Str
 
 fn route(name: &str, pool: Cidr, found: Option<&Route>) -> Check {
     let Some(route) = found else {
-        return Check::fail(
-            ROUTE,
-            format!("ue_pool {pool} has no route from this machine"),
-            format!(
-                "add it (ip route add {pool} via GATEWAY, the user plane's gateway) or correct {name}.ue_pool"
-            ),
-        );
+        return no_route(name, pool);
     };
     let way = way(route);
     if route.is_default && !route.is_local {
@@ -125,6 +119,15 @@ fn route(name: &str, pool: Cidr, found: Option<&Route>) -> Check {
         );
     }
     Check::ok(ROUTE, format!("ue_pool {pool} is reached {way}"))
+}
+
+/// Nothing that is sent to these UEs leaves this machine.
+pub(super) fn no_route(name: &str, pool: Cidr) -> Check {
+    Check::fail(
+        ROUTE,
+        format!("ue_pool {pool} has no route from this machine"),
+        format!("add it (ip route add {pool} via GATEWAY, the user plane's gateway) or correct {name}.ue_pool"),
+    )
 }
 
 /// `via 10.20.0.1 on eth0`.

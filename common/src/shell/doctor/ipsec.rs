@@ -67,7 +67,7 @@ fn own(ports: &ProtectedPorts, trial: &Trial, is_running: bool) -> Option<Check>
     }
 }
 
-fn foreign(ports: &ProtectedPorts, trial: &Trial) -> Vec<Check> {
+pub(super) fn foreign(ports: &ProtectedPorts, trial: &Trial) -> Vec<Check> {
     let mut checks = Vec::new();
     if trial.marked_elsewhere > 0 {
         checks.push(Check::warn(

@@ -31,7 +31,27 @@ impl Trial {
     /// The kernel may not be asked.
     pub(crate) fn of(ports: &ProtectedPorts) -> Result<Self, Lack> {
         let mut netlink = Netlink::open().map_err(|error| Lack::no_netlink(&error))?;
-        may_ask(&mut netlink)?;
+        let mut trial = Self::listed(&mut netlink, ports)?;
+        for (suite, is_ipv4) in wanted(ports) {
+            trial.tried += 1;
+            if let Err(lack) = probe(&mut netlink, ports, suite, is_ipv4) {
+                trial.lacks.push(lack);
+            }
+        }
+        Ok(trial)
+    }
+
+    /// Only lists.
+    ///
+    /// # Errors
+    /// The kernel may not be asked.
+    pub(crate) fn look(ports: &ProtectedPorts) -> Result<Self, Lack> {
+        let mut netlink = Netlink::open().map_err(|error| Lack::no_netlink(&error))?;
+        Self::listed(&mut netlink, ports)
+    }
+
+    fn listed(netlink: &mut Netlink, ports: &ProtectedPorts) -> Result<Self, Lack> {
+        may_ask(netlink)?;
         let mut trial = Self::default();
         let mut policies = (0, 0);
         // The first list has just succeeded; one that is cut short counts less.
@@ -57,12 +77,6 @@ impl Trial {
                 trial.foreign_states += 1;
             }
         });
-        for (suite, is_ipv4) in wanted(ports) {
-            trial.tried += 1;
-            if let Err(lack) = probe(&mut netlink, ports, suite, is_ipv4) {
-                trial.lacks.push(lack);
-            }
-        }
         Ok(trial)
     }
 }

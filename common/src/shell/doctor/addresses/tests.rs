@@ -19,7 +19,7 @@ fn run(config: &ShellConfig) -> Result<(), String> {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(at_start(config))
+    runtime.block_on(at_start(config)).map(|_notes| ())
 }
 
 #[test]
