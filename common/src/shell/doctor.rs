@@ -46,7 +46,10 @@ pub(crate) async fn at_start(config: &ShellConfig) -> Result<Vec<Note>, String> 
         checks.extend(of_machine(config, machine).await);
         checks.extend(warnings_of_start(config));
     }
-    let trial = config.protected.as_ref().and_then(|ports| Trial::look(ports).ok());
+    let trial = config
+        .protected
+        .as_ref()
+        .and_then(|ports| Trial::look(ports).ok());
     if let (Some(ports), Some(trial)) = (&config.protected, &trial) {
         checks.extend(ipsec::foreign(ports, trial));
     }

@@ -17,8 +17,8 @@ use utoipa_axum::routes;
 
 use super::access::{Caller, Right};
 use super::desk::Desk;
-use super::surgery;
 use super::refusal::{Refusal, Told, refused};
+use super::surgery;
 use super::{AdminRequest, Health};
 use super::{console, explain, ifc_test};
 use crate::identity::Impu;

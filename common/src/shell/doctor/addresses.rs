@@ -126,7 +126,9 @@ pub(super) fn no_route(name: &str, pool: Cidr) -> Check {
     Check::fail(
         ROUTE,
         format!("ue_pool {pool} has no route from this machine"),
-        format!("add it (ip route add {pool} via GATEWAY, the user plane's gateway) or correct {name}.ue_pool"),
+        format!(
+            "add it (ip route add {pool} via GATEWAY, the user plane's gateway) or correct {name}.ue_pool"
+        ),
     )
 }
 

@@ -144,7 +144,10 @@ mod tests {
         ];
         let notes = notes_of(&checks);
         assert_eq!(notes.len(), 1);
-        assert_eq!(notes[0].facts.get(Fact::Words), Some("another IKE daemon is here"));
+        assert_eq!(
+            notes[0].facts.get(Fact::Words),
+            Some("another IKE daemon is here")
+        );
         assert_eq!(stale(&Trial::default()), None);
         let left = Trial {
             own_states: 8,

@@ -26,7 +26,10 @@ fn detect(case: &Case) -> Vec<Finding> {
             )
         })
         .next();
-    trouble.and_then(|entry| beside(case, entry)).into_iter().collect()
+    trouble
+        .and_then(|entry| beside(case, entry))
+        .into_iter()
+        .collect()
 }
 
 fn beside(case: &Case, trouble: &Entry) -> Option<Finding> {

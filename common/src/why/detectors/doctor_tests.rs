@@ -107,7 +107,10 @@ fn each_refusal_of_the_kernel_has_its_sentence() {
     assert_example(&of("not_permitted"), "kernel-refuses");
     for (label, words) in [
         ("unsupported", "The kernel lacks ESP or an algorithm"),
-        ("exists", "Another program has a security association with our SPI"),
+        (
+            "exists",
+            "Another program has a security association with our SPI",
+        ),
         ("kernel_full", "no room for more security associations"),
         ("no_ipsec", "no way to the kernel's IPsec"),
     ] {
@@ -147,6 +150,7 @@ fn stale_associations_of_a_previous_run_explain_a_refusal_after_the_start() {
     recorder.said(at, &NetOutput::Sip(SipOutput::Transmit(transmit)));
     let found = explain(&recorder.case(&Who::parse(IMSI).unwrap(), at));
     let said: Vec<String> = found.iter().map(|finding| finding.sentence()).collect();
-    let expected = "Stale SA from a previous run: 19 states and policies were cleaned when the P-CSCF started";
+    let expected =
+        "Stale SA from a previous run: 19 states and policies were cleaned when the P-CSCF started";
     assert!(said.iter().any(|it| it.starts_with(expected)), "{said:?}");
 }

@@ -38,7 +38,10 @@ fn refused(case: &Case, entry: &Entry) -> Option<Finding> {
             "grant it to the P-CSCF (systemd: AmbientCapabilities=CAP_NET_ADMIN; container: cap_add NET_ADMIN)",
         ),
         "unsupported" => (
-            format!("The kernel lacks ESP or an algorithm{}: it refused {whose}", algorithms(case)),
+            format!(
+                "The kernel lacks ESP or an algorithm{}: it refused {whose}",
+                algorithms(case)
+            ),
             "pcscf --doctor names what is missing and its module (modprobe), or take the pair out of ipsec.algorithms",
         ),
         "exists" => (

@@ -24,7 +24,8 @@ const NEAR_SECS: u64 = 90;
 
 fn detect(case: &Case) -> Vec<Finding> {
     let notes = case.site.iter().rev();
-    let failed = notes.filter(|it| it.note() == Some(NoteKind::CheckFailed) && it.get(Fact::Check) == Some("route"));
+    let failed =
+        notes.filter(|it| it.note() == Some(NoteKind::CheckFailed) && it.get(Fact::Check) == Some("route"));
     failed.filter_map(|note| finding(case, note)).take(1).collect()
 }
 
@@ -52,6 +53,8 @@ fn finding(case: &Case, note: &Entry) -> Option<Finding> {
 
 /// Where a UE says that it is.
 fn address(entry: &Entry) -> Option<IpAddr> {
-    let host = entry.get(Fact::ContactHost).or_else(|| entry.get(Fact::ViaHost))?;
+    let host = entry
+        .get(Fact::ContactHost)
+        .or_else(|| entry.get(Fact::ViaHost))?;
     host.trim_matches(['[', ']']).parse().ok()
 }
