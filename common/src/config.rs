@@ -23,6 +23,7 @@
 //! ```
 
 mod admin;
+mod cdr;
 mod daemon;
 mod documented;
 mod environment;
@@ -40,6 +41,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, Visito
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use admin::AdminConfig;
+pub use cdr::{CdrConfig, CdrSync, OnDiskFull};
 pub use daemon::{
     DRAIN_TIMEOUT, DaemonConfig, HssSurroundings, NextHop, ShellConfig, SipListener, Surroundings,
     default_drain_timeout,

@@ -12,6 +12,7 @@
 //! * [`steering`]: which shard of a node owns a message
 //! * [`token`], [`limits`]: small pure things
 //! * [`media_policy`]: which media an offer may have
+//! * [`cdr`]: charging data records
 //! * [`dialog`]: dialogs that a proxy has on its path
 //! * [`diameter`]: the Diameter base protocol
 //! * [`why`]: why something failed, by subscriber, in one sentence
@@ -19,6 +20,7 @@
 #![warn(missing_docs)]
 
 pub mod aka;
+pub mod cdr;
 pub mod config;
 pub mod dialog;
 pub mod diameter;

@@ -3,6 +3,9 @@
 #[doc = include_str!("manual/architecture.md")]
 pub mod architecture {}
 
+#[doc = include_str!("manual/cdr.md")]
+pub mod cdr {}
+
 #[doc = include_str!("manual/troubleshooting.md")]
 pub mod troubleshooting {}
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::cdr::CdrEvent;
 use crate::identity::Impu;
 use crate::ipsec::{XfrmInput, XfrmOutput};
 
@@ -310,6 +311,8 @@ pub enum NetOutput {
     Diameter(DiameterOutput),
     /// Of the kernel's IPsec.
     Xfrm(XfrmOutput),
+    /// Something to be charged has happened: to be written down before anything that the node asks for after it.
+    Cdr(Box<CdrEvent>),
     /// The node has nothing in progress any more, after [`Command::Drain`].
     Drained,
 }

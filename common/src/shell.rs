@@ -11,6 +11,7 @@
 
 pub mod admin;
 mod bound;
+mod cdr_writer;
 pub mod cli;
 mod counters;
 mod crew;

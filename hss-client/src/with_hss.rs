@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use ims_common::cdr::CdrEvent;
 use ims_common::identity::Impu;
 use ims_common::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use ims_common::net::{Command, NetInput, NetOutput, SipInput, SipOutput};
@@ -40,6 +41,8 @@ pub enum CscfOutput {
     Serves(Impu),
     /// No longer.
     Leaves(Impu),
+    /// Something to be charged has happened: as [`NetOutput::Cdr`].
+    Cdr(Box<CdrEvent>),
     /// Nothing is in progress any more, after [`Command::Drain`].
     Drained,
 }
@@ -143,6 +146,7 @@ impl<N: CxUser> WithHss<N> {
                     CscfOutput::Cx(output) => to_hss.extend(desk.asked(output)),
                     CscfOutput::Serves(impu) => self.spoken.push_back(Spoken::Serves(impu)),
                     CscfOutput::Leaves(impu) => self.spoken.push_back(Spoken::Leaves(impu)),
+                    CscfOutput::Cdr(event) => self.outputs.push_back(NetOutput::Cdr(event)),
                     CscfOutput::Drained => to_hss.extend(desk.one_has_drained()),
                 }
             }
@@ -173,6 +177,7 @@ impl<N: CxUser> WithHss<N> {
                 }
                 CscfOutput::Serves(impu) => self.spoken.push_back(Spoken::Serves(impu)),
                 CscfOutput::Leaves(impu) => self.spoken.push_back(Spoken::Leaves(impu)),
+                CscfOutput::Cdr(event) => self.outputs.push_back(NetOutput::Cdr(event)),
                 CscfOutput::Drained => {
                     self.spoken.push_back(Spoken::To(DESK, CxWord::Drained));
                     self.outputs.push_back(NetOutput::Drained);

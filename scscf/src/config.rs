@@ -13,8 +13,8 @@ use std::time::Duration;
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, Harden, HostsConfig,
-    HssConfig, LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener,
+    AdminConfig, CdrConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, Harden,
+    HostsConfig, HssConfig, LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener,
     SipTimersConfig, Surroundings, WhyConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
@@ -86,6 +86,9 @@ pub struct ScscfConfig {
     /// Calls, messages and subscriptions.
     #[serde(default)]
     pub sessions: SessionsConfig,
+    /// Where charging data records go.
+    #[serde(default)]
+    pub cdr: CdrConfig,
     /// Names that are answered from here.
     #[serde(default)]
     pub hosts: HostsConfig,
@@ -292,6 +295,7 @@ impl ScscfConfig {
     /// What one value alone cannot know.
     fn check(&self) -> Result<(), ConfigError> {
         self.numbers.check()?;
+        self.cdr.check("scscf.cdr")?;
         let r = &self.registration;
         if r.expires_min > r.expires_max {
             return Err(ConfigError::invalid(
@@ -359,6 +363,7 @@ impl ScscfConfig {
             diameter_listen: self.hss.listen,
             diameter_local: Some(self.mw.address.ip()),
             admin: self.admin.clone(),
+            cdr: self.cdr.when_on(),
             log: self.log.clone(),
             why: self.why,
             harden: self.harden,
@@ -395,6 +400,7 @@ impl ScscfConfig {
             enum_lookup: self.r#enum.lookup()?,
             breakout: Breakout::new(routing::routes(&self.routes)?),
             reg_event: self.reg_event.clone(),
+            records: self.cdr.directory.is_some(),
             shared_ifc_sets: shared_ifc_sets::read(&self.shared_ifc_sets)?,
         })
     }

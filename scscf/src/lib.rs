@@ -9,6 +9,7 @@
 
 mod breakout;
 mod caller_preferences;
+mod cdr;
 mod challenges;
 mod charging;
 pub mod config;

@@ -76,6 +76,8 @@ pub struct ScscfSettings {
     pub(crate) breakout: Breakout,
     /// Policy of the reg event package.
     pub reg_event: RegEventConfig,
+    /// Whether charging data records are made.
+    pub records: bool,
     /// Filter criteria that profiles name by number.
     pub(crate) shared_ifc_sets: SharedIfcSets,
 }
@@ -165,6 +167,12 @@ impl Scscf {
             subscriptions: settings.reg_event.subscriptions,
             per_set: settings.reg_event.subscriptions_per_set,
         });
+        let mut rng = seed.rng(b'S');
+        // Boot time before chance: identifiers of one node sort by its lives.
+        let records = settings.records.then(|| {
+            let shard = settings.core.shard;
+            format!("{:x}-{}-", seed.boot_unix_secs, token::fresh(shard, &mut rng))
+        });
         Self {
             service_route: ServiceRoute::of(&settings.server_name),
             core: ProxyCore::new(settings.core.clone(), seed),
@@ -174,11 +182,11 @@ impl Scscf {
             subscriptions,
             originated: BTreeMap::new(),
             calls: Calls::new(settings.sessions.dialogs),
-            rng: seed.rng(b'S'),
+            rng,
             shard: settings.core.shard,
             in_progress: BTreeMap::new(),
             busy: BTreeMap::new(),
-            sessions: Tables::new(&settings),
+            sessions: Tables::new(&settings, records),
             notes: Notes::default(),
             lookups: BTreeMap::new(),
             sip_outputs: VecDeque::new(),
@@ -392,6 +400,10 @@ impl Node for Scscf {
     }
 
     fn poll_output(&mut self) -> Option<CscfOutput> {
+        // Before the messages that it belongs to.
+        if let Some(event) = self.sessions.records.poll_event() {
+            return Some(CscfOutput::Cdr(event));
+        }
         if let Some(output) = self.cx_outputs.pop_front() {
             return Some(CscfOutput::Cx(output));
         }
@@ -437,6 +449,8 @@ impl Node for Scscf {
         for (fault, value) in [("expression", bad_expressions), ("shared_set", unknown_sets)] {
             out.counter("ims_scscf_bad_criteria_total", &[("reason", fault)], value);
         }
+        let left_out = self.sessions.records.left_out();
+        out.counter("ims_scscf_records_left_out_total", &[], left_out);
         let gauges = [
             ("ims_scscf_bindings", self.registrar.len()),
             ("ims_scscf_registration_sets", self.registrar.sets_len()),
@@ -448,6 +462,7 @@ impl Node for Scscf {
             ("ims_scscf_answered_calls", self.sessions.running.answered_len()),
             ("ims_scscf_dialog_ids", self.sessions.dialog_ids.len()),
             ("ims_scscf_unregistered_profiles", self.sessions.held.len()),
+            ("ims_scscf_open_records", self.sessions.records.len()),
             ("ims_scscf_changes_unread", self.changes.len()),
         ];
         for (name, value) in gauges {

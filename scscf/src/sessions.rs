@@ -54,6 +54,7 @@ pub(crate) use self::onward::on_naptr;
 use self::running::Patience;
 pub(crate) use self::running::{Expired, Running};
 pub(crate) use self::unregistered::{on_saa, release};
+use crate::cdr::{RecordKey, Records, Served};
 use crate::context::Context;
 use crate::enum_lookup::EnumLookup;
 use crate::node::ScscfSettings;
@@ -67,10 +68,12 @@ pub(crate) struct Tables {
     pub(crate) running: Running,
     pub(crate) dialog_ids: DialogIds,
     pub(crate) held: HeldProfiles,
+    pub(crate) records: Records,
 }
 
 impl Tables {
-    pub(crate) fn new(settings: &ScscfSettings) -> Self {
+    /// `records`: what the identifiers of charging data records begin with, when there are to be any.
+    pub(crate) fn new(settings: &ScscfSettings, records: Option<String>) -> Self {
         let (isc, sessions) = (&settings.isc, &settings.sessions);
         let lookup = settings.enum_lookup.as_ref();
         Self {
@@ -83,6 +86,12 @@ impl Tables {
                 sessions.unregistered_profile.get(),
                 sessions.unregistered_profiles,
             ),
+            // Of a call between two users of ours there are two.
+            records: Records::new(
+                settings.server_name.to_string(),
+                records,
+                sessions.dialogs.saturating_mul(2),
+            ),
         }
     }
 }
@@ -90,7 +99,10 @@ impl Tables {
 impl Tables {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let ids = earliest(self.dialog_ids.next_timeout(), self.held.next_timeout());
-        earliest(self.running.next_timeout(), ids)
+        earliest(
+            earliest(self.running.next_timeout(), self.records.next_timeout()),
+            ids,
+        )
     }
 }
 
@@ -122,6 +134,27 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Its record, if there is one.
+    pub(crate) fn record(&self) -> Option<RecordKey> {
+        self.chain.record
+    }
+
+    /// Notes where the request goes now.
+    pub(crate) fn note_way(&self, records: &mut Records, sent: &Request, plan: &ForkPlan, icscf: &UriBuf) {
+        let hop = plan.groups.first().and_then(|group| group.first());
+        let hop = hop.and_then(|target| match &target.hop {
+            NextHop::Uri(uri) => Some(uri),
+            NextHop::Flow(_) | NextHop::Address { .. } => None,
+        });
+        let key = self.record();
+        if let (Await::AppServer(_), Some(hop)) = (&self.awaits, hop) {
+            return records.visit(key, &self.received, hop.to_string().as_bytes());
+        }
+        let trunk = hop.filter(|hop| self.downstream != Downstream::Contact && *hop != icscf);
+        let trunk = trunk.map(ToString::to_string);
+        records.leave(key, &self.received, sent, trunk.as_ref().map(String::as_bytes));
+    }
+
     /// Whose leg this is when it is the one next to a UE of ours, and who calls in it.
     pub(crate) fn leg(&self) -> Option<(SetId, Side)> {
         let set = self.chain.served.set?;
@@ -140,6 +173,15 @@ struct ServedUser {
     case: SessionCase,
     /// `None`: not registered.
     set: Option<SetId>,
+}
+
+impl ServedUser {
+    fn for_record(&self) -> Served<'_> {
+        Served {
+            impu: self.impu.as_str(),
+            case: self.case,
+        }
+    }
 }
 
 /// Whose answers come.
@@ -192,6 +234,16 @@ struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
+    /// The first pass of a request through the services of a user: that is what a record is about.
+    fn charged(self, ctx: &mut Context<'_>, mut chain: Chain, upstream: charging::Boundary) -> Box<Session> {
+        let served = chain.served.for_record();
+        chain.record = ctx
+            .sessions
+            .records
+            .begin(ctx.now, self.transaction, self.received, &served);
+        self.session(chain, upstream)
+    }
+
     fn session(self, chain: Chain, upstream: charging::Boundary) -> Box<Session> {
         Box::new(Session {
             transaction: self.transaction,

@@ -284,6 +284,7 @@ impl Site {
             }
             CscfOutput::Sip(_)
             | CscfOutput::Cx(_)
+            | CscfOutput::Cdr(_)
             | CscfOutput::Serves(_)
             | CscfOutput::Leaves(_)
             | CscfOutput::Drained => {

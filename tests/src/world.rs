@@ -4,6 +4,7 @@
 //! every message down for the ladder ([`crate::ladder`]) and checks what must always hold
 //! ([`invariants`]). Two worlds made alike behave alike: order is by time, then by age.
 
+pub mod charged;
 mod faults;
 pub mod invariants;
 mod ipsec;
@@ -26,6 +27,7 @@ use ims_common::net::{
 use ims_common::node::{Metrics, Node, Seed, earliest};
 use rand::rngs::StdRng;
 
+use self::charged::Charged;
 use self::invariants::Invariants;
 use self::links::Links;
 use self::record::{Entry, Record};
@@ -82,6 +84,8 @@ struct Slot {
     drained: bool,
     /// How often it was started: what was meant for an earlier life is not for this one.
     life: u32,
+    /// Its files of charging data records, which outlive it.
+    charged: Charged,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -280,6 +284,7 @@ impl World {
             deaf: false,
             drained: false,
             life: 0,
+            charged: Charged::default(),
         });
         let now = self.now;
         self.slots[id.0].node.handle_timeout(now);
@@ -533,6 +538,7 @@ impl World {
                 }
                 NetOutput::Diameter(output) => self.diameter(id, output),
                 NetOutput::Xfrm(request) => self.ask_kernel(id, &request),
+                NetOutput::Cdr(event) => self.write_record(id, &event),
                 NetOutput::Drained => self.slots[id.0].drained = true,
             }
         }

@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    AdminConfig, Cidr, ConfigError, DurationText, Harden, LimitsConfig, ListenAddress, LogConfig, WhyConfig,
+    AdminConfig, CdrConfig, Cidr, ConfigError, DurationText, Harden, LimitsConfig, ListenAddress, LogConfig,
+    WhyConfig,
 };
 use crate::ipsec::ProtectedPorts;
 use crate::net::{Interface, ResolvedTarget};
@@ -154,6 +155,8 @@ pub struct ShellConfig {
     pub admin: Option<AdminConfig>,
     /// DNS servers; empty: those of the machine.
     pub dns_servers: Vec<SocketAddr>,
+    /// Where charging data records go, when there are to be any.
+    pub cdr: Option<CdrConfig>,
     /// What is logged.
     pub log: LogConfig,
     /// What is kept for whoever asks why something failed.
@@ -187,6 +190,7 @@ impl ShellConfig {
             surroundings: Surroundings::default(),
             admin: None,
             dns_servers: Vec::new(),
+            cdr: None,
             log: LogConfig::default(),
             why: WhyConfig::default(),
             limits: LimitsConfig::default(),

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::admin;
+use super::cdr_writer::CdrWriter;
 use super::counters::Counters;
 use super::crew::{Crew, first_connection};
 use super::diameter::DiameterLinks;
@@ -91,6 +92,8 @@ pub struct Shell {
     /// The file goes with the shell.
     pub(super) admin_socket: Option<admin::SocketFile>,
     pub(super) drain_timeout: Duration,
+    /// Where charging data records go.
+    pub(super) cdr: Option<CdrWriter>,
     pub(super) left_out: LeftOut,
     pub(super) rest: Rest,
     pub(super) why: WhyConfig,
@@ -272,7 +275,11 @@ impl Shell {
             v4: udp.iter().any(|u| u.local().is_ipv4()),
             v6: udp.iter().any(|u| u.local().is_ipv6()),
         };
+        let cdr = config.cdr.as_ref();
+        let cdr = cdr.map(|files| CdrWriter::open(files, config.name, place));
+        let cdr = cdr.transpose().map_err(ShellError::Preflight)?;
         Ok(Self {
+            cdr,
             name: config.name,
             place,
             all,

@@ -241,6 +241,12 @@ impl<N: Sharded> Driver<N> {
     /// A message of our own waits.
     fn line_up(&mut self, now: Instant, parcel: Parcel) {
         let work = self.node.work_of(&parcel.flow, &parcel.message);
+        if work == Work::New
+            && let Some(cdr) = &self.shell.cdr
+            && cdr.refuses(&parcel.message)
+        {
+            return self.tell(now, parcel.excess());
+        }
         match self.waiting.push(now, work, parcel) {
             None => {}
             Some(Excess::Refuse(parcel)) => self.tell(now, parcel.excess()),
@@ -398,6 +404,12 @@ impl<N: Sharded> Driver<N> {
                 self.shell.diameter.close(connection)
             }
             NetOutput::Xfrm(request) => self.ask_xfrm(request),
+            // Written before what comes after it is sent.
+            NetOutput::Cdr(event) => {
+                if let Some(cdr) = &self.shell.cdr {
+                    cdr.write(&event);
+                }
+            }
             // With other shards, it serves their messages until the last one has drained.
             NetOutput::Drained => {
                 let is_last = self.crew.as_ref().is_none_or(Crew::has_drained);

@@ -7,6 +7,7 @@
 //! is not told. **Every label has a bounded set of values**: whatever strangers send, the number of series does not
 //! grow beyond what is written here.
 
+mod cdr;
 mod exports;
 mod icscf;
 mod latency;
@@ -92,6 +93,7 @@ pub const CATALOGUE: &[Section] = &[
     pcscf::PROTECTION,
     icscf::SECTION,
     scscf::SECTION,
+    cdr::SECTION,
     why::SECTION,
     exports::SECTION,
 ];

@@ -159,7 +159,7 @@ impl Recorder {
                     self.connection(now, false, &address, "closed by this node");
                 }
             }
-            NetOutput::Sip(_) | NetOutput::Xfrm(_) | NetOutput::Drained => {}
+            NetOutput::Sip(_) | NetOutput::Xfrm(_) | NetOutput::Cdr(_) | NetOutput::Drained => {}
         }
     }
 

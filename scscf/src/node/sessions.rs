@@ -5,7 +5,7 @@ use std::time::Instant;
 use hss_client::cx::{CxAnswer, CxError};
 use ims_common::net::{Flow, Interface, Naptr, NaptrId, NaptrRequest, SipOutput};
 use ims_common::proxy::{ForkAnswer, NextHopTarget, ServerTransactionId};
-use ims_common::sip::Request;
+use ims_common::sip::{Request, StatusCode};
 
 use super::Scscf;
 use crate::reject::RequestReject;
@@ -24,6 +24,7 @@ impl Scscf {
         let step = sessions::on_request(ctx, transaction, request, flow);
         if matches!(step, Ok(Step::Follow(..))) {
             self.calls.on_request(now, request);
+            self.sessions.records.on_request(now, request);
         }
         self.take_session_step(now, transaction, step);
     }
@@ -36,11 +37,13 @@ impl Scscf {
     ) {
         // Whoever asked may be gone by now.
         if !self.core.awaits_final(transaction) {
-            return;
+            let records = &mut self.sessions.records;
+            return records.on_reject(now, transaction, StatusCode::REQUEST_TIMEOUT);
         }
         match step {
             Ok(Step::Answer(response)) => {
                 self.calls.end(transaction);
+                self.sessions.records.on_final(now, transaction, &response);
                 self.counters.count("ims_scscf_requests_total", "answered");
                 self.core.respond(now, transaction, response);
             }
@@ -68,6 +71,8 @@ impl Scscf {
                 };
                 self.counters.count("ims_scscf_requests_total", what);
                 self.begin_call(&session, &request);
+                let (records, icscf) = (&mut self.sessions.records, &self.settings.icscf);
+                session.note_way(records, &request, &plan, icscf);
                 self.sessions.running.put(now, session);
                 self.core.fork(now, transaction, request, plan, Interface::Mw);
             }
@@ -81,6 +86,7 @@ impl Scscf {
         };
         if let ForkAnswer::Response(response) = &answer {
             self.calls.on_response(now, transaction, response);
+            self.sessions.records.on_response(now, transaction, response);
         }
         match sessions::on_answer(&mut self.context(now, &mut Vec::new()), session, answer) {
             Ok(Reaction::Wait(session)) => self.sessions.running.put(now, session),
@@ -94,6 +100,7 @@ impl Scscf {
             }
             Ok(Reaction::Final(response)) => {
                 self.calls.end(transaction);
+                self.sessions.records.on_final(now, transaction, &response);
                 self.core.respond(now, transaction, response);
             }
             Ok(Reaction::Instead(step)) => self.take_session_step(now, transaction, Ok(step)),
@@ -110,6 +117,7 @@ impl Scscf {
             return;
         };
         self.calls.on_response(now, transaction, response);
+        self.sessions.records.on_response(now, transaction, response);
         let response = sessions::on_further_answer(&self.context(now, &mut Vec::new()), &answered, response);
         self.sessions.running.put_back(answered);
         self.core.respond(now, transaction, response);
@@ -121,6 +129,10 @@ impl Scscf {
             return;
         };
         session.is_cancelled = true;
+        self.sessions.records.on_cancel(transaction);
+        let Some(session) = self.sessions.running.get_mut(transaction) else {
+            return;
+        };
         if matches!(session.awaits, Await::Saa | Await::Naptr) {
             self.sessions.running.take(transaction);
             self.lookups.retain(|_, of| *of != transaction);
@@ -166,6 +178,7 @@ impl Scscf {
                 Expired::Session(session) => session,
                 Expired::Answered(transaction) => {
                     self.calls.end(transaction);
+                    self.sessions.records.end_transaction(transaction);
                     continue;
                 }
             };
@@ -190,6 +203,7 @@ impl Scscf {
             self.take_session_step(now, transaction, step);
         }
         self.sessions.dialog_ids.expire(now);
+        self.sessions.records.expire(now);
         let mut notices = Vec::new();
         while let Some(profile) = self.sessions.held.pop_expired(now) {
             sessions::release(&mut self.context(now, &mut notices), profile);
@@ -203,6 +217,7 @@ impl Scscf {
         self.calls.end(transaction);
         self.counters.count("ims_scscf_requests_total", reject.label());
         let status = reject.status();
+        self.sessions.records.on_reject(now, transaction, status);
         tracing::info!(
             ?reject,
             status = status.as_u16(),

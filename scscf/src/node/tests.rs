@@ -392,6 +392,7 @@ impl Rig {
                 }
                 CscfOutput::Cx(CxOutput::PushAnswer { answer, .. }) => self.pushes_answered.push(answer),
                 CscfOutput::Sip(_) | CscfOutput::Serves(_) | CscfOutput::Leaves(_) | CscfOutput::Drained => {}
+                CscfOutput::Cdr(_) => unreachable!("no records were asked for"),
             }
         }
         if self.hss.answers && !self.unanswered.is_empty() {

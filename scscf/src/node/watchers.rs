@@ -187,6 +187,7 @@ impl Scscf {
             // The other user may be one of ours: then the way leads through ourselves, and it is his call too.
             let (bye, _) = without_own_routes(&self.context(now, &mut Vec::new()), &bye);
             self.calls.on_request(now, &bye);
+            self.sessions.records.on_network_bye(now, &bye);
             if let Some(hop) = route::next_hop(&bye) {
                 self.core.originate(now, bye, NextHop::Uri(hop), Interface::Mw);
             }
@@ -197,9 +198,10 @@ impl Scscf {
                 continue;
             }
             self.counters.count("ims_scscf_releases_total", "cancel");
+            let status = StatusCode::TEMPORARILY_UNAVAILABLE;
+            self.sessions.records.on_reject(now, transaction, status);
             self.core.cancel_fork(now, transaction, Some(release::REASON));
-            self.core
-                .reject(now, transaction, StatusCode::TEMPORARILY_UNAVAILABLE);
+            self.core.reject(now, transaction, status);
         }
         if has_any {
             tracing::info!(event = ?change.event, clause = "TS 24.229 5.4.5.1", "calls released");

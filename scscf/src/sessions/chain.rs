@@ -17,6 +17,7 @@ use super::{
     Arrival, Await, BETWEEN_SERVERS, Downstream, ServedUser, Session, Step, makes_a_dialog, record_route,
 };
 use super::{onward, targets, terminating};
+use crate::cdr::RecordKey;
 use crate::charging::function_addresses;
 use crate::context::Context;
 use crate::ifc::Subject;
@@ -37,6 +38,8 @@ pub(crate) struct Chain {
     pub(super) dialled: Arc<[u8]>,
     /// The first criterion that has not been looked at.
     pub(super) next: usize,
+    /// What is charged, if it is.
+    pub(super) record: Option<RecordKey>,
 }
 
 impl Chain {
@@ -46,6 +49,7 @@ impl Chain {
             services,
             dialled: request.request_uri_bytes().into(),
             next: 0,
+            record: None,
         }
     }
 }
@@ -285,7 +289,18 @@ fn divert(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<Step, Requ
         case: SessionCase::OriginatingCdiv,
         ..session.chain.served.clone()
     };
-    session.chain = Chain::begin(served, services.filter(|_| diverts), &session.request);
+    // The leg from here on is charged to whoever diverts.
+    let records = &mut ctx.sessions.records;
+    let record = records.begin(
+        ctx.now,
+        session.transaction,
+        &session.request,
+        &served.for_record(),
+    );
+    session.chain = Chain {
+        record,
+        ..Chain::begin(served, services.filter(|_| diverts), &session.request)
+    };
     advance(ctx, session)
 }
 
@@ -396,6 +411,7 @@ fn without_server(
     handling: DefaultHandling,
     failed: &Failed,
 ) -> Result<Step, RequestReject> {
+    ctx.sessions.records.server_failed(session.record());
     tracing::info!(
         ?handling,
         how = failed.how,

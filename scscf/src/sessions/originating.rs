@@ -37,7 +37,7 @@ pub(super) fn from_ue(
     }
     let services = set.services_of(&served.impu).cloned();
     let chain = Chain::begin(served, services, &arrival.request);
-    let mut session = arrival.session(chain, Boundary::Visited);
+    let mut session = arrival.charged(ctx, chain, Boundary::Visited);
     match authorisation::check(ctx, &mut session)? {
         Some(answer) => Ok(answer),
         None => chain::advance(ctx, session),
@@ -73,7 +73,7 @@ pub(super) fn from_app_server(ctx: &mut Context<'_>, arrival: Arrival<'_>) -> Re
     let served = ServedUser { impu, case, set };
     let services = terminating::services_of(ctx, &served);
     let chain = Chain::begin(served, services, &arrival.request);
-    let session = arrival.session(chain, Boundary::Isc);
+    let session = arrival.charged(ctx, chain, Boundary::Isc);
     match set {
         Some(_) => chain::advance(ctx, session),
         None => unregistered::serve(ctx, session),

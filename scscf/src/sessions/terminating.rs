@@ -24,7 +24,7 @@ pub(super) fn start(ctx: &mut Context<'_>, arrival: Arrival<'_>) -> Result<Step,
     let served = served_user(ctx, &spellings)?;
     let services = services_of(ctx, &served);
     let chain = Chain::begin(served, services, &arrival.request);
-    let session = arrival.session(chain, Boundary::Home);
+    let session = arrival.charged(ctx, chain, Boundary::Home);
     match session.chain.served.set {
         Some(_) => serve(ctx, session),
         None => unregistered::serve(ctx, session),
@@ -46,7 +46,11 @@ pub(super) fn begin_again(ctx: &mut Context<'_>, mut session: Box<Session>) -> R
         .map_err(|_| RequestReject::Malformed("Request-URI"))?;
     let served = served_user(ctx, &spellings(ctx, &uri)?)?;
     let services = services_of(ctx, &served);
-    session.chain = Chain::begin(served, services, &session.request);
+    ctx.sessions.records.serve(session.record(), &served.for_record());
+    session.chain = Chain {
+        record: session.record(),
+        ..Chain::begin(served, services, &session.request)
+    };
     serve(ctx, session)
 }
 

@@ -104,7 +104,10 @@ fn with_profile(
             RequestReject::NotServed("barred identity")
         });
     }
-    session.chain = Chain::begin(served, profile.services, &session.request);
+    session.chain = Chain {
+        record: session.record(),
+        ..Chain::begin(served, profile.services, &session.request)
+    };
     chain::advance(ctx, session)
 }
 

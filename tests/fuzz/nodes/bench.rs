@@ -462,6 +462,7 @@ impl Bench {
                     assert!(wanted, "nobody has asked for IPsec: {request:?}");
                     self.kernel.on_output(request);
                 }
+                NetOutput::Cdr(_) => {}
                 NetOutput::Drained => self.drained += 1,
             }
         }

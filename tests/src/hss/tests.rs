@@ -94,7 +94,10 @@ impl Pair {
                 self.client.handle(self.now, closed.clone());
                 self.hss.handle(self.now, NetInput::Diameter(closed));
             }
-            NetOutput::Diameter(DiameterOutput::Connect { .. }) | NetOutput::Sip(_) | NetOutput::Xfrm(_) => {}
+            NetOutput::Diameter(DiameterOutput::Connect { .. })
+            | NetOutput::Sip(_)
+            | NetOutput::Xfrm(_)
+            | NetOutput::Cdr(_) => {}
             NetOutput::Drained => self.drained += 1,
         }
     }

@@ -74,6 +74,7 @@ impl World {
         slot.node = Box::new(node);
         slot.state = State::Up;
         slot.drained = false;
+        slot.charged.begin_again();
         // The shell removes what an earlier life left.
         slot.kernel.forget_states();
         let now = self.now;

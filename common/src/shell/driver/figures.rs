@@ -45,6 +45,9 @@ impl<N: Sharded> Driver<N> {
         if let Some(xfrm) = &self.shell.xfrm {
             xfrm.export(&mut all);
         }
+        if let Some(cdr) = &self.shell.cdr {
+            cdr.export(&mut all);
+        }
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         all.gauge(
             "ims_connections",

@@ -54,6 +54,11 @@ pub(super) const SECTION: Section = Section {
             REASON,
             "NOTIFYs of the registration event package.",
         ),
+        gauge(
+            "ims_scscf_open_records",
+            &[],
+            "Charging data records of what is in progress.",
+        ),
         counter(
             "ims_scscf_pushes_refused_total",
             REASON,
@@ -63,6 +68,11 @@ pub(super) const SECTION: Section = Section {
             "ims_scscf_pushes_total",
             REASON,
             "Requests of the HSS that were done, by command.",
+        ),
+        counter(
+            "ims_scscf_records_left_out_total",
+            &[],
+            "Calls and messages for whose charging data records the table had no place.",
         ),
         counter(
             "ims_scscf_reg_event_total",
