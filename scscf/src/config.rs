@@ -363,6 +363,7 @@ impl ScscfConfig {
             diameter_listen: self.hss.listen,
             diameter_local: Some(self.mw.address.ip()),
             admin: self.admin.clone(),
+            writes: self.cdr.directory.iter().cloned().collect(),
             cdr: self.cdr.when_on(),
             log: self.log.clone(),
             why: self.why,

@@ -31,7 +31,7 @@ use crate::net::{
     NetInput, NetOutput, ResolveRequest, SipInput, SipOutput, Transmit, Transport,
 };
 use crate::node::{Histogram, Sharded, earliest};
-use crate::overload::{Excess, Next, Waiting};
+use crate::overload::{Excess, Next, Waiting, Work};
 use crate::sip::Message;
 use crate::token::ShardId;
 
