@@ -17,7 +17,7 @@
 //! heard of them for very long.
 //!
 //! * `learn`: what requests and responses tell; `validate`: whether a request belongs to a dialog
-//! * `release`: requests of the network's own; `record`: one dialog, packed
+//! * `release`: requests of the network's own; `record`: one dialog, packed; `report`: dialogs for operators
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -32,6 +32,7 @@ use crate::sip::Request;
 mod learn;
 mod record;
 mod release;
+mod report;
 mod validate;
 
 #[cfg(test)]
@@ -175,6 +176,12 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
         self.dialogs.len()
     }
 
+    /// How many there may be.
+    #[must_use]
+    pub const fn limit(&self) -> usize {
+        self.limits.dialogs_max
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -263,7 +270,8 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
         self.hash_of(dialog.get(Field::CallId), owner, peer)
     }
 
-    fn insert(&mut self, now: Instant, dialog: Dialog<O>) -> DialogKey {
+    fn insert(&mut self, now: Instant, mut dialog: Dialog<O>) -> DialogKey {
+        dialog.since = Some(now);
         self.last += 1;
         let key = DialogKey(self.last);
         let hash = self.hash_of_dialog(&dialog);

@@ -8,6 +8,9 @@ mod explained;
 mod filter;
 mod rows;
 
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
 use serde::{Deserialize, Serialize};
 
 pub use endpoint::{ADMIN_PORT, Endpoint};
@@ -111,6 +114,25 @@ impl Question {
         }
     }
 
+    /// The keys of the rows that are looked at, newest first: of a whole list as many as fit, else all. `left_off` grows
+    /// by those that are not.
+    pub fn newest<K: Copy + Ord>(&self, keys: impl Iterator<Item = K>, left_off: &mut u64) -> Vec<K> {
+        let mut keys: Vec<K> = keys.collect();
+        if self.who.is_none() && keys.len() > self.limit {
+            let (_, _, excess) = keys.select_nth_unstable_by(self.limit, |a, b| b.cmp(a));
+            *left_off = left_off.saturating_add(count(excess.len() + 1));
+            keys.truncate(self.limit);
+        }
+        keys.sort_unstable_by(|a, b| b.cmp(a));
+        keys
+    }
+
+    /// The address that is asked for, when it is one.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.who.as_ref()?.as_str().parse().ok()
+    }
+
     /// Whether a row with one of these identities is asked for.
     pub fn is_about<'a>(&self, identities: impl IntoIterator<Item = &'a str>) -> bool {
         match &self.who {
@@ -189,6 +211,7 @@ macro_rules! rows {
             /// Adds the rows of another shard or node; of each list no more than `limit` stay.
             pub fn join(&mut self, other: Self, limit: usize) {
                 $(self.$field.extend(other.$field);)*
+                self.limits = add_up(std::mem::take(&mut self.limits));
                 let mut too_many = 0;
                 $(
                     too_many += self.$field.len().saturating_sub(limit);
@@ -227,6 +250,21 @@ rows! {
     BanRow: bans;
 }
 
+/// One row for each limit of a node: the shards have their parts of it.
+fn add_up(rows: Vec<LimitRow>) -> Vec<LimitRow> {
+    let mut sums: Vec<LimitRow> = Vec::new();
+    for row in rows {
+        let known = sums
+            .iter_mut()
+            .find(|sum| sum.node == row.node && sum.limit == row.limit);
+        match known {
+            Some(sum) => sum.add(&row),
+            None => sums.push(row),
+        }
+    }
+    sums
+}
+
 impl Report {
     /// Adds a row, or counts it when there are enough. It is only made when it stays.
     pub fn add<R: Row>(&mut self, question: &Question, row: impl FnOnce() -> R) {
@@ -239,8 +277,17 @@ impl Report {
     }
 }
 
+/// Whole seconds from one instant to a later one.
+#[must_use]
+pub fn secs_between(from: Instant, to: Instant) -> u64 {
+    to.saturating_duration_since(from)
+        .saturating_add(Duration::from_millis(500))
+        .as_secs()
+}
+
 /// A number of rows.
-fn count(rows: usize) -> u64 {
+#[must_use]
+pub fn count(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)
 }
 
@@ -288,6 +335,40 @@ mod tests {
         let sources: Vec<&str> = all.bans.iter().map(|row| row.source.as_str()).collect();
         assert_eq!((sources, all.left_off), (vec!["a", "b", "c"], 4));
         assert_eq!(all.bans.last().map(|row| row.node.as_str()), Some("pcscf"));
+    }
+
+    #[test]
+    fn shards_add_up_their_parts_of_a_limit() {
+        let part = |used| Report {
+            limits: vec![LimitRow::new("limits.transactions", 100).used(used).refused(2)],
+            ..Report::default()
+        };
+        let mut all = part(3);
+        all.join(part(4), 10);
+        assert_eq!(
+            all.limits,
+            [LimitRow::new("limits.transactions", 200).used(7).refused(4)]
+        );
+        all.join(part(1).told_by("scscf"), 10);
+        assert_eq!(all.limits.len(), 2);
+    }
+
+    #[test]
+    fn the_newest_rows_of_a_whole_list_are_looked_at_and_all_of_a_filtered_one() {
+        let mut left_off = 0;
+        let question = Question {
+            limit: 2,
+            ..Question::of(List::Users)
+        };
+        assert_eq!(question.newest([3, 1, 4, 2].into_iter(), &mut left_off), [4, 3]);
+        assert_eq!(left_off, 2);
+        assert_eq!(question.newest([1, 2].into_iter(), &mut left_off), [2, 1]);
+        let filtered = Question {
+            who: "+15550001".parse().ok(),
+            ..question
+        };
+        assert_eq!(filtered.newest([3, 1, 4].into_iter(), &mut left_off), [4, 3, 1]);
+        assert_eq!(left_off, 2);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use ims_common::diameter::{
 };
 use ims_common::net::{ConnectionId, DiameterInput, DiameterOutput};
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
+use ims_common::operate::{LimitRow, List, Question, Report};
 use rand::rngs::StdRng;
 
 use crate::cx::{CxAnswer, CxError, CxInput, CxOutput, CxRequestId, CxResult};
@@ -302,6 +303,22 @@ impl Node for HssClient {
         }
         out.gauge("ims_cx_overload_reports", &[], number(self.overload.len()));
         out.gauge("ims_cx_pushes_remembered", &[], number(self.pushes.answered()));
+    }
+
+    fn report(&self, now: Instant, question: &Question, out: &mut Report) {
+        match question.list {
+            List::Peers => {
+                let pending = |connection| self.pending.len_on(connection);
+                self.peers.report(now, question, pending, out);
+            }
+            List::Limits => {
+                let used = self.pending.len() + self.line.len();
+                let outstanding = LimitRow::new("cx.outstanding", self.config.outstanding_max);
+                let refused = self.counters.get(ANSWERS, "overloaded");
+                out.add(question, || outstanding.used(used).refused(refused));
+            }
+            _ => {}
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use hss_client::with_hss::{CscfInput, CscfOutput};
 use ims_common::config::TrustedPeers;
 use ims_common::net::{Command, Flow};
 use ims_common::node::{Counters, Metrics, Node, TimerTable, earliest};
+use ims_common::operate::{Question, Report};
 use ims_common::proxy::{CoreEvent, ForwardFailure, ForwardId, ProxyCore, ServerTransactionId};
 use ims_common::sip::{HeaderName, Host, Method, Request, StatusCode, Uri, UriBuf};
 use ims_common::why::Note;
@@ -269,5 +270,9 @@ impl Node for Icscf {
         out.gauge("ims_icscf_queries_pending", &[], self.queries.len() as u64);
         out.gauge("ims_icscf_requests_pending", &[], self.passages.len() as u64);
         out.gauge("ims_icscf_registers_pending", &[], self.registers.len() as u64);
+    }
+
+    fn report(&self, now: Instant, question: &Question, out: &mut Report) {
+        self.core.report(now, question, out);
     }
 }

@@ -3,6 +3,8 @@
 //! One contact is one flow token, that is, one user part in the Path of one UE's contact address. It holds one
 //! registration per public identity that was registered with it, replaced whole by each 200 (OK).
 
+mod report;
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
@@ -41,6 +43,13 @@ impl UriList {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Uri<'_>> {
         let texts = self.0.split(Self::SEPARATOR);
         texts.filter_map(|text| Uri::parse(text.as_bytes()).ok())
+    }
+}
+
+impl UriList {
+    /// Each of them, as it was written.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.split(Self::SEPARATOR).filter(|text| !text.is_empty())
     }
 }
 

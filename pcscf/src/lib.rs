@@ -31,6 +31,7 @@ mod protection;
 pub mod reg_event;
 mod register;
 mod reject;
+mod report;
 mod restoration;
 mod sessions;
 mod signals;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use ims_common::media_policy::MediaProfile;
 use ims_common::net::{Command, Flow, Interface, NetInput, NetOutput, SipOutput};
 use ims_common::node::{Counters, Metrics, Node, Sharded, earliest};
-use ims_common::operate::{List, Question, Report};
+use ims_common::operate::{Question, Report};
 use ims_common::overload::Work;
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ServerTransactionId};
 use ims_common::sip::{HeaderName, Message, Method, Request, StatusCode, UriBuf};
@@ -344,9 +344,7 @@ impl Node for Pcscf {
     }
 
     fn report(&self, now: Instant, question: &Question, out: &mut Report) {
-        if question.list == List::Bans {
-            self.report_bans(now, question, out);
-        }
+        self.tell_operator(now, question, out);
     }
 
     fn work_of(&self, flow: &Flow, message: &Message) -> Work {

@@ -14,6 +14,7 @@ use ims_common::identity::{Impi, Impu};
 use ims_common::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use ims_common::net::{Command, NaptrId, SipInput, SipOutput};
 use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
+use ims_common::operate::{LimitRow, List, Question, Report};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ProxyCoreConfig, ServerTransactionId};
 use ims_common::sip::{Method, Request, Response, StatusCode, UriBuf};
 use ims_common::token::{self, ShardId};
@@ -467,6 +468,22 @@ impl Node for Scscf {
         ];
         for (name, value) in gauges {
             out.gauge(name, &[], u64::try_from(value).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn report(&self, now: Instant, question: &Question, out: &mut Report) {
+        self.core.report(now, question, out);
+        match question.list {
+            List::Users => self.registrar.report(now, question, out),
+            List::Sessions => self.calls.report(now, question, &self.registrar, out),
+            List::Limits => {
+                let bindings = LimitRow::new("scscf.registration.bindings", self.registrar.limit());
+                let refused = self.counters.get("ims_scscf_registers_total", "overloaded");
+                out.add(question, || bindings.used(self.registrar.len()).refused(refused));
+                let dialogs = LimitRow::new("scscf.sessions.dialogs", self.calls.limit());
+                out.add(question, || dialogs.used(self.calls.len()));
+            }
+            _ => {}
         }
     }
 }

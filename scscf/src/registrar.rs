@@ -7,6 +7,7 @@
 mod announcements;
 mod binding;
 mod implicit_set;
+mod report;
 mod services;
 mod shared;
 mod stored_profile;

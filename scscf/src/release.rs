@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ims_common::dialog::{Beginning, DialogLimits, DialogState, DialogTable, SetupKey, Side};
+use ims_common::operate::{Question, Report};
 use ims_common::proxy::ServerTransactionId;
 use ims_common::sip::{Contacts, HeaderName, Method, Request, Response, StatusCode, Uri, UriBuf};
 
@@ -51,6 +52,18 @@ impl Calls {
             }),
             setups: BTreeMap::new(),
         }
+    }
+
+    /// Adds a row for each call that is asked for.
+    pub(crate) fn report(&self, now: Instant, question: &Question, registrar: &Registrar, out: &mut Report) {
+        let owners = question.who.as_ref().map(|_| registrar.asked_for(question));
+        let is_owner = |set: &SetId| owners.as_ref().is_some_and(|owners| owners.contains(set));
+        self.dialogs.report(now, question, is_owner, out);
+    }
+
+    /// How many there may be.
+    pub(crate) const fn limit(&self) -> usize {
+        self.dialogs.limit()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -325,6 +325,7 @@ impl<O: Clone + Eq + Hash> DialogTable<O> {
             of_peer,
             &setup.icid,
         );
+        dialog.caller = setup.caller;
         dialog.set_cseq(setup.caller, request.cseq().ok()?.number);
         Some(dialog)
     }

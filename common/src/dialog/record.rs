@@ -1,5 +1,7 @@
 //! Codec: one dialog, its texts packed into one allocation: there are as many of them as calls.
 
+use std::time::Instant;
+
 use crate::sip::NameAddr;
 
 use super::{DialogState, Side};
@@ -78,6 +80,10 @@ pub(super) struct PartyTexts {
 pub(super) struct Dialog<O> {
     pub(super) owner: O,
     pub(super) state: DialogState,
+    /// Who began it.
+    pub(super) caller: Side,
+    /// When it became known here.
+    pub(super) since: Option<Instant>,
     /// An INVITE made it and no BYE ended it.
     pub(super) session: bool,
     /// Subscriptions in it (RFC 6665, RFC 3515).
@@ -110,6 +116,8 @@ impl<O> Dialog<O> {
         Self {
             owner,
             state: DialogState::Early,
+            caller: Side::Owner,
+            since: None,
             session: false,
             subscriptions: 0,
             has_deadline: false,

@@ -19,6 +19,7 @@ use crate::net::{ConnectionId, DiameterInput, DiameterOutput};
 use crate::node::{Counters, Metrics, Seed, TimerTable};
 
 mod receive;
+mod report;
 mod values;
 
 pub use values::{AcceptPolicy, DiameterEvent, PeerId, PeersConfig};
@@ -62,6 +63,10 @@ struct Peer {
     ip: Option<IpAddr>,
     fsm: PeerFsm,
     watchdog: Watchdog,
+    /// When it came up or went down last.
+    since: Option<Instant>,
+    /// What went wrong last.
+    last_error: Option<Box<str>>,
     /// Attempts since it was open.
     failures: u32,
     /// The least delay before the next attempt.
@@ -140,6 +145,7 @@ impl DiameterPeers {
                 tracing::warn!(reason, "Diameter peer refuses the connection");
                 self.counters.count(EVENTS, "connect_failed");
                 if let Some(peer) = self.dialling(attempt) {
+                    self.failed(peer, reason);
                     self.apply(now, peer, PeerEvent::IRcvConnNack);
                 }
             }
@@ -166,6 +172,7 @@ impl DiameterPeers {
                     if let Some(peer) = self.peers.get_mut(&id) {
                         let actions = peer.fsm.handle_timeout(now);
                         self.counters.count(EVENTS, "peer_timeout");
+                        self.failed(id, "no answer to CER or DPR in time");
                         self.run(now, id, actions);
                     }
                 }
@@ -275,6 +282,12 @@ impl DiameterPeers {
         out.gauge("ims_diameter_peers_open", &[], open);
     }
 
+    fn failed(&mut self, id: PeerId, error: impl Into<Box<str>>) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.last_error = Some(error.into());
+        }
+    }
+
     fn add(&mut self, address: Option<String>, host: Option<String>, ip: Option<IpAddr>) -> PeerId {
         let id = PeerId(self.next_peer);
         self.next_peer += 1;
@@ -284,6 +297,8 @@ impl DiameterPeers {
             ip,
             fsm: PeerFsm::default(),
             watchdog: Watchdog::new(self.config.tw),
+            since: None,
+            last_error: None,
             failures: 0,
             hold: Duration::ZERO,
         };
@@ -387,6 +402,7 @@ impl DiameterPeers {
                 PeerAction::Down(connection) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
                         peer.watchdog.connection_down();
+                        peer.since = Some(now);
                     }
                     self.counters.count(EVENTS, "down");
                     tracing::warn!(peer = id.0, "Diameter peer is down");
@@ -404,6 +420,7 @@ impl DiameterPeers {
         };
         peer.failures = 0;
         peer.hold = Duration::ZERO;
+        peer.since = Some(now);
         let actions = peer.watchdog.connection_up(now, &mut self.rng);
         self.counters.count(EVENTS, "up");
         tracing::info!(peer = id.0, host = peer.host, "Diameter peer is up");
@@ -424,6 +441,7 @@ impl DiameterPeers {
                 WatchdogAction::Failover => {
                     self.counters.count(EVENTS, "failover");
                     tracing::warn!(peer = id.0, "Diameter peer does not answer the watchdog");
+                    self.failed(id, "does not answer the watchdog");
                     self.events
                         .push_back(DiameterEvent::Down { peer: id, connection });
                 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::count;
+
 /// A node.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "shell", derive(utoipa::ToSchema))]
@@ -193,7 +195,8 @@ pub struct PeerRow {
     /// Its Origin-Host, once known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Of Diameter the state of RFC 3539 or of the dial; of SIP `left_out`.
+    /// Of Diameter `open`, `suspect`, `on_trial`, `down` (RFC 3539), `closed`, `dialling`, `awaits_cea`, `closing`
+    /// (RFC 6733); of SIP `left_out`.
     pub state: String,
     /// Seconds since it is so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,6 +224,43 @@ pub struct LimitRow {
     pub used: Option<u64>,
     /// How often it refused, since the start.
     pub refused: u64,
+}
+
+impl LimitRow {
+    /// A limit, by its key.
+    #[must_use]
+    pub fn new(limit: &str, value: usize) -> Self {
+        Self {
+            limit: limit.to_owned(),
+            value: count(value),
+            ..Self::default()
+        }
+    }
+
+    /// With what is used of it.
+    #[must_use]
+    pub fn used(self, used: usize) -> Self {
+        Self {
+            used: Some(count(used)),
+            ..self
+        }
+    }
+
+    /// With how often it refused.
+    #[must_use]
+    pub fn refused(self, refused: u64) -> Self {
+        Self { refused, ..self }
+    }
+
+    /// Adds another part of the same limit.
+    pub(super) fn add(&mut self, part: &Self) {
+        self.value = self.value.saturating_add(part.value);
+        self.refused = self.refused.saturating_add(part.refused);
+        self.used = match (self.used, part.used) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (a, b) => a.or(b),
+        };
+    }
 }
 
 /// A source of which nothing is taken for a while.

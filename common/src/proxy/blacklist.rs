@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::net::Transport;
+use crate::operate::{PeerRow, Question, Report};
 
 /// How long a target is passed over.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(30);
@@ -35,5 +36,23 @@ impl Blacklist {
         self.until
             .get(&(transport, remote))
             .is_some_and(|until| *until > now)
+    }
+
+    /// Adds a row for each target that is passed over now.
+    pub(super) fn report(&self, now: Instant, question: &Question, out: &mut Report) {
+        for ((transport, remote), until) in self.until.iter().filter(|(_, until)| **until > now) {
+            let left = until.saturating_duration_since(now);
+            out.add(question, || PeerRow {
+                protocol: "sip".to_owned(),
+                address: match transport {
+                    Transport::Udp => format!("{remote};transport=udp"),
+                    Transport::Tcp => format!("{remote};transport=tcp"),
+                },
+                state: "left_out".to_owned(),
+                since_secs: Some(PASSED_OVER_FOR.saturating_sub(left).as_secs()),
+                last_error: Some("did not answer, or refused".to_owned()),
+                ..PeerRow::default()
+            });
+        }
     }
 }

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 
 use crate::net::{Flow, Interface, ResolveId, SipInput, SipOutput};
 use crate::node::{Counters, Metrics, Seed, TimerTable, earliest};
+use crate::operate::{LimitRow, List, Question, Report};
 use crate::overload::{Priorities, Storm, StormLimits, Throttle, Work};
 use crate::sip::{HeaderName, Message, Reply, Request, Response, StatusCode};
 use crate::token;
@@ -324,6 +325,29 @@ impl ProxyCore {
         );
         out.gauge("ims_sip_forwards", &[], gauge(self.forwards.len()));
         out.gauge("ims_sip_response_contexts", &[], gauge(self.relays.len()));
+    }
+
+    /// Adds next hops that are left out for a while, and the limits of transactions, when they are asked for.
+    pub fn report(&self, now: Instant, question: &Question, out: &mut Report) {
+        match question.list {
+            List::Peers => self.blacklist.report(now, question, out),
+            List::Limits => {
+                let limits = &self.config.limits;
+                let refused = |reason| self.counters.get("ims_sip_refusals_total", reason);
+                let transactions = LimitRow::new("limits.transactions", limits.transactions_max)
+                    .used(self.layer.server_count())
+                    .refused(refused("transactions_max"));
+                out.add(question, || transactions);
+                let octets = LimitRow::new("limits.transaction_bytes", limits.transaction_bytes_max)
+                    .used(self.layer.request_octets())
+                    .refused(refused("transaction_bytes_max"));
+                out.add(question, || octets);
+                let completed = LimitRow::new("limits.completed_bytes", limits.completed_bytes_max)
+                    .used(self.layer.completed_octets());
+                out.add(question, || completed);
+            }
+            _ => {}
+        }
     }
 
     /// Settles what the layer and the forwards have to say, then takes what is to be transmitted.

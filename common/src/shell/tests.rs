@@ -1,5 +1,6 @@
 //! Shell: tests over real sockets on loopback. Limits of time bound the waits; nothing sleeps to get in step.
 
+mod admin;
 mod diameter;
 mod operator;
 mod protected;

@@ -197,6 +197,10 @@ impl DiameterPeers {
         };
         tracing::warn!(peer = id.0, result_code = refused, "CEA refuses us, or we it");
         self.counters.count(EVENTS, "cea_refused");
+        self.failed(
+            id,
+            format!("CEA with Result-Code {refused}, or one that does not suit us"),
+        );
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.hold = self.config.tc;
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Driver, Phase};
 use crate::node::{Bounds, Metrics, Sharded};
-use crate::operate::{NodeStatus, Question, Report};
+use crate::operate::{LimitRow, List, NodeStatus, Question, Report};
 use crate::overload::Work;
 use crate::shell::admin::Health;
 
@@ -34,7 +34,30 @@ impl<N: Sharded> Driver<N> {
     pub(super) fn report(&self, now: Instant, question: &Question) -> Report {
         let mut report = Report::default();
         self.node.report(now, question, &mut report);
+        if question.list == List::Limits {
+            self.limits(question, &mut report);
+        }
         report
+    }
+
+    /// The limits of the sockets.
+    fn limits(&self, question: &Question, out: &mut Report) {
+        let (limits, counters) = (&self.shell.context.limits, &self.shell.context.counters);
+        let connections = LimitRow::new("limits.connections", limits.connections)
+            .used(self.shell.streams.len())
+            .refused(counters.refused_total.get());
+        out.add(question, || connections);
+        let of_address = LimitRow::new("limits.connections_per_address", limits.connections_per_address)
+            .refused(counters.refused_address.get());
+        out.add(question, || of_address);
+        let waiting = self.waiting.len(Work::InProgress) + self.waiting.len(Work::New);
+        let queue = LimitRow::new("limits.queue", limits.queue)
+            .used(waiting)
+            .refused(counters.dropped_queue_full.get());
+        out.add(question, || queue);
+        let questions =
+            LimitRow::new("limits.dns_questions", limits.dns_questions).refused(counters.dns_overload.get());
+        out.add(question, || questions);
     }
 
     pub(super) fn metrics(&self) -> Metrics {

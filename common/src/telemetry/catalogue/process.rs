@@ -9,6 +9,11 @@ pub(super) const SECTION: Section = Section {
     title: "The process",
     about: "Told by every daemon.",
     rows: &[
+        counter(
+            "ims_admin_requests_total",
+            REASON,
+            "Requests of operators, by what was decided: admitted, or why not.",
+        ),
         gauge(
             "ims_draining",
             &[],
