@@ -27,6 +27,9 @@ pub mod imsctl {}
 #[doc = include_str!("manual/ipsec.md")]
 pub mod ipsec {}
 
+#[doc = include_str!("manual/admin_api.md")]
+pub mod admin_api {}
+
 #[doc = include_str!("manual/metrics.md")]
 pub mod metrics {}
 
