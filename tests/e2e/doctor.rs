@@ -6,18 +6,19 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use ims_common::diameter::base::Application;
 use ims_common::diameter::{LocalPeer, Message, Refusal};
 use ims_common::shell::doctor::{Check, Diagnosis, Verdict};
-use ims_tests::daemons::fresh_directory;
+use ims_tests::daemons::{Daemon, fresh_directory, http_get};
 use ims_tests::host;
 use ims_tests::scene::{hss, subscriber};
 use ims_tests::site::{HOME, Site};
 use ims_tests::ue::UeCommand;
 
 use crate::free_diameter::FreeDiameter;
-use crate::network::{Network, binaries};
+use crate::network::{Network, PATIENCE, binaries};
 
 /// A directory that goes away with this value.
 struct Folder(PathBuf);
@@ -297,16 +298,33 @@ impl Space {
         ip(&all);
     }
 
-    /// A socket inside, of this process.
-    fn bind_udp(&self, address: &str) -> UdpSocket {
+    /// Does something in a thread inside.
+    fn inside<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> T {
         let path = format!("/run/netns/{}", self.0);
-        let address = address.to_owned();
         let inside = move || {
             let file = std::fs::File::open(path).expect("a namespace");
             nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).expect("the right to enter it");
-            UdpSocket::bind(address).expect("a free port")
+            act()
         };
-        std::thread::spawn(inside).join().expect("a socket")
+        std::thread::spawn(inside).join().expect("no panic")
+    }
+
+    /// A socket inside, of this process.
+    fn bind_udp(&self, address: &str) -> UdpSocket {
+        let address = address.to_owned();
+        self.inside(move || UdpSocket::bind(address).expect("a free port"))
+    }
+
+    /// A daemon inside that serves.
+    fn daemon(&self, name: &str, file: &Path, folder: &Folder) -> Daemon {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.0])
+            .arg(binaries().join(name));
+        command.arg("--config").arg(file);
+        let mut daemon = Daemon::run(name, command, folder.0.join("daemon.log")).expect("a daemon");
+        daemon.wait_ready().expect("a daemon that serves");
+        daemon
     }
 
     fn wrapper(&self) -> Vec<&str> {
@@ -369,6 +387,49 @@ fn without_a_route_to_the_ues_the_doctor_and_the_start_say_the_same() {
         Verdict::Ok,
         "ue_pool 10.45.0.0/16 is reached via 192.0.2.99 on v0",
     );
+}
+
+#[test]
+fn a_route_that_goes_while_the_p_cscf_runs_explains_what_its_phones_miss() {
+    const IMSI: &str = "001010000000001";
+    const ADMIN: &str = "127.0.0.1:9091";
+    let space = Space::new("gone");
+    space.ip("route add 10.45.0.0/16 via 192.0.2.99");
+    let folder = Folder::new();
+    let file = folder.file(
+        "pcscf.yaml",
+        &(pcscf_file("none") + "  admin: \"127.0.0.1:9091\"\n"),
+    );
+    let mut daemon = space.daemon("pcscf", &file, &folder);
+    space.ip("route del 10.45.0.0/16");
+    let phone = space.bind_udp("192.0.2.6:5070");
+    let register = format!(
+        "REGISTER sip:{HOME} SIP/2.0\r\nVia: SIP/2.0/UDP 10.45.0.7:5060;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+         From: <sip:{IMSI}@{HOME}>;tag=1\r\nTo: <sip:{IMSI}@{HOME}>\r\nContact: <sip:{IMSI}@10.45.0.7:5060>\r\n\
+         Call-ID: 1\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n"
+    );
+    phone
+        .send_to(register.as_bytes(), "192.0.2.5:5060")
+        .expect("sent");
+    let expected = "No route back to UE pool 10.45.0.0/16";
+    let get = |path: &str| {
+        let path = path.to_owned();
+        let asked = space.inside(move || http_get(ADMIN.parse().expect("an address"), &path));
+        asked.expect("an answer").1
+    };
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let body = get(&format!("/api/v1/why?who={IMSI}"));
+        if body.contains(expected) {
+            break;
+        }
+        assert!(Instant::now() < end, "{body}\n{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let diagnosis: Diagnosis = serde_json::from_str(&get("/api/v1/doctor")).expect("a diagnosis");
+    assert_says(&diagnosis, "route", Verdict::Fail, NO_ROUTE);
+    assert!(daemon.log().contains(NO_ROUTE), "{}", daemon.log());
+    daemon.stop().expect("a clean end");
 }
 
 #[test]
@@ -467,14 +528,7 @@ fn an_ike_daemon_and_a_second_p_cscf_of_the_host_are_told() {
     space.ip("route add 10.45.0.0/16 via 192.0.2.99");
     let folder = Folder::new();
     let first = folder.file("first.yaml", &pcscf_file("none"));
-    let mut command = Command::new("ip");
-    command
-        .args(["netns", "exec", &space.0])
-        .arg(binaries().join("pcscf"));
-    command.arg("--config").arg(&first);
-    let mut daemon =
-        ims_tests::daemons::Daemon::run("pcscf", command, folder.0.join("first.log")).expect("a daemon");
-    daemon.wait_ready().expect("a daemon that serves");
+    let mut daemon = space.daemon("pcscf", &first, &folder);
     let (code, diagnosis) = ask(&space.wrapper(), "pcscf", &first, &[]);
     assert_eq!(code, Some(0), "{diagnosis}");
     assert_says(&diagnosis, "ports", Verdict::Ok, "held by the daemon itself");

@@ -198,6 +198,12 @@ pub(super) struct Doctor {
     /// The HSS's file of an Open5GS: does it know our nodes as peers?
     #[arg(long, value_name = "FILE")]
     pub(super) open5gs_hss: Option<PathBuf>,
+    /// The configuration of a PyHSS: do realm and S-CSCF name fit ours?
+    #[arg(long, value_name = "FILE")]
+    pub(super) pyhss: Option<PathBuf>,
+    /// Print what to paste into these files.
+    #[arg(long)]
+    pub(super) snippets: bool,
 }
 
 /// What to do with packets.

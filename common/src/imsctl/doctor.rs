@@ -119,6 +119,12 @@ fn ask(doctor: &Doctor, config: &Path, is_json: bool) -> Result<(String, bool), 
     if let Some(file) = doctor.open5gs_hss.as_deref().filter(|_| daemon != "pcscf") {
         command.arg("--open5gs-hss").arg(file);
     }
+    if let Some(file) = doctor.pyhss.as_deref().filter(|_| daemon != "pcscf") {
+        command.arg("--pyhss").arg(file);
+    }
+    if doctor.snippets {
+        command.arg("--snippets");
+    }
     let output = command.stdin(Stdio::null()).output().map_err(|error| {
         let program = program.display();
         format!("{program} cannot be run ({error}); say with --bin where the daemons are")
@@ -169,6 +175,8 @@ mod tests {
             bin: Some(directory.join("nowhere")),
             open5gs_smf: None,
             open5gs_hss: None,
+            pyhss: None,
+            snippets: false,
         };
         let outcome = run(&doctor, false).unwrap();
         fs::remove_dir_all(&directory).unwrap();

@@ -43,7 +43,7 @@ pub(crate) async fn at_start(config: &ShellConfig) -> Result<Vec<Note>, String> 
     let mut checks = addresses::concrete(config);
     if checks.is_empty() {
         let machine = Machine::gather(config).await;
-        checks.extend(of_machine(config, machine).await);
+        checks.extend(of_machine(config, machine, &nat::Ruleset::default()));
         checks.extend(warnings_of_start(config));
     }
     let trial = config
@@ -121,14 +121,22 @@ pub async fn examine(config: &ShellConfig, questions: &Questions) -> Result<Diag
     let receivers = process::all_receivers();
     let own = ports::running(config, file.as_ref(), &receivers);
     let mut checks = addresses::concrete(config);
-    checks.extend(of_machine(config, Machine::gather(config).await).await);
+    let rules = match config.ue_pools.is_empty() {
+        true => nat::Ruleset::default(),
+        false => process::ruleset().await,
+    };
+    checks.extend(of_machine(config, Machine::gather(config).await, &rules));
     checks.extend(rights::judge(config, process::rights()));
     if let Some(protected) = &config.protected {
         checks.extend(ipsec::judge(protected, &Trial::of(protected), own.is_some()));
         checks.push(ipsec::ike(&ike_daemons(&receivers)));
     }
     checks.extend(ports::judge(config, own, &receivers));
-    checks.extend(of_room(config).await);
+    let mut room = process::room();
+    if room.synchronised.is_none() {
+        room.synchronised = process::synchronised().await;
+    }
+    checks.extend(limits::judge(config, config.surroundings.shards.max(1), &room));
     checks.extend(of_neighbours(config, own.is_some()).await);
     checks.extend(compared);
     let mut diagnosis = Diagnosis::new(config.name, checks);
@@ -181,19 +189,22 @@ fn endpoint(config: &ShellConfig) -> Option<Endpoint> {
     socket.or(admin.listen.map(Endpoint::Tcp))
 }
 
-/// The part that may be asked of a daemon that serves: it takes no time, and asks no neighbour.
+/// The part that may be asked of a daemon that serves: it takes no time, asks no neighbour, and starts no program, which
+/// daemons may not.
 pub async fn glance(config: &ShellConfig) -> Diagnosis {
-    let mut checks = of_machine(config, Machine::gather(config).await).await;
+    let machine = Machine::gather(config).await;
+    let mut checks = of_machine(config, machine, &nat::Ruleset::default());
     checks.extend(rights::judge(config, process::rights()));
     if config.protected.is_some() {
         checks.push(ipsec::ike(&ike_daemons(&process::all_receivers())));
     }
-    checks.extend(of_room(config).await);
+    let shards = config.surroundings.shards.max(1);
+    checks.extend(limits::judge(config, shards, &process::room()));
     Diagnosis::new(config.name, checks)
 }
 
 /// Addresses, routes and what is between the UEs and us.
-async fn of_machine(config: &ShellConfig, machine: Result<Machine, String>) -> Vec<Check> {
+fn of_machine(config: &ShellConfig, machine: Result<Machine, String>, rules: &nat::Ruleset) -> Vec<Check> {
     let machine = match machine {
         Ok(machine) => machine,
         Err(error) => {
@@ -203,18 +214,8 @@ async fn of_machine(config: &ShellConfig, machine: Result<Machine, String>) -> V
         }
     };
     let mut checks = addresses::judge(config, &machine, sysctl);
-    let rules = match config.ue_pools.is_empty() {
-        true => nat::Ruleset::default(),
-        false => process::ruleset().await,
-    };
-    checks.extend(nat::judge(config, &machine, &rules, sysctl));
+    checks.extend(nat::judge(config, &machine, rules, sysctl));
     checks
-}
-
-async fn of_room(config: &ShellConfig) -> Vec<Check> {
-    let mut room = process::room();
-    room.synchronised = process::synchronised().await;
-    limits::judge(config, config.surroundings.shards.max(1), &room)
 }
 
 fn ike_daemons(receivers: &Receivers) -> Vec<Holder> {

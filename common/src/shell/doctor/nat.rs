@@ -113,7 +113,8 @@ fn gm(config: &ShellConfig) -> Option<IpAddr> {
 
 fn rewriting(config: &ShellConfig, gm: IpAddr, machine: &Machine, rules: &Ruleset) -> Vec<Check> {
     let Some(found) = source_nat(rules) else {
-        let found = "neither nft nor iptables-save tells the rules of this machine: NAT is not looked at";
+        let found =
+            "neither nft nor iptables-save tells the rules of this machine here: NAT is not looked at";
         return vec![Check::skipped(NAME, found)];
     };
     let own = Cidr {

@@ -44,7 +44,9 @@ pub(super) fn room() -> Room {
         unix_secs: SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| d.as_secs()),
-        synchronised: None,
+        synchronised: Path::new("/run/systemd/timesync/synchronized")
+            .exists()
+            .then_some(true),
     }
 }
 
@@ -59,9 +61,6 @@ fn memory() -> Option<u64> {
 
 /// Whether somebody keeps the clock right, as systemd or chrony say.
 pub(super) async fn synchronised() -> Option<bool> {
-    if Path::new("/run/systemd/timesync/synchronized").exists() {
-        return Some(true);
-    }
     let said = said("timedatectl", &["show", "-p", "NTPSynchronized", "--value"]).await?;
     match said.trim() {
         "yes" => Some(true),
