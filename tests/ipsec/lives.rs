@@ -118,6 +118,12 @@ fn a_pcscf_that_was_killed_with_a_thousand_ues_starts_clean_and_serves_them_agai
     crate::space::eventually("it serves for the second time", || {
         pcscf.log().matches(" ready ").count() == 2
     });
+    let cleaned = "stale security associations and policies of a previous run: cleaned";
+    assert!(
+        network.daemons.get("pcscf").log().contains(cleaned),
+        "{}",
+        network.about()
+    );
     assert_eq!(network.states().len(), 0);
     assert_eq!(network.net.pcscf.states().len(), 4, "the stranger's are there");
     for phone in &phones {
