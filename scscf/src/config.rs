@@ -1,6 +1,7 @@
 //! Codec: the S-CSCF's configuration: a typed promise with its defaults in one place.
 
 mod enum_lookup;
+mod limits;
 mod reg_event;
 mod routing;
 mod services;
@@ -25,6 +26,7 @@ use ims_common::steering::{ShardPlace, SteeringRule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::enum_lookup::EnumConfig;
+pub use self::limits::{BlockedPrefixConfig, BlockingConfig, CallLimitsConfig};
 pub(crate) use self::routing::RouteKey;
 pub use self::routing::{NumbersConfig, RouteConfig};
 pub use self::services::{MediaProfileConfig, NotSubscribed, ServiceIdsConfig};
@@ -89,6 +91,12 @@ pub struct ScscfConfig {
     /// Where charging data records go.
     #[serde(default)]
     pub cdr: CdrConfig,
+    /// Who may not call whom.
+    #[serde(default)]
+    pub blocking: BlockingConfig,
+    /// Calls at a time.
+    #[serde(default)]
+    pub call_limits: CallLimitsConfig,
     /// Names that are answered from here.
     #[serde(default)]
     pub hosts: HostsConfig,
@@ -282,6 +290,7 @@ impl DaemonConfig for ScscfConfig {
         self.sessions.unregistered_profiles = place.part_of(self.sessions.unregistered_profiles);
         let mut settings = self.settings()?;
         settings.core.shard = place.shard;
+        settings.call_maxima = self.call_limits.maxima(place, self.sessions.dialogs)?;
         let mut cscf = Scscf::new(settings, &seed);
         if !place.is_alone() {
             cscf.announce_identities();
@@ -399,6 +408,11 @@ impl ScscfConfig {
             media_policy: services::media_policy(&self.media_profiles)?,
             service_ids: self.service_ids.clone(),
             enum_lookup: self.r#enum.lookup()?,
+            blocking: self.blocking.read()?,
+            call_limits: self.call_limits.clone(),
+            call_maxima: self
+                .call_limits
+                .maxima(ShardPlace::ALONE, self.sessions.dialogs)?,
             breakout: Breakout::new(routing::routes(&self.routes)?),
             reg_event: self.reg_event.clone(),
             records: self.cdr.directory.is_some(),

@@ -7,7 +7,9 @@
 //!
 //! Documents to read first: TS 24.229 5.4.1, TS 29.228 6.1 to 6.3, RFC 3261 10, RFC 3310, RFC 3327.
 
+mod blocking;
 mod breakout;
+mod call_limits;
 mod caller_preferences;
 mod cdr;
 mod challenges;

@@ -21,9 +21,13 @@ use ims_common::token::{self, ShardId};
 use ims_common::why::{Facts, Note, NoteKind, Notes};
 use rand::rngs::StdRng;
 
+use crate::blocking::Blocking;
 use crate::breakout::Breakout;
+use crate::call_limits::Maxima;
 use crate::challenges::{ChallengeLimits, Challenges};
-use crate::config::{IscConfig, RegEventConfig, RegistrationConfig, ServiceIdsConfig, SessionsConfig};
+use crate::config::{
+    CallLimitsConfig, IscConfig, RegEventConfig, RegistrationConfig, ServiceIdsConfig, SessionsConfig,
+};
 use crate::context::{Context, Notice};
 use crate::enum_lookup::EnumLookup;
 use crate::ifc::SharedIfcSets;
@@ -75,6 +79,11 @@ pub struct ScscfSettings {
     pub(crate) enum_lookup: Option<EnumLookup>,
     /// Next hops for what this network does not serve.
     pub(crate) breakout: Breakout,
+    /// Who may not call whom.
+    pub(crate) blocking: Blocking,
+    /// How many calls there may be.
+    pub call_limits: CallLimitsConfig,
+    pub(crate) call_maxima: Maxima,
     /// Policy of the reg event package.
     pub reg_event: RegEventConfig,
     /// Whether charging data records are made.
@@ -432,6 +441,7 @@ impl Node for Scscf {
         let tables = earliest(tables, self.sessions.next_timeout());
         let tables = earliest(tables, self.subscriptions.next_timeout());
         let tables = earliest(tables, self.calls.next_timeout());
+        let tables = earliest(tables, self.sessions.limits.next_timeout());
         earliest(self.core.poll_timeout(), tables)
     }
 
@@ -452,6 +462,7 @@ impl Node for Scscf {
         }
         let left_out = self.sessions.records.left_out();
         out.counter("ims_scscf_records_left_out_total", &[], left_out);
+        self.sessions.limits.export_metrics(out);
         let gauges = [
             ("ims_scscf_bindings", self.registrar.len()),
             ("ims_scscf_registration_sets", self.registrar.sets_len()),

@@ -6,6 +6,8 @@ use ims_common::sip::StatusCode;
 
 use hss_client::cx::{CxError, CxResult};
 
+use crate::blocking::Told;
+
 /// Why a REGISTER is refused (TS 24.229 5.4.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RegisterReject {
@@ -162,6 +164,16 @@ pub(crate) enum RequestReject {
     Unreachable,
     /// A next hop has too much to do: 503 does not travel (RFC 3261 16.7 step 6).
     Unavailable,
+    /// The operator blocks the number, called or calling.
+    Blocked(Told),
+    /// The callee does not want to be called by whoever does not say who he is (RFC 5079, TS 24.611).
+    Anonymous,
+    /// The subscriber has as many calls as he may.
+    SubscriberFull(u16),
+    /// All trunks have as many calls as they may.
+    TrunksFull(u16),
+    /// The table of calls has no place left (RFC 3261 21.5.4).
+    CallsFull,
 }
 
 impl RequestReject {
@@ -173,6 +185,11 @@ impl RequestReject {
             Self::NotServed(_) | Self::Untrusted | Self::UnknownDialogId | Self::HssRefused(_) => {
                 StatusCode::FORBIDDEN
             }
+            Self::Blocked(told) => told.status,
+            Self::Anonymous => StatusCode::ANONYMITY_DISALLOWED,
+            Self::SubscriberFull(status) => StatusCode::new(status).unwrap_or(StatusCode::BUSY_HERE),
+            Self::TrunksFull(status) => StatusCode::new(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            Self::CallsFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::Barred | Self::UnknownUser | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NotRegistered | Self::Unreachable => StatusCode::TEMPORARILY_UNAVAILABLE,
             Self::Incomplete => StatusCode::ADDRESS_INCOMPLETE,
@@ -211,6 +228,11 @@ impl RequestReject {
             Self::Failed(_) => "next_hop_failed",
             Self::Unreachable => "unreachable",
             Self::Unavailable => "next_hop_unavailable",
+            Self::Blocked(_) => "blocked",
+            Self::Anonymous => "anonymous",
+            Self::SubscriberFull(_) => "subscriber_full",
+            Self::TrunksFull(_) => "trunks_full",
+            Self::CallsFull => "calls_full",
         }
     }
 }

@@ -206,7 +206,7 @@ fn was_at(contacts: &[ContactChange], target: &Uri<'_>) -> bool {
 }
 
 /// The answer that a request is assumed to get: what it asks for.
-fn agreed(request: &Request) -> Response {
+pub(crate) fn agreed(request: &Request) -> Response {
     let mut reply = request.reply(StatusCode::OK);
     if let Some(expires) = request.header(HeaderName::SessionExpires) {
         reply = reply.header(HeaderName::SessionExpires, String::from_utf8_lossy(expires));

@@ -54,6 +54,7 @@ pub(crate) use self::onward::on_naptr;
 use self::running::Patience;
 pub(crate) use self::running::{Expired, Running};
 pub(crate) use self::unregistered::{on_saa, release};
+use crate::call_limits::{CallLimits, Holders, TrunkId};
 use crate::cdr::{RecordKey, Records, Served};
 use crate::context::Context;
 use crate::enum_lookup::EnumLookup;
@@ -69,6 +70,7 @@ pub(crate) struct Tables {
     pub(crate) dialog_ids: DialogIds,
     pub(crate) held: HeldProfiles,
     pub(crate) records: Records,
+    pub(crate) limits: CallLimits,
 }
 
 impl Tables {
@@ -92,6 +94,7 @@ impl Tables {
                 records,
                 sessions.dialogs.saturating_mul(2),
             ),
+            limits: CallLimits::new(settings.call_maxima.clone()),
         }
     }
 }
@@ -125,6 +128,8 @@ pub(crate) struct Session {
     exits: VecDeque<Exit>,
     /// Other flows of UEs that it goes to (RFC 5626 6).
     flows: VecDeque<NextHopTarget>,
+    /// The trunk that it goes to, where the calls of that are limited.
+    trunk: Option<TrunkId>,
     /// How often it was redirected.
     redirections: u8,
     /// What its next event means.
@@ -153,6 +158,18 @@ impl Session {
         let trunk = hop.filter(|hop| self.downstream != Downstream::Contact && *hop != icscf);
         let trunk = trunk.map(ToString::to_string);
         records.leave(key, &self.received, sent, trunk.as_ref().map(String::as_bytes));
+    }
+
+    /// Whose call it is, where it counts.
+    pub(crate) fn holders(&self) -> Holders {
+        let is_call = self.received.method() == Method::Invite && !is_emergency(&self.request);
+        match is_call {
+            true => Holders {
+                subscriber: self.leg(),
+                trunk: self.trunk,
+            },
+            false => Holders::default(),
+        }
     }
 
     /// Whose leg this is when it is the one next to a UE of ours, and who calls in it.
@@ -254,6 +271,7 @@ impl Arrival<'_> {
             downstream: Downstream::Trusted,
             exits: VecDeque::new(),
             flows: VecDeque::new(),
+            trunk: None,
             redirections: 0,
             awaits: Await::Answer,
             is_cancelled: false,
@@ -309,6 +327,13 @@ pub(crate) fn is_own(ctx: &Context<'_>, uri: &Uri<'_>) -> bool {
     let address = ctx.settings.address;
     let by_address = uri.host().ip() == Some(address.ip()) && port_of(uri) == address.port();
     by_name || by_address
+}
+
+/// Calls for help are neither counted nor blocked (RFC 5031 4.2).
+fn is_emergency(request: &Request) -> bool {
+    const SOS: &[u8] = b"urn:service:sos";
+    let start = request.request_uri_bytes().get(..SOS.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(SOS))
 }
 
 /// Methods that make a dialog, and none other, are Record-Routed (TS 24.229 5.4.3.2; RFC 3261, 6665, 3515).

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use rand::RngCore;
 use rand::rngs::StdRng;
 
 use crate::net::{Flow, Interface, ResolveId, SipInput, SipOutput};
@@ -225,6 +226,23 @@ impl ProxyCore {
     pub fn reject(&mut self, now: Instant, transaction: ServerTransactionId, status: StatusCode) {
         self.reject_with(now, transaction, status, |reply| reply);
         self.pump(now);
+    }
+
+    /// The same with what `finish` adds.
+    pub fn reject_saying(
+        &mut self,
+        now: Instant,
+        transaction: ServerTransactionId,
+        status: StatusCode,
+        finish: impl for<'a> FnOnce(Reply<'a>) -> Reply<'a>,
+    ) {
+        self.reject_with(now, transaction, status, finish);
+        self.pump(now);
+    }
+
+    /// The seconds of a Retry-After, drawn between the limits.
+    pub fn retry_after(&mut self) -> u64 {
+        self.config.limits.retry_after.of(self.rng.next_u64())
     }
 
     /// Forgets a request without any answer: for policies that want silence (TS 24.229 5.2.1).

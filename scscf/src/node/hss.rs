@@ -175,6 +175,7 @@ impl Scscf {
                 ServerAssignmentType::TimeoutDeregistration,
             ));
         }
+        self.sessions.limits.expire(now);
         for _ in 0..self.calls.expire(now) {
             self.counters.count("ims_scscf_expirations_total", "dialog");
         }

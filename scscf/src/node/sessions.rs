@@ -5,9 +5,10 @@ use std::time::Instant;
 use hss_client::cx::{CxAnswer, CxError};
 use ims_common::net::{Flow, Interface, Naptr, NaptrId, NaptrRequest, SipOutput};
 use ims_common::proxy::{ForkAnswer, NextHopTarget, ServerTransactionId};
-use ims_common::sip::{Request, StatusCode};
+use ims_common::sip::{HeaderName, Request, StatusCode};
 
 use super::Scscf;
+use crate::call_limits::Full;
 use crate::reject::RequestReject;
 use crate::sessions::{self, Await, Expired, Reaction, Session, Step};
 
@@ -25,6 +26,7 @@ impl Scscf {
         if matches!(step, Ok(Step::Follow(..))) {
             self.calls.on_request(now, request);
             self.sessions.records.on_request(now, request);
+            self.sessions.limits.on_request(now, request);
         }
         self.take_session_step(now, transaction, step);
     }
@@ -37,12 +39,13 @@ impl Scscf {
     ) {
         // Whoever asked may be gone by now.
         if !self.core.awaits_final(transaction) {
+            self.sessions.limits.end(transaction);
             let records = &mut self.sessions.records;
             return records.on_reject(now, transaction, StatusCode::REQUEST_TIMEOUT);
         }
         match step {
             Ok(Step::Answer(response)) => {
-                self.calls.end(transaction);
+                self.end_call(transaction);
                 self.sessions.records.on_final(now, transaction, &response);
                 self.counters.count("ims_scscf_requests_total", "answered");
                 self.core.respond(now, transaction, response);
@@ -69,6 +72,9 @@ impl Scscf {
                     Await::AppServer(_) => "to_application_server",
                     Await::Answer | Await::Saa | Await::Naptr => "served",
                 };
+                if let Err(full) = self.count_call(&session, &request) {
+                    return self.refuse_request(now, transaction, full);
+                }
                 self.counters.count("ims_scscf_requests_total", what);
                 self.begin_call(&session, &request);
                 let (records, icscf) = (&mut self.sessions.records, &self.settings.icscf);
@@ -87,6 +93,7 @@ impl Scscf {
         if let ForkAnswer::Response(response) = &answer {
             self.calls.on_response(now, transaction, response);
             self.sessions.records.on_response(now, transaction, response);
+            self.sessions.limits.on_response(now, transaction, response);
         }
         match sessions::on_answer(&mut self.context(now, &mut Vec::new()), session, answer) {
             Ok(Reaction::Wait(session)) => self.sessions.running.put(now, session),
@@ -99,7 +106,7 @@ impl Scscf {
                 self.core.respond(now, transaction, response);
             }
             Ok(Reaction::Final(response)) => {
-                self.calls.end(transaction);
+                self.end_call(transaction);
                 self.sessions.records.on_final(now, transaction, &response);
                 self.core.respond(now, transaction, response);
             }
@@ -118,6 +125,7 @@ impl Scscf {
         };
         self.calls.on_response(now, transaction, response);
         self.sessions.records.on_response(now, transaction, response);
+        self.sessions.limits.on_response(now, transaction, response);
         let response = sessions::on_further_answer(&self.context(now, &mut Vec::new()), &answered, response);
         self.sessions.running.put_back(answered);
         self.core.respond(now, transaction, response);
@@ -177,7 +185,7 @@ impl Scscf {
             let session = match expired {
                 Expired::Session(session) => session,
                 Expired::Answered(transaction) => {
-                    self.calls.end(transaction);
+                    self.end_call(transaction);
                     self.sessions.records.end_transaction(transaction);
                     continue;
                 }
@@ -214,7 +222,7 @@ impl Scscf {
     }
 
     fn refuse_request(&mut self, now: Instant, transaction: ServerTransactionId, reject: RequestReject) {
-        self.calls.end(transaction);
+        self.end_call(transaction);
         self.counters.count("ims_scscf_requests_total", reject.label());
         let status = reject.status();
         self.sessions.records.on_reject(now, transaction, status);
@@ -224,7 +232,43 @@ impl Scscf {
             clause = "TS 24.229 5.4.3",
             "request refused"
         );
-        self.core.reject(now, transaction, status);
+        let words = match reject {
+            RequestReject::Blocked(told) => self.settings.blocking.reason(told),
+            _ => None,
+        };
+        let words = words.map(str::to_owned);
+        let warning = words.as_ref().map(|words| {
+            let host = self.settings.server_name.as_uri().host().to_string();
+            format!("399 {host} \"{words}\"")
+        });
+        let is_full = matches!(reject, RequestReject::TrunksFull(_) | RequestReject::CallsFull);
+        let retry_after =
+            (is_full && status == StatusCode::SERVICE_UNAVAILABLE).then(|| self.core.retry_after());
+        self.core.reject_saying(now, transaction, status, |mut reply| {
+            if let (Some(words), Some(warning)) = (&words, &warning) {
+                reply = reply.reason(words).header(HeaderName::Warning, warning);
+            }
+            if let Some(seconds) = retry_after {
+                reply = reply.header(HeaderName::RetryAfter, seconds);
+            }
+            reply
+        });
+    }
+
+    /// No further answer to an INVITE comes.
+    pub(super) fn end_call(&mut self, transaction: ServerTransactionId) {
+        self.calls.end(transaction);
+        self.sessions.limits.end(transaction);
+    }
+
+    /// From now on a call counts, where calls are limited.
+    fn count_call(&mut self, session: &Session, sent: &Request) -> Result<(), RequestReject> {
+        let limits = &mut self.sessions.limits;
+        let counted = limits.begin(session.transaction, session.holders(), &session.received, sent);
+        counted.map_err(|full| match full {
+            Full::Subscriber => RequestReject::SubscriberFull(self.settings.call_limits.subscriber_status),
+            Full::Table => RequestReject::CallsFull,
+        })
     }
 
     pub(super) fn on_ack(&mut self, now: Instant, request: &Request) {

@@ -5,6 +5,7 @@ mod deregistration;
 mod digest;
 mod hss_faults;
 mod isc;
+mod limits;
 mod network;
 mod originating;
 mod reg_event;

@@ -188,12 +188,13 @@ impl Scscf {
             let (bye, _) = without_own_routes(&self.context(now, &mut Vec::new()), &bye);
             self.calls.on_request(now, &bye);
             self.sessions.records.on_network_bye(now, &bye);
+            self.sessions.limits.on_request(now, &bye);
             if let Some(hop) = route::next_hop(&bye) {
                 self.core.originate(now, bye, NextHop::Uri(hop), Interface::Mw);
             }
         }
         for transaction in released.invites {
-            self.calls.end(transaction);
+            self.end_call(transaction);
             if self.sessions.running.take(transaction).is_none() {
                 continue;
             }

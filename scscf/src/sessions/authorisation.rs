@@ -1,7 +1,7 @@
 //! Procedure: what the profile of the served user allows: services and media (TS 24.229 5.4.3.2, 5.4.3.3, 6.3).
 
 use hss_client::user_data::SessionCase;
-use ims_common::sip::{HeaderName, StatusCode};
+use ims_common::sip::{HeaderName, Method, StatusCode};
 
 use super::{Session, Step};
 use crate::context::Context;
@@ -11,6 +11,7 @@ use ims_common::media_policy::MediaVerdict;
 
 /// Changes what the request says of its service. An answer means that the request ends here.
 pub(super) fn check(ctx: &mut Context<'_>, session: &mut Session) -> Result<Option<Step>, RequestReject> {
+    check_caller(ctx, session)?;
     let services = session.chain.services.clone();
     let profile = services.as_ref().map(|services| &*services.profile);
     let subscribed = profile.map_or(&[][..], |profile| &profile.service_ids);
@@ -38,6 +39,26 @@ pub(super) fn check(ctx: &mut Context<'_>, session: &mut Session) -> Result<Opti
                 reply.body("application/sdp", allowed).finish(),
             )))
         }
+    }
+}
+
+/// RFC 5079, TS 24.611 4.5.2.6: who may not call this user. What happens in a dialog was allowed before.
+fn check_caller(ctx: &Context<'_>, session: &Session) -> Result<(), RequestReject> {
+    let served = &session.chain.served;
+    let is_terminating = matches!(
+        served.case,
+        SessionCase::TerminatingRegistered | SessionCase::TerminatingUnregistered
+    );
+    if !is_terminating || !matches!(session.request.method(), Method::Invite | Method::Message) {
+        return Ok(());
+    }
+    let blocking = &ctx.settings.blocking;
+    if let Some(blocked) = blocking.of_calling(&session.request) {
+        return Err(RequestReject::Blocked(blocked.told()));
+    }
+    match blocking.of_anonymous(&served.impu, &session.request) {
+        true => Err(RequestReject::Anonymous),
+        false => Ok(()),
     }
 }
 

@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use ims_common::config::TrustedPeers;
 use ims_common::net::Naptr;
 use ims_common::proxy::{ForkPlan, NextHop, NextHopTarget, route};
-use ims_common::sip::{HeaderName, Host, Request, Scheme, Uri, UriBuf};
+use ims_common::sip::{HeaderName, Host, Method, Request, Scheme, Uri, UriBuf};
 
 use super::charging::{self, Boundary};
 use super::{
     Await, BETWEEN_SERVERS, Downstream, Session, Step, dialog, is_own, makes_a_dialog, record_route,
 };
+use crate::call_limits::TrunkId;
 use crate::context::Context;
 use crate::enum_lookup::EnumAnswer;
 use crate::numbers::{GlobalNumber, Number};
@@ -54,6 +55,9 @@ pub(super) fn route(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<
         .request
         .request_uri()
         .map_err(|_| RequestReject::Malformed("Request-URI"))?;
+    if let Some(blocked) = ctx.settings.blocking.of_called(&ctx.settings.normaliser, &uri) {
+        return Err(RequestReject::Blocked(blocked.told()));
+    }
     let next = route::top_route(&session.request);
     if next.is_none() && is_own(ctx, &uri) {
         return dialog::to_server(ctx, &session.received);
@@ -115,9 +119,32 @@ pub(crate) fn on_naptr(
     leave(ctx, session)
 }
 
+/// The next of the ways on; of trunks the next with room for a call.
+fn next_exit(ctx: &Context<'_>, session: &mut Session) -> Result<Exit, RequestReject> {
+    let is_call = session.request.method() == Method::Invite;
+    let mut is_any_full = false;
+    while let Some(exit) = session.exits.pop_front() {
+        let trunk = ctx.sessions.limits.trunk_of(&exit.hop).filter(|_| is_call);
+        if trunk.is_none_or(|trunk| trunk_has_room(ctx, session, trunk)) {
+            session.trunk = trunk;
+            return Ok(exit);
+        }
+        is_any_full = true;
+    }
+    Err(match is_any_full {
+        true => RequestReject::TrunksFull(ctx.settings.call_limits.trunk_status),
+        false => RequestReject::NoRoute,
+    })
+}
+
+/// What a call has already it may keep.
+fn trunk_has_room(ctx: &Context<'_>, session: &Session, trunk: TrunkId) -> bool {
+    session.trunk == Some(trunk) || ctx.sessions.limits.has_room(trunk)
+}
+
 /// By the next of the ways on; some of them may have been tried.
 pub(super) fn leave(ctx: &mut Context<'_>, mut session: Box<Session>) -> Result<Step, RequestReject> {
-    let exit = session.exits.pop_front().ok_or(RequestReject::NoRoute)?;
+    let exit = next_exit(ctx, &mut session)?;
     session.downstream = match exit.to {
         Domain::Home | Domain::Trusted => Downstream::Trusted,
         Domain::Foreign => Downstream::Foreign,

@@ -44,6 +44,11 @@ pub(super) const SECTION: Section = Section {
             "What was not renewed, or not answered, in time.",
         ),
         gauge("ims_scscf_in_progress", &[], "Procedures that wait for the HSS."),
+        gauge(
+            "ims_scscf_limited_calls",
+            &[],
+            "Calls that count against a limit of calls.",
+        ),
         counter(
             "ims_scscf_notices_total",
             REASON,
@@ -113,6 +118,11 @@ pub(super) const SECTION: Section = Section {
             "ims_scscf_third_party_registers_total",
             REASON,
             "REGISTERs to application servers (TS 24.229 5.4.1.7).",
+        ),
+        gauge(
+            "ims_scscf_trunk_calls",
+            &[],
+            "Calls that go to trunks whose calls are limited.",
         ),
         gauge(
             "ims_scscf_unregistered_profiles",
