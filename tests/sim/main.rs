@@ -21,6 +21,7 @@ mod handsets;
 mod hss_failure;
 mod link_faults;
 mod message;
+mod operator_lists;
 mod permanent_termination;
 mod personalities;
 mod profile_update;

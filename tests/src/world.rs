@@ -25,6 +25,7 @@ use ims_common::net::{
     Transport,
 };
 use ims_common::node::{Metrics, Node, Seed, earliest};
+use ims_common::operate::{Question, Report};
 use rand::rngs::StdRng;
 
 use self::charged::Charged;
@@ -366,6 +367,15 @@ impl World {
         let mut metrics = Metrics::default();
         self.slots[self.id(name).0].node.metrics(&mut metrics);
         metrics
+    }
+
+    /// What a node tells an operator.
+    #[must_use]
+    pub fn report(&self, name: &str, question: &Question) -> Report {
+        let mut report = Report::default();
+        let node = &self.slots[self.id(name).0].node;
+        node.report(self.now, question, &mut report);
+        report
     }
 
     /// The gauges of a node.

@@ -29,7 +29,7 @@ use super::bound::refused;
 use super::{Event, ShellError};
 use crate::config::{AdminConfig, ShellConfig};
 use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
-use crate::net::RegistrationCommand;
+use crate::net::Command;
 use crate::node::Metrics;
 use crate::operate::{NodeStatus, Question, Report, SaRow};
 use crate::why::{Case, Entry, Finding, Who};
@@ -55,8 +55,8 @@ pub(crate) enum AdminRequest {
         IfcTest,
         oneshot::Sender<Option<Result<IfcTestAnswer, IfcTestError>>>,
     ),
-    /// Only one shard, of an S-CSCF, has something to do.
-    Registration(RegistrationCommand, oneshot::Sender<Health>),
+    /// For the node. Of one about a registration only one shard, of an S-CSCF, has something to do.
+    Command(Command, oneshot::Sender<Health>),
 }
 
 /// The answer of /health.

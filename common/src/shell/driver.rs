@@ -317,8 +317,8 @@ impl<N: Sharded> Driver<N> {
                 Some(xfrm) => xfrm.list(answer),
                 None => drop(answer.send(Vec::new())),
             },
-            AdminRequest::Registration(command, answer) => {
-                self.tell(now, NetInput::Command(Command::Registration(command)));
+            AdminRequest::Command(command, answer) => {
+                self.tell(now, NetInput::Command(command));
                 drop(answer.send(self.health()));
             }
             AdminRequest::IfcTest(test, answer) => drop(answer.send(self.node.ifc_test(&test))),

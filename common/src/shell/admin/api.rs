@@ -1,5 +1,6 @@
 //! Shell: the routes of the operator's HTTP.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -21,8 +22,9 @@ use super::refusal::{Refusal, Told, refused};
 use super::surgery;
 use super::{AdminRequest, Health};
 use super::{console, explain, ifc_test};
+use crate::config::Cidr;
 use crate::identity::Impu;
-use crate::net::RegistrationCommand;
+use crate::net::{Command, RegistrationCommand};
 use crate::operate::{Filter, List, NodeStatus, Question, ROWS_DEFAULT, ROWS_MAX, Report};
 use crate::telemetry::metrics::{CONTENT_TYPE, prometheus_text};
 
@@ -88,7 +90,8 @@ pub(super) fn described(desk: &Arc<Desk>) -> (Router<Arc<Desk>>, OpenApi) {
     let write = OpenApiRouter::new()
         .routes(routes!(drain))
         .routes(routes!(deregister))
-        .routes(routes!(reauthenticate));
+        .routes(routes!(reauthenticate))
+        .routes(routes!(unban));
     OpenApiRouter::with_openapi(Described::openapi())
         .merge(guarded(open, desk, Right::Open))
         .merge(guarded(figures, desk, Right::Figures))
@@ -306,7 +309,8 @@ struct Subject {
 async fn deregister(State(desk): State<Arc<Desk>>, Params(subject): Params<Subject>) -> Response {
     let again = subject.again.unwrap_or(true);
     let impu = subject.impu;
-    command(&desk, &RegistrationCommand::Deregister { impu, again }).await
+    let wanted = RegistrationCommand::Deregister { impu, again };
+    command(&desk, &Command::Registration(wanted)).await
 }
 
 /// Has a user of an S-CSCF authenticate again soon.
@@ -316,12 +320,40 @@ async fn deregister(State(desk): State<Arc<Desk>>, Params(subject): Params<Subje
     (status = 403, description = "Only from the node's own machine without a token", body = Told)
 ))]
 async fn reauthenticate(State(desk): State<Arc<Desk>>, Params(subject): Params<Subject>) -> Response {
-    command(&desk, &RegistrationCommand::Reauthenticate { impu: subject.impu }).await
+    let wanted = RegistrationCommand::Reauthenticate { impu: subject.impu };
+    command(&desk, &Command::Registration(wanted)).await
 }
 
-async fn command(desk: &Desk, command: &RegistrationCommand) -> Response {
+/// Who is banned.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Banned {
+    /// The source, as `bans` lists it: an address, or a block of IPv6.
+    source: String,
+}
+
+/// Lifts a ban at a P-CSCF, and forgets what the source did.
+#[utoipa::path(post, path = "/api/v1/unban", params(Banned), responses(
+    (status = 202, description = "The node was told"),
+    (status = 400, description = "The source cannot be read", body = Told),
+    (status = 403, description = "Only from the node's own machine without a token", body = Told)
+))]
+async fn unban(State(desk): State<Arc<Desk>>, Params(banned): Params<Banned>) -> Response {
+    let block = || banned.source.parse::<Cidr>().map(|block| block.network);
+    match banned.source.parse::<IpAddr>().or_else(|_| block()) {
+        Ok(address) => command(&desk, &Command::Unban(address)).await,
+        Err(_) => refused(
+            StatusCode::BAD_REQUEST,
+            "source is no address",
+            "give it as `bans` lists it, as 192.0.2.66 or 2001:db8::/64",
+        ),
+    }
+}
+
+async fn command(desk: &Desk, command: &Command) -> Response {
     match desk
-        .ask(|answer| AdminRequest::Registration(command.clone(), answer))
+        .ask(|answer| AdminRequest::Command(command.clone(), answer))
         .await
     {
         Some(_) => (StatusCode::ACCEPTED, Json(serde_json::json!({}))).into_response(),

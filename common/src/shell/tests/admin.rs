@@ -398,6 +398,23 @@ fn every_list_is_answered_while_serving_and_while_draining() {
 }
 
 #[test]
+fn a_ban_is_lifted_by_the_name_that_the_list_has_for_it() {
+    run(&with_admin(open()), Vec::new(), quiet, async |mut lab: Lab| {
+        let asked = client(lab.admin.unwrap());
+        for (source, address) in [("192.0.2.66", "192.0.2.66"), ("2001:db8:1::/64", "2001:db8:1::")] {
+            let wanted = path("/api/v1/unban", &[("source", source)]);
+            asked.post(&wanted, "").await.unwrap();
+            let NetInput::Command(crate::net::Command::Unban(lifted)) = lab.hears().await else {
+                panic!("a command");
+            };
+            assert_eq!(lifted.to_string(), address);
+        }
+        let wrong = asked.post("/api/v1/unban?source=everybody", "").await;
+        assert_eq!(status_of(&wrong.unwrap_err()), 400);
+    });
+}
+
+#[test]
 fn the_description_has_every_route_and_says_who_refuses() {
     run(&with_admin(open()), Vec::new(), quiet, async |lab: Lab| {
         let asked = client(lab.admin.unwrap());
@@ -424,6 +441,7 @@ fn the_description_has_every_route_and_says_who_refuses() {
             ("/api/v1/drain", "post"),
             ("/api/v1/deregister", "post"),
             ("/api/v1/reauthenticate", "post"),
+            ("/api/v1/unban", "post"),
         ] {
             let operation = &paths[route][method];
             assert!(operation["responses"].is_object(), "{method} {route}");
