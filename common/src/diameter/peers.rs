@@ -153,6 +153,7 @@ impl DiameterPeers {
             DiameterInput::Closed { connection } => {
                 self.timers.cancel(&Timer::Identify(connection));
                 if let Some(Owner::Peer(peer)) = self.connections.remove(&connection).map(|c| c.owner) {
+                    self.failed(peer, "the connection ended");
                     self.apply(now, peer, PeerEvent::PeerDisc { connection });
                 }
             }
