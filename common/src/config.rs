@@ -28,6 +28,7 @@ mod daemon;
 mod documented;
 mod environment;
 mod error;
+mod export;
 mod hosts;
 mod sections;
 mod trusted_peers;
@@ -48,6 +49,7 @@ pub use daemon::{
 };
 pub use documented::{check_documented, documented, uncommented};
 pub use error::ConfigError;
+pub use export::{ExportConfig, HepConfig, HepTransport, OtlpConfig, PcapConfig};
 pub use hosts::HostsConfig;
 pub use sections::{
     CxConfig, GmTimersConfig, Harden, HssConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, MwConfig,

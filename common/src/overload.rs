@@ -62,7 +62,7 @@ fn is_in_progress(message: &Message, emergency_numbers: &[Box<str>]) -> bool {
 
 /// RFC 3310 3.4: a response to a challenge, or the `auts` that asks for another one. A re-registration repeats the
 /// last response.
-fn answers_a_challenge(message: &Message) -> bool {
+pub(crate) fn answers_a_challenge(message: &Message) -> bool {
     message
         .headers(HeaderName::Authorization)
         .any(digest::seem_to_answer)

@@ -20,6 +20,7 @@ mod directory;
 mod dns;
 pub mod doctor;
 mod driver;
+mod export;
 pub mod harden;
 mod log_writer;
 mod rest;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, Harden, HostsConfig,
-    HssConfig, LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener,
+    AdminConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, ExportConfig, Harden,
+    HostsConfig, HssConfig, LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener,
     SipTimersConfig, Surroundings, TrustedPeers, WhyConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
@@ -71,6 +71,9 @@ pub struct IcscfConfig {
     /// What is kept for whoever asks why something failed.
     #[serde(default)]
     pub why: WhyConfig,
+    /// Where copies of messages go.
+    #[serde(default)]
+    pub export: ExportConfig,
     /// Timers of SIP.
     #[serde(default)]
     pub sip_timers: SipTimersConfig,
@@ -124,6 +127,7 @@ impl DaemonConfig for IcscfConfig {
         shell.log = self.log;
         shell.why = self.why;
         shell.harden = self.harden;
+        shell.export = self.export;
         shell.limits = self.limits;
         shell.drain_timeout = self.drain_timeout.get();
         Ok((node, shell))

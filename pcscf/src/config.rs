@@ -10,9 +10,9 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use ims_common::config::{
-    AdminConfig, Cidr, ConfigError, DaemonConfig, DomainName, DurationText, Harden, HostsConfig,
-    LimitsConfig, ListenAddress, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener,
-    SipTimersConfig, Surroundings, WhyConfig, default_drain_timeout, sip_uri,
+    AdminConfig, Cidr, ConfigError, DaemonConfig, DomainName, DurationText, ExportConfig, Harden,
+    HostsConfig, LimitsConfig, ListenAddress, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig,
+    SipListener, SipTimersConfig, Surroundings, WhyConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
@@ -101,6 +101,9 @@ pub struct PcscfConfig {
     /// What is kept for whoever asks why something failed.
     #[serde(default)]
     pub why: WhyConfig,
+    /// Where copies of messages go.
+    #[serde(default)]
+    pub export: ExportConfig,
     /// Timers of both sides.
     #[serde(default)]
     pub sip_timers: SipTimersConfig,
@@ -242,6 +245,7 @@ impl DaemonConfig for PcscfConfig {
         shell.log = self.log;
         shell.why = self.why;
         shell.harden = self.harden;
+        shell.export = self.export;
         shell.limits = self.limits;
         shell.drain_timeout = self.drain_timeout.get();
         Ok((node, shell))

@@ -14,9 +14,9 @@ use std::time::Duration;
 use hss_client::client::{HssClient, HssClientConfig};
 use hss_client::with_hss::WithHss;
 use ims_common::config::{
-    AdminConfig, CdrConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, Harden,
-    HostsConfig, HssConfig, LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig, SipListener,
-    SipTimersConfig, Surroundings, WhyConfig, default_drain_timeout, sip_uri,
+    AdminConfig, CdrConfig, ConfigError, CxConfig, DaemonConfig, DomainName, DurationText, ExportConfig,
+    Harden, HostsConfig, HssConfig, LimitsConfig, LogConfig, MwConfig, NextHop, ShardCount, ShellConfig,
+    SipListener, SipTimersConfig, Surroundings, WhyConfig, default_drain_timeout, sip_uri,
 };
 use ims_common::net::Interface;
 use ims_common::node::Seed;
@@ -118,6 +118,9 @@ pub struct ScscfConfig {
     /// What is kept for whoever asks why something failed.
     #[serde(default)]
     pub why: WhyConfig,
+    /// Where copies of messages go.
+    #[serde(default)]
+    pub export: ExportConfig,
     /// Timers of SIP.
     #[serde(default)]
     pub sip_timers: SipTimersConfig,
@@ -377,6 +380,7 @@ impl ScscfConfig {
             log: self.log.clone(),
             why: self.why,
             harden: self.harden,
+            export: self.export,
             limits: self.limits.clone(),
             drain_timeout: self.drain_timeout.get(),
             ..ShellConfig::new(Self::NAME, vec![listener])

@@ -7,6 +7,7 @@ mod free_diameter;
 mod imsctl;
 mod lab_program;
 mod network;
+mod observed;
 mod peers;
 mod phones;
 mod scan;

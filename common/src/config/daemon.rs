@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    AdminConfig, CdrConfig, Cidr, ConfigError, DurationText, Harden, LimitsConfig, ListenAddress, LogConfig,
-    WhyConfig,
+    AdminConfig, CdrConfig, Cidr, ConfigError, DurationText, ExportConfig, Harden, LimitsConfig,
+    ListenAddress, LogConfig, WhyConfig,
 };
 use crate::ipsec::ProtectedPorts;
 use crate::net::{Interface, ResolvedTarget};
@@ -161,6 +161,8 @@ pub struct ShellConfig {
     pub log: LogConfig,
     /// What is kept for whoever asks why something failed.
     pub why: WhyConfig,
+    /// Where copies of messages go.
+    pub export: ExportConfig,
     /// Limits of messages, queues and connections.
     pub limits: LimitsConfig,
     /// How long a drain may take.
@@ -193,6 +195,7 @@ impl ShellConfig {
             cdr: None,
             log: LogConfig::default(),
             why: WhyConfig::default(),
+            export: ExportConfig::default(),
             limits: LimitsConfig::default(),
             drain_timeout: DRAIN_TIMEOUT.get(),
             harden: Harden::default(),

@@ -34,6 +34,8 @@ struct EchoConfig {
     #[serde(default)]
     why: WhyConfig,
     #[serde(default)]
+    export: ExportConfig,
+    #[serde(default)]
     sip_timers: SipTimersConfig,
     #[serde(default)]
     limits: LimitsConfig,

@@ -8,6 +8,7 @@ mod desk;
 mod explain;
 mod ifc_test;
 mod listen;
+mod pcap;
 mod refusal;
 mod surgery;
 mod token;
@@ -26,6 +27,7 @@ pub(crate) use self::listen::SocketFile;
 use self::surgery::Surgery;
 pub use self::token::Token;
 use super::bound::refused;
+use super::export::pcap::Pcap;
 use super::{Event, ShellError};
 use crate::config::{AdminConfig, ShellConfig};
 use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
@@ -88,11 +90,12 @@ pub(super) async fn serve(
     shell: &ShellConfig,
     config: &AdminConfig,
     drivers: Vec<mpsc::Sender<Event>>,
+    pcap: Option<Arc<Pcap>>,
 ) -> Result<Served, ShellError> {
     let name = shell.name;
     let access = Access::new(Instant::now(), config)
         .map_err(|problem| ShellError::Preflight(format!("{name}.admin.{problem}")))?;
-    let desk = Arc::new(Desk::new(name, access, drivers, &config.neighbours));
+    let desk = Arc::new(Desk::new(name, access, drivers, &config.neighbours).with_pcap(pcap));
     let routes = api::routes(&desk).layer(Extension(Surgery::new(shell)));
     let open = Arc::new(Semaphore::new(listen::CONNECTIONS_MAX));
     let mut served = Served {

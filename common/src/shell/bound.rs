@@ -20,6 +20,7 @@ use super::crew::{Crew, first_connection};
 use super::diameter::DiameterLinks;
 use super::dns::{Dns, Families};
 use super::driver::Driver;
+use super::export::Exports;
 use super::rest::Rest;
 use super::signals::Signals;
 use super::supervisor::Supervisor;
@@ -98,6 +99,7 @@ pub struct Shell {
     pub(super) rest: Rest,
     pub(super) why: WhyConfig,
     pub(super) supervisor: Supervisor,
+    pub(super) exports: Exports,
 }
 
 /// Where the events of one shard arrive.
@@ -181,9 +183,10 @@ impl Shell {
             Some(address) => Some(bind_diameter(config.name, address, &context)?),
             None => None,
         };
+        let exports = Exports::start(config.name, &config.export);
         let (admin_address, admin_socket) = match &config.admin {
             Some(wanted) => {
-                let served = admin::serve(config, wanted, post.all.clone()).await?;
+                let served = admin::serve(config, wanted, post.all.clone(), exports.pcap().cloned()).await?;
                 (served.address, served.socket)
             }
             None => (None, None),
@@ -217,6 +220,7 @@ impl Shell {
             diameter_address,
             admin_address,
             admin_socket,
+            exports,
             ..shell
         })
     }
@@ -300,6 +304,7 @@ impl Shell {
             rest: Rest::default(),
             why: config.why,
             supervisor: Supervisor::from_environment(),
+            exports: Exports::default(),
         })
     }
 
@@ -307,6 +312,13 @@ impl Shell {
     #[must_use]
     pub fn with_log(mut self, left_out: LeftOut) -> Self {
         self.left_out = left_out;
+        self
+    }
+
+    /// Gives copies of messages to those of the first shard.
+    #[must_use]
+    pub(super) fn with_exports(mut self, exports: Exports) -> Self {
+        self.exports = exports;
         self
     }
 

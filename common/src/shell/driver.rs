@@ -2,6 +2,7 @@
 
 mod alarm;
 mod beside;
+mod copies;
 mod figures;
 mod tap;
 
@@ -90,10 +91,10 @@ pub(super) struct Driver<N: Sharded> {
 }
 
 impl<N: Sharded> Driver<N> {
-    pub(super) fn new(node: N, shell: Shell, crew: Option<Crew<N::Word>>) -> Self {
+    pub(super) fn new(node: N, mut shell: Shell, crew: Option<Crew<N::Word>>) -> Self {
         Self {
             waiting: Waiting::new(shell.context.limits.waiting()),
-            tap: Tap::new(&shell),
+            tap: Tap::new(&mut shell),
             node,
             shell,
             crew,
@@ -174,6 +175,7 @@ impl<N: Sharded> Driver<N> {
         }
         self.serve(now);
         if self.node.poll_timeout().is_some_and(|at| at <= now) {
+            self.tap.timer();
             self.node.handle_timeout(now);
             self.speak(now);
         }

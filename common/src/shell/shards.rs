@@ -10,6 +10,7 @@ use rand::RngCore;
 use super::bound::{Post, Shell, ShellError, queue_of};
 use super::crew::Crew;
 use super::driver::Driver;
+use super::export::Exports;
 use super::rest::Rest;
 use crate::config::{ConfigError, DaemonConfig, LimitsConfig};
 use crate::net::Interface;
@@ -62,6 +63,7 @@ pub(super) async fn serve<C: DaemonConfig>(
             post,
             sockets: first.more_sockets(&shell_config, crew.place())?,
             crew,
+            exports: first.exports.clone(),
         };
         threads.push(shard.start()?);
     }
@@ -93,6 +95,7 @@ struct OtherShard<C: DaemonConfig> {
     post: Post,
     sockets: Vec<(Interface, UdpSocket)>,
     crew: Crew<WordOf<C>>,
+    exports: Exports,
 }
 
 impl<C: DaemonConfig> OtherShard<C> {
@@ -142,7 +145,8 @@ impl<C: DaemonConfig> OtherShard<C> {
         let seed = self.seed.of_shard(place.shard);
         let (node, shell_config) = self.config.build_shard(seed, place)?;
         let shell = Shell::join(&shell_config, self.limits, self.post, self.sockets)?;
-        Ok(Driver::new(node, shell.with_rest(rest), Some(self.crew)))
+        let shell = shell.with_rest(rest).with_exports(self.exports);
+        Ok(Driver::new(node, shell, Some(self.crew)))
     }
 }
 

@@ -20,7 +20,9 @@ mod why;
 
 use crate::node::{MetricKind, Metrics};
 
+pub(crate) use self::latency::{COMMANDS, RESULTS, STATUS_CLASSES};
 pub use self::printed::chapter;
+pub(crate) use self::sip::METHODS;
 
 /// What is counted together, and told together in the manual.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::budget::LineBudget;
+use super::log_context::{self, WithCall};
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// Libraries that would log whole packets, keys among them, or every step.
@@ -55,7 +56,11 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
         LogFormat::Text => lines.with_ansi(false).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => {
+            log_context::read();
+            let lines = lines.json().flatten_event(true);
+            lines.map_event_format(WithCall).boxed()
+        }
     }
 }
 
@@ -145,6 +150,32 @@ mod tests {
         assert_eq!(text.matches("request rejected").count(), 200);
         assert_eq!(text.matches("peer is down").count(), 1);
         assert_eq!(left_out.get(), 9_800);
+    }
+
+    #[test]
+    fn a_line_for_programs_tells_the_call_that_is_worked_on() {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let lines = lines(LogFormat::Json, move || writer.clone());
+        tracing::subscriber::with_default(Registry::default().with(lines), || {
+            let message = bytes::Bytes::from_static(
+                b"OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z\r\nCall-ID: a\"b\r\n\r\n",
+            );
+            super::log_context::set(Some(&message));
+            tracing::info!(reason = "busy", "request rejected");
+            super::log_context::set(None);
+            tracing::info!("Diameter peer is up");
+        });
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(lines[0]["call_id"], "a\"b");
+        assert_eq!(lines[0]["reason"], "busy");
+        assert_eq!(lines[0]["trace_id"].as_str().unwrap().len(), 32);
+        assert!(lines[1].get("call_id").is_none(), "{text}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::desk::Desk;
 use super::refusal::{Refusal, Told, refused};
 use super::surgery;
 use super::{AdminRequest, Health};
-use super::{console, explain, ifc_test};
+use super::{console, explain, ifc_test, pcap};
 use crate::config::Cidr;
 use crate::identity::Impu;
 use crate::net::{Command, RegistrationCommand};
@@ -86,12 +86,15 @@ pub(super) fn described(desk: &Arc<Desk>) -> (Router<Arc<Desk>>, OpenApi) {
         .routes(routes!(explain::why))
         .routes(routes!(explain::findings))
         .routes(routes!(explain::trace))
-        .routes(routes!(ifc_test::ifc_test));
+        .routes(routes!(ifc_test::ifc_test))
+        .routes(routes!(pcap::fetch));
     let write = OpenApiRouter::new()
         .routes(routes!(drain))
         .routes(routes!(deregister))
         .routes(routes!(reauthenticate))
-        .routes(routes!(unban));
+        .routes(routes!(unban))
+        .routes(routes!(pcap::start))
+        .routes(routes!(pcap::stop));
     OpenApiRouter::with_openapi(Described::openapi())
         .merge(guarded(open, desk, Right::Open))
         .merge(guarded(figures, desk, Right::Figures))

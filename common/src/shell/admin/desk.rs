@@ -15,6 +15,7 @@ use super::api::worst;
 use super::client::{Client, path};
 use super::{AdminRequest, Event};
 use crate::operate::{Filter, List, NodeRow, Question, Report, SaRow, Unanswered};
+use crate::shell::export::pcap::Pcap;
 use crate::why::Entry;
 
 /// Requests at a time; more are refused.
@@ -36,6 +37,8 @@ pub(super) struct Desk {
     /// The drivers of all shards.
     drivers: Vec<mpsc::Sender<Event>>,
     neighbours: Vec<Client>,
+    /// Captures on demand.
+    pub(super) pcap: Option<Arc<Pcap>>,
 }
 
 impl Desk {
@@ -58,7 +61,14 @@ impl Desk {
             traces: Arc::new(Semaphore::new(TRACES)),
             drivers,
             neighbours: neighbours.iter().map(client).collect(),
+            pcap: None,
         }
+    }
+
+    /// Offers captures.
+    pub(super) fn with_pcap(mut self, pcap: Option<Arc<Pcap>>) -> Self {
+        self.pcap = pcap;
+        self
     }
 
     /// The drivers' answers; `None` when one has too many requests waiting, is stuck, or has ended.

@@ -2,11 +2,16 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+use rand::RngCore;
 use tokio::sync::mpsc;
 
-use crate::net::{NetInput, NetOutput};
+use super::copies::Copies;
+use crate::net::{NetInput, NetOutput, SipInput};
 use crate::node::Metrics;
 use crate::shell::bound::Shell;
+use crate::telemetry::latency::Latency;
+use crate::telemetry::log_context;
 use crate::telemetry::redact::Redacted;
 use crate::why::{Case, Entry, Finding, Followed, Note, Recorder, RecorderSettings, Who};
 
@@ -15,10 +20,12 @@ pub(super) struct Tap {
     /// `None`: nothing is kept.
     recorder: Option<Recorder>,
     followers: Vec<(Followed, mpsc::Sender<Entry>)>,
+    latency: Latency,
+    copies: Copies,
 }
 
 impl Tap {
-    pub(super) fn new(shell: &Shell) -> Self {
+    pub(super) fn new(shell: &mut Shell) -> Self {
         let stories = shell.why.stories / usize::from(shell.place.of.max(1));
         let settings = RecorderSettings {
             node: shell.name,
@@ -27,21 +34,34 @@ impl Tap {
             calendar: (Instant::now(), unix_micros()),
         };
         Self {
+            copies: Copies::new(shell, settings.calendar),
             recorder: (shell.why.stories > 0).then(|| Recorder::new(settings)),
             followers: Vec::new(),
+            latency: Latency::new((shell.rng.next_u64(), shell.rng.next_u64())),
         }
     }
 
     /// What the node is about to be told.
     pub(super) fn heard(&mut self, now: Instant, input: &NetInput) {
+        log_context::set(message_of(input));
+        self.latency.heard(now, input);
+        self.copies.heard(now, input);
         if let Some(recorder) = &mut self.recorder {
             recorder.heard(now, input);
             self.tell_followers();
         }
     }
 
+    /// A timer fires.
+    pub(super) fn timer(&mut self) {
+        log_context::set(None);
+        self.copies.next_event();
+    }
+
     /// What the node has said.
     pub(super) fn said(&mut self, now: Instant, output: &NetOutput) {
+        self.latency.said(now, output);
+        self.copies.said(now, output);
         if let Some(recorder) = &mut self.recorder {
             recorder.said(now, output);
             self.tell_followers();
@@ -137,9 +157,20 @@ impl Tap {
     }
 
     pub(super) fn metrics(&self, out: &mut Metrics) {
+        self.latency.metrics(out);
+        self.copies.metrics(out);
         if let Some(recorder) = &self.recorder {
             recorder.metrics(out);
         }
+    }
+}
+
+fn message_of(input: &NetInput) -> Option<&Bytes> {
+    match input {
+        NetInput::Sip(SipInput::Received { message, .. } | SipInput::Excess { message, .. }) => {
+            Some(message.bytes())
+        }
+        _ => None,
     }
 }
 

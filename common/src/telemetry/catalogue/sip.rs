@@ -3,7 +3,7 @@
 use super::{Label, REASON, Section, Values, counter, gauge, one_of};
 
 /// The methods that are known, and `other` for all else.
-pub(super) const METHODS: &[&str] = &[
+pub(crate) const METHODS: &[&str] = &[
     "REGISTER",
     "INVITE",
     "ACK",
