@@ -380,7 +380,7 @@ impl ScscfConfig {
             log: self.log.clone(),
             why: self.why,
             harden: self.harden,
-            export: self.export,
+            export: self.export.clone(),
             limits: self.limits.clone(),
             drain_timeout: self.drain_timeout.get(),
             ..ShellConfig::new(Self::NAME, vec![listener])
