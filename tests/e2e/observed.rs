@@ -41,7 +41,7 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 /// One phone calls the other, and hangs up.
 fn call(caller: &Phone, callee: &Phone) {
     let is_call = |event: &UeEvent, word: &str| matches!(event, UeEvent::Call { what, .. } if format!("{what:?}").starts_with(word));
-    caller.take_events();
+    let _ = caller.take_events();
     caller.tell(UeCommand::call(&format!("sip:+15550002@{HOME};user=phone")));
     let mut seen = Vec::new();
     wait_for("a call that begins", || {

@@ -256,7 +256,7 @@ fn metrics_of_the_code() -> BTreeMap<String, String> {
         if is_test_file(&path) || path.contains("/telemetry/catalogue") {
             continue;
         }
-        let product = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         let lines = product.lines();
         let lines = lines.filter(|line| !line.trim_start().starts_with("//"));
         for word in lines.flat_map(|line| line.split('"').skip(1).step_by(2)) {
