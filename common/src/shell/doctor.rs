@@ -29,7 +29,7 @@ pub use self::check::{Check, Diagnosis, Snippet, Verdict};
 use self::machine::{Machine, sysctl};
 use self::neighbours::Neighbours;
 use self::ports::{Holder, Receivers};
-pub(crate) use self::watch::watch;
+pub(super) use self::watch::watch;
 use super::xfrm::Trial;
 use crate::config::{ConfigError, ShellConfig};
 use crate::operate::Endpoint;

@@ -43,7 +43,7 @@ fn note(check: &str, words: &str, about: Option<Cidr>) -> Note {
 }
 
 /// Tells the driver what the start has found, then looks at the routes for as long as there is a driver.
-pub(crate) async fn watch(config: ShellConfig, found: Vec<Note>, events: mpsc::Sender<Event>) {
+pub(in crate::shell) async fn watch(config: ShellConfig, found: Vec<Note>, events: mpsc::Sender<Event>) {
     for note in found {
         if events.send(Event::Noted(note)).await.is_err() {
             return;
