@@ -102,7 +102,7 @@ struct Statement {
     line: usize,
     word: String,
     values: Vec<String>,
-    inner: Vec<Statement>,
+    inner: Vec<Self>,
 }
 
 struct Reader {

@@ -86,7 +86,7 @@ impl Neighbours {
         };
         let local = stream
             .local_addr()
-            .map_or(IpAddr::from([127, 0, 0, 1]), |a| a.ip());
+            .map_or_else(|_| IpAddr::from([127, 0, 0, 1]), |a| a.ip());
         let peer = LocalPeer {
             origin_host: own.origin_host.clone(),
             origin_realm: own.origin_realm.clone(),
