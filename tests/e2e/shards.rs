@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ims_common::net::Transport;
 use ims_common::node::{Metrics, Node as _};
+use ims_common::operate::{List, Report};
 use ims_tests::daemons::http_get;
 use ims_tests::host::Phone;
 use ims_tests::scene::subscriber;
@@ -76,6 +77,12 @@ fn live(shards: u8, number: u8) {
         assert_eq!(parts.iter().sum::<u64>(), u64::from(PHONES), "{gauge} {parts:?}");
         let holders = parts.iter().filter(|part| **part > 0).count();
         assert!(holders > 1, "{gauge} {parts:?}");
+    }
+    for (address, list) in [(admin[0], List::Contacts), (admin[2], List::Users)] {
+        let (_, text) = http_get(address, list.path()).expect("rows");
+        let report: Report = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let rows = report.contacts.len() + report.users.len();
+        assert_eq!((rows, report.left_off), (usize::from(PHONES), 0), "{text}");
     }
     for address in admin {
         assert_eq!(metric(address, "ims_shards", None), u64::from(shards));

@@ -186,7 +186,7 @@ async fn of_neighbours(config: &ShellConfig, is_running: bool) -> Vec<Check> {
 fn endpoint(config: &ShellConfig) -> Option<Endpoint> {
     let admin = config.admin.as_ref()?;
     let socket = admin.socket.clone().map(Endpoint::Socket);
-    socket.or(admin.listen.map(Endpoint::Tcp))
+    socket.or_else(|| admin.listen.map(Endpoint::Tcp))
 }
 
 /// The part that may be asked of a daemon that serves: it takes no time, asks no neighbour, and starts no program, which
