@@ -12,7 +12,9 @@ fn pcscf(gm: &str) -> ShellConfig {
         "pcscf",
         vec![SipListener::new(Interface::Gm, address, "pcscf.gm.address")],
     );
-    config.ue_pools = vec!["10.45.0.0/15".parse().unwrap()];
+    config.ue_pools = ["10.45.0.0/16", "10.46.0.0/16"]
+        .map(|pool| pool.parse().unwrap())
+        .to_vec();
     config
 }
 
