@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::args::{IfcTestArgs, Pcap};
 use super::ifc;
 use super::ladder::node_name;
-use super::nodes::{Nodes, unanswered};
+use super::nodes::{Named, Nodes, unanswered};
 use super::outcome::{Outcome, Problem};
 use super::paper::Paper;
 use crate::ifc_test::{IfcTest, IfcTestAnswer};
@@ -59,11 +59,11 @@ pub(super) async fn of_user(
     let wanted = path(&format!("/api/v1/{act}"), &query);
     let users = path(List::Users.path(), &[("who", impu)]);
     let mut results = Vec::new();
-    for (node, client) in nodes.by_name().await? {
-        match client.read::<Report>(&users).await {
+    for named in nodes.by_name().await? {
+        match named.client.read::<Report>(&users).await {
             Ok(report) if report.users.is_empty() => {}
-            Ok(_) => results.push((node, post(&client, &wanted, String::new()).await)),
-            Err(error) => results.push((node, Err(error))),
+            Ok(_) => results.push((named.name(), post(&named.client, &wanted, String::new()).await)),
+            Err(error) => results.push((named.name(), Err(error))),
         }
     }
     if results.is_empty() {
@@ -87,11 +87,9 @@ pub(super) async fn of_nodes(
 ) -> Result<Outcome, Problem> {
     let all = nodes.by_name().await?;
     let is_all = names.is_empty() || names.iter().any(|name| name == "all");
-    let known: Vec<&str> = all.iter().map(|(node, _)| node.as_str()).collect();
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| *name != "all" && !known.contains(&name.as_str()))
-    {
+    let unknown = |name: &&String| *name != "all" && !all.iter().any(|named| named.is_called(name));
+    if let Some(unknown) = names.iter().find(unknown) {
+        let known: Vec<String> = all.iter().map(Named::name).collect();
         return Err(Problem::Usage(format!(
             "no node is called {unknown}; there are {}",
             known.join(", ")
@@ -99,9 +97,9 @@ pub(super) async fn of_nodes(
     }
     let wanted = format!("/api/v1/{act}");
     let mut results = Vec::new();
-    for (node, client) in &all {
-        if is_all || names.contains(node) {
-            results.push((node.clone(), post(client, &wanted, String::new()).await));
+    for named in &all {
+        if is_all || names.iter().any(|name| named.is_called(name)) {
+            results.push((named.name(), post(&named.client, &wanted, String::new()).await));
         }
     }
     let what = match act {
@@ -116,13 +114,13 @@ pub(super) async fn unban(nodes: &Nodes, source: &str, is_json: bool) -> Result<
     let bans = path(List::Bans.path(), &[("limit", "1000")]);
     let wanted = path("/api/v1/unban", &[("source", source)]);
     let mut results = Vec::new();
-    for (node, client) in nodes.by_name().await? {
-        match client.read::<Report>(&bans).await {
+    for named in nodes.by_name().await? {
+        match named.client.read::<Report>(&bans).await {
             Ok(report) if report.bans.iter().any(|ban| ban.source == source) => {
-                results.push((node, post(&client, &wanted, String::new()).await));
+                results.push((named.name(), post(&named.client, &wanted, String::new()).await));
             }
             Ok(_) => {}
-            Err(error) => results.push((node, Err(error))),
+            Err(error) => results.push((named.name(), Err(error))),
         }
     }
     match results.is_empty() {
@@ -154,7 +152,7 @@ pub(super) async fn ifc_test(
     let body = serde_json::to_string(&test).unwrap_or_default();
     let mut failure = None;
     let all = nodes.by_name().await?;
-    for (_, client) in all.iter().filter(|(node, _)| node.starts_with("scscf")) {
+    for Named { client, .. } in all.iter().filter(|named| named.row.node.starts_with("scscf")) {
         let answer = client.post("/api/v1/ifc-test", body.clone()).await;
         match answer.map(|answer| serde_json::from_slice::<IfcTestAnswer>(&answer.body)) {
             Ok(Ok(answer)) => {
@@ -187,34 +185,66 @@ fn file(path: &Path) -> Result<String, Problem> {
 pub(super) async fn pcap(nodes: &Nodes, pcap: &Pcap, is_json: bool) -> Result<Outcome, Problem> {
     let all = nodes.by_name().await?;
     let mut results = Vec::new();
-    let (who, act, what) = match pcap {
-        Pcap::Start { who } => (who, "start", "keeps packets of it"),
-        Pcap::Stop { who } => (who, "stop", "keeps no more packets of it"),
-        Pcap::Save { who, file } => return save(&all, who.as_str(), file, is_json).await,
-    };
-    let wanted = path(&format!("/api/v1/pcap/{act}"), &[("who", who.as_str())]);
-    for (node, client) in &all {
-        results.push((node.clone(), post(client, &wanted, String::new()).await));
+    match pcap {
+        Pcap::Start { who, minutes } => {
+            let minutes = minutes.to_string();
+            let wanted = path(PCAP, &[("who", who.as_str()), ("minutes", &minutes)]);
+            for named in &all {
+                results.push((named.name(), post(&named.client, &wanted, String::new()).await));
+            }
+            Ok(done("keeps its packets", results, is_json))
+        }
+        Pcap::Stop { who } => {
+            for named in &all {
+                for id in captures_of(named, who.as_str()).await? {
+                    let wanted = path("/api/v1/pcap/stop", &[("id", &id.to_string())]);
+                    results.push((named.name(), post(&named.client, &wanted, String::new()).await));
+                }
+            }
+            match results.is_empty() {
+                true => Err(Problem::Failed(format!(
+                    "nobody keeps packets of {}; `imsctl pcap start` begins",
+                    who.as_str()
+                ))),
+                false => Ok(done("keeps them no more", results, is_json)),
+            }
+        }
+        Pcap::Save { who, file } => save(&all, who.as_str(), file, is_json).await,
     }
-    Ok(done(what, results, is_json))
 }
 
-async fn save(all: &[(String, Client)], who: &str, file: &Path, is_json: bool) -> Result<Outcome, Problem> {
-    let wanted = path("/api/v1/pcap", &[("who", who)]);
+/// Where captures are.
+const PCAP: &str = "/api/v1/pcap";
+
+/// The numbers of the captures of somebody at a node.
+async fn captures_of(named: &Named, who: &str) -> Result<Vec<u64>, Problem> {
+    let rows: Vec<Value> = named
+        .client
+        .read(PCAP)
+        .await
+        .map_err(|error| Problem::Failed(error.to_string()))?;
+    let theirs = rows
+        .iter()
+        .filter(|row| row.get("who").and_then(Value::as_str) == Some(who));
+    Ok(theirs.filter_map(|row| row.get("id")?.as_u64()).collect())
+}
+
+async fn save(all: &[Named], who: &str, file: &Path, is_json: bool) -> Result<Outcome, Problem> {
+    let wanted = path(PCAP, &[("who", who)]);
     let mut results = Vec::new();
-    for (node, client) in all {
-        let answer = match client.get(&wanted).await {
+    for named in all {
+        let answer = match named.client.get(&wanted).await {
             Ok(answer) => answer,
             Err(error) => {
-                results.push((node.clone(), Err(error)));
+                results.push((named.name(), Err(error)));
                 continue;
             }
         };
-        let name = format!("{}.{node}.pcapng", file.display());
+        let name = format!("{}.{}.pcap", file.display(), named.name());
         fs::write(&name, &answer.body)
             .map_err(|error| Problem::Usage(format!("{name}: {error}; choose another file")))?;
         results.push((
-            node.clone(),
+            named.name(),
             Ok(json!({"file": name, "octets": answer.body.len()})),
         ));
     }

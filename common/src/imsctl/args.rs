@@ -109,13 +109,13 @@ pub(super) enum Command {
     },
     /// Nodes take no new work, finish what they have, and end.
     Drain {
-        /// Names of nodes (pcscf, icscf, scscf), or `all`.
+        /// Names (pcscf, icscf, scscf) or endpoints of nodes, or `all`.
         #[arg(required = true)]
         names: Vec<String>,
     },
     /// Nodes read their configuration again; what may not change while they run is refused with a reason.
     Reload {
-        /// Names of nodes; all unless said.
+        /// Names or endpoints of nodes; all unless said.
         names: Vec<String>,
     },
     /// Packets of one subscriber, kept by the nodes on demand.
@@ -209,17 +209,20 @@ pub(super) struct Doctor {
 /// What to do with packets.
 #[derive(Debug, Subcommand)]
 pub(super) enum Pcap {
-    /// Begins to keep packets of a subscriber.
+    /// Begins to keep packets of a subscriber, without keys.
     Start {
-        /// IMSI, MSISDN, private or public identity, or Call-ID.
+        /// IMSI, MSISDN, private or public identity.
         who: Filter,
+        /// It ends by itself.
+        #[arg(long, default_value_t = 10)]
+        minutes: u32,
     },
     /// Ends it.
     Stop {
         /// Who was named at the start.
         who: Filter,
     },
-    /// Writes what was kept, a file for each node: FILE.NODE.pcapng.
+    /// Writes what was kept, a file for each node: FILE.NODE.pcap.
     Save {
         /// Who was named at the start.
         who: Filter,

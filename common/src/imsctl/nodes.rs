@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::args::Common;
 use super::outcome::Problem;
-use crate::operate::{ADMIN_PORT, Endpoint, List, Report, Unanswered};
+use crate::operate::{ADMIN_PORT, Endpoint, List, NodeRow, Report, Unanswered};
 use crate::shell::admin::Token;
 use crate::shell::admin::client::{Client, ClientError, path};
 
@@ -55,12 +55,13 @@ impl Nodes {
         }
         endpoints.sort();
         endpoints.dedup();
-        let client = |endpoint| Client::new(endpoint).with_token(token.clone());
-        Ok(Self {
-            clients: endpoints.into_iter().map(client).collect(),
+        let mut nodes = Self {
+            clients: Vec::new(),
             token,
             are_guessed,
-        })
+        };
+        nodes.clients = endpoints.into_iter().map(|it| nodes.client(it)).collect();
+        Ok(nodes)
     }
 
     /// A single node asks its neighbours for us.
@@ -135,35 +136,61 @@ impl Nodes {
     }
 
     /// Every node by its name, neighbours of a single one among them.
-    pub(super) async fn by_name(&self) -> Result<Vec<(String, Client)>, Problem> {
-        let wanted = List::Nodes.path();
-        let own: Gathered<Report> = self.read(wanted, &[]).await?;
-        let mut named: Vec<(String, Client)> = Vec::new();
+    pub(super) async fn by_name(&self) -> Result<Vec<Named>, Problem> {
+        let asked = self.clients.iter().map(own_row);
+        let own = self.sorted(join_all(asked).await)?;
+        let mut all = Vec::new();
         let mut others: Vec<Endpoint> = Vec::new();
-        for (endpoint, report) in own.answers {
-            let is_alone = self.clients.len() == 1;
-            for (nth, node) in report.nodes.into_iter().enumerate() {
-                // Of the answers of a site, the first one is that of the node itself.
-                if nth == 0 {
-                    let client = Client::new(endpoint.clone()).with_token(self.token.clone());
-                    named.push((node.node, client));
-                    let neighbours = node.neighbours.iter().filter(|_| is_alone);
-                    others.extend(neighbours.filter_map(|text| text.parse().ok()));
-                }
+        for (endpoint, row) in own.answers {
+            if self.clients.len() == 1 {
+                others.extend(row.neighbours.iter().filter_map(|text| text.parse().ok()));
+            }
+            let client = self.client(endpoint);
+            all.push(Named { row, client });
+        }
+        for endpoint in others {
+            let client = self.client(endpoint);
+            // Who does not answer is named where it is asked for something.
+            if let Ok(row) = own_row(&client).await {
+                all.push(Named { row, client });
             }
         }
-        let clients = others
-            .into_iter()
-            .map(|endpoint| Client::new(endpoint).with_token(self.token.clone()));
-        for client in clients {
-            if let Ok(report) = client.read::<Report>(wanted).await
-                && let Some(node) = report.nodes.into_iter().next()
-            {
-                named.push((node.node, client));
-            }
-        }
-        Ok(named)
+        Ok(all)
     }
+
+    fn client(&self, endpoint: Endpoint) -> Client {
+        Client::new(endpoint).with_token(self.token.clone())
+    }
+}
+
+/// A node that said who it is.
+pub(super) struct Named {
+    pub(super) row: NodeRow,
+    pub(super) client: Client,
+}
+
+impl Named {
+    /// `pcscf`, `icscf`, `scscf`.
+    pub(super) fn name(&self) -> String {
+        self.row.node.clone()
+    }
+
+    /// Whether an operator may mean it so: two S-CSCFs are told apart by their endpoints.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.row.node == name || self.client.endpoint().to_string() == name
+    }
+}
+
+async fn own_row(client: &Client) -> Result<NodeRow, ClientError> {
+    let report = client.read::<Report>(List::Nodes.path()).await?;
+    report
+        .nodes
+        .into_iter()
+        .next()
+        .ok_or_else(|| ClientError::Broken {
+            endpoint: client.endpoint().clone(),
+            problem: "it does not say which node it is; is it of this version?".to_owned(),
+        })
 }
 
 /// What went wrong with a node, as a row.

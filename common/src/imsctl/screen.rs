@@ -14,9 +14,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ladder::Places;
 use super::live::{FOLLOWING, Key, Live, Turn};
-use super::nodes::Nodes;
+use super::nodes::{Named, Nodes};
 use super::outcome::{Outcome, Problem};
-use crate::operate::{List, Report};
 use crate::shell::admin::client::{Client, path};
 use crate::why::Entry;
 
@@ -41,9 +40,9 @@ pub(super) struct Wish<'a> {
 
 /// Follows until told to end.
 pub(super) async fn run(nodes: &Nodes, wish: &Wish<'_>) -> Result<Outcome, Problem> {
-    let report: Report = nodes.report(List::Nodes, None, 100).await?;
+    let named = nodes.by_name().await?;
     let mut places = Places::new();
-    for row in &report.nodes {
+    for Named { row, .. } in &named {
         places.extend(row.sip.iter().map(|at| (*at, row.node.clone().into())));
     }
     let title = wish.who.map_or_else(|| "everybody".to_owned(), str::to_owned);
@@ -53,11 +52,15 @@ pub(super) async fn run(nodes: &Nodes, wish: &Wish<'_>) -> Result<Outcome, Probl
     query.push(("scope", nodes.scope()));
     let wanted = path("/api/v1/trace", &query);
     for client in &nodes.clients {
-        tokio::spawn(follow(client.clone(), wanted.clone(), sender.clone()));
+        let own = named
+            .iter()
+            .find(|named| named.client.endpoint() == client.endpoint());
+        let node = own.map_or_else(|| client.endpoint().to_string(), Named::name);
+        tokio::spawn(follow(node, client.clone(), wanted.clone(), sender.clone()));
     }
     drop(sender);
-    for row in &report.nodes {
-        live.node(&row.node, FOLLOWING);
+    for named in &named {
+        live.node(&named.row.node, FOLLOWING);
     }
     let end = wish.duration.map(|duration| Instant::now() + duration);
     let has_screen = stdout().is_terminal() && io::stdin().is_terminal();
@@ -69,8 +72,7 @@ pub(super) async fn run(nodes: &Nodes, wish: &Wish<'_>) -> Result<Outcome, Probl
 }
 
 /// One node's stream.
-async fn follow(client: Client, wanted: String, news: mpsc::Sender<News>) {
-    let node = client.endpoint().to_string();
+async fn follow(node: String, client: Client, wanted: String, news: mpsc::Sender<News>) {
     let mut events = match client.follow(&wanted).await {
         Ok(events) => events,
         Err(error) => {
@@ -89,7 +91,7 @@ async fn follow(client: Client, wanted: String, news: mpsc::Sender<News>) {
                 }
             }
             Ok(None) => {
-                let state = "ended".to_owned();
+                let state = "it ended the stream".to_owned();
                 return drop(news.send(News::State { node, state }).await);
             }
             Err(error) => {
@@ -123,8 +125,9 @@ async fn lines(
         };
         let line = match next {
             None => return Ok(outcome),
-            Some(News::State { state, .. }) => {
-                outcome.complaints.push(state);
+            Some(News::State { node, state }) => {
+                live.node(&node, &state);
+                outcome.complaints.push(format!("{node}: {state}"));
                 continue;
             }
             Some(News::Step(entry)) if is_json => serde_json::to_string(&entry).ok(),
