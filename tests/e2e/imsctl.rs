@@ -342,3 +342,45 @@ fn without_a_node_there_is_a_remedy_and_scripts_need_none() {
         .ended(1)
         .says(&["/nowhere/pcscf.yaml: cannot be read"]);
 }
+
+#[test]
+fn the_doctor_of_each_daemon_is_asked_with_its_own_file() {
+    let _ = crate::network::binaries();
+    let site = Site::on_network([127, 0, 66]);
+    let icscf = file("icscf.yaml", &site.icscf_file());
+    let pcscf = file("pcscf.yaml", &site.pcscf_file());
+    let files = [icscf.to_str().expect("a path"), pcscf.to_str().expect("a path")];
+    // Nobody is the HSS.
+    run(&["doctor", files[0], files[1]]).ended(1).says(&[
+        files[0],
+        files[1],
+        "icscf",
+        "pcscf",
+        "FAIL    diameter",
+    ]);
+    let value = run(&["doctor", files[0], "--json"]).ended(1).json();
+    assert_eq!(value[0]["diagnosis"]["node"], "icscf", "{value}");
+}
+
+#[test]
+fn a_live_trace_shows_what_happens_as_lines_where_there_is_no_terminal() {
+    let site = site(67);
+    let network = Network::start(site.clone(), vec![subscriber(1), subscriber(2)]);
+    let phone = network.phone(1, |config| config);
+    let other = network.phone(2, |config| config);
+    network.must(&phone, UeCommand::Register);
+    network.must(&other, UeCommand::Register);
+    let trace = std::thread::spawn(move || at(&site, &["trace", IMSI, "--duration", "3"]));
+    while !trace.is_finished() {
+        network.must(&phone, UeCommand::Refresh);
+        network.must(&other, UeCommand::Refresh);
+    }
+    let ran = trace.join().expect("a trace").ended(0);
+    let lines = ran.says(&[
+        "UE     > P-CSCF REGISTER",
+        "P-CSCF > I-CSCF REGISTER",
+        "I-CSCF > HSS    UAR",
+    ]);
+    assert!(!lines.out.contains("001010000000002"), "{}", lines.out);
+    network.stop();
+}
