@@ -3,8 +3,9 @@
 //! What holds is tried by this very program, started again with a name of one of the tests that do nothing alone.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,7 +32,7 @@ fn the_second_life_of_this_program_locks_itself_in() {
         return;
     };
     let plan = Plan {
-        read: vec![folder.join("read")],
+        read: vec![folder.join("read"), "/proc".into()],
         write: vec![folder.join("write")],
         ipsec: false,
     };
@@ -126,6 +127,19 @@ fn status(pid: u32, key: &str) -> String {
     line.unwrap_or_default().trim().to_owned()
 }
 
+/// Asks over the Unix socket.
+fn get(socket: &Path, path: &str) -> String {
+    let mut stream = UnixStream::connect(socket).expect("a socket");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
 fn start(daemon: &str, config: &Path) -> Daemon {
     let mut running = Daemon::start(daemon, &binaries().join(daemon), config).expect("a process");
     running.wait_ready().expect("a daemon that serves");
@@ -140,7 +154,14 @@ fn every_daemon_serves_locked_in() {
     for (daemon, file) in DAEMONS.iter().zip(files) {
         let admin: SocketAddr = SocketAddr::new(site.gm.ip(), 9091);
         let config = directory.join(format!("{daemon}.yaml"));
-        fs::write(&config, format!("{file}  admin: \"{admin}\"\n")).expect("a file");
+        // Neither folder is there yet.
+        let socket = directory.join(format!("run/{daemon}.sock"));
+        let admin_section = format!("  admin: {{listen: \"{admin}\", socket: {}}}\n", socket.display());
+        let cdr_section = match *daemon {
+            "scscf" => format!("  cdr: {{directory: {}}}\n", directory.join("cdr").display()),
+            _ => String::new(),
+        };
+        fs::write(&config, format!("{file}{admin_section}{cdr_section}")).expect("a file");
         let mut running = start(daemon, &config);
         let log = running.log();
         assert!(log.contains("locked in"), "{log}");
@@ -155,8 +176,10 @@ fn every_daemon_serves_locked_in() {
         }
         let (answer, _) = http_get(admin, "/health").expect("an answer");
         assert!(answer.contains("200"), "{daemon} {answer}");
+        assert!(get(&socket, "/api/v1/node").contains(daemon), "{daemon}");
         running.stop().expect("an end");
     }
+    assert!(directory.join("cdr").is_dir());
     let _ = fs::remove_dir_all(directory);
 }
 

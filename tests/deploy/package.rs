@@ -246,6 +246,8 @@ fn the_package_is_installed_upgraded_removed_and_purged_in_a_fresh_root() {
     assert_eq!(
         root.told(),
         [
+            // The old version's postrm, then the new one's postinst.
+            "daemon-reload",
             "daemon-reload",
             "try-restart scscf.service",
             "try-restart icscf.service",

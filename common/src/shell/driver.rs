@@ -50,7 +50,11 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
     Serving,
-    Draining { until: Instant },
+    /// With a signal already: the next one ends all.
+    Draining {
+        until: Instant,
+        signalled: bool,
+    },
     Over,
 }
 
@@ -134,7 +138,7 @@ impl<N: Sharded> Driver<N> {
     /// Sleeps until there is something to do. Says whether messages wait.
     async fn wait(&mut self, batch: &mut Vec<Event>, alarm: &mut Alarm) -> bool {
         let drain_deadline = match self.phase {
-            Phase::Draining { until } => Some(until),
+            Phase::Draining { until, .. } => Some(until),
             Phase::Serving | Phase::Over => None,
         };
         let timer = self.node.poll_timeout().map(|at| at + TIMER_SLACK);
@@ -180,7 +184,7 @@ impl<N: Sharded> Driver<N> {
             self.speak(now);
         }
         self.tap.handle_timeout(now);
-        if matches!(self.phase, Phase::Draining { until } if until <= now) {
+        if matches!(self.phase, Phase::Draining { until, .. } if until <= now) {
             tracing::warn!("drain timed out: ending with work in progress");
             self.phase = Phase::Over;
         }
@@ -336,12 +340,24 @@ impl<N: Sharded> Driver<N> {
 
     fn on_signal(&mut self, now: Instant, signal: &'static str) {
         match self.phase {
-            Phase::Serving => self.begin_drain(now, signal),
+            Phase::Serving => {
+                self.begin_drain(now, signal);
+                self.signalled();
+            }
+            // A supervisor that ends what an operator has begun to drain says so once.
+            Phase::Draining { signalled: false, .. } => self.signalled(),
             Phase::Draining { .. } => {
                 tracing::warn!(signal, "second signal: ending with work in progress");
                 self.phase = Phase::Over;
             }
             Phase::Over => {}
+        }
+    }
+
+    /// Remembers that a signal has asked for the drain.
+    fn signalled(&mut self) {
+        if let Phase::Draining { signalled, .. } = &mut self.phase {
+            *signalled = true;
         }
     }
 
@@ -355,6 +371,7 @@ impl<N: Sharded> Driver<N> {
         }
         self.phase = Phase::Draining {
             until: now + self.shell.drain_timeout,
+            signalled: false,
         };
         self.tell(now, NetInput::Command(Command::Drain));
     }

@@ -141,6 +141,35 @@ fn ends(config: &ShellConfig, reaction: fn(&NetInput) -> Vec<NetOutput>) -> Vec<
 }
 
 #[test]
+fn a_supervisors_signal_does_not_cut_short_the_drain_of_an_operator() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let shell = Shell::bind(&admin_config()).await.unwrap();
+        let (heard, _hearing) = mpsc::unbounded_channel();
+        let probe = Probe {
+            heard,
+            reaction: Box::new(|_| Vec::new()),
+            outputs: VecDeque::new(),
+        };
+        let (admin, drivers) = (shell.admin_address().unwrap(), shell.all.clone());
+        let signal = async || drivers[0].send(Event::Signal("SIGTERM")).await.unwrap();
+        let operator = async {
+            http(admin, "POST /api/v1/drain").await;
+            signal().await;
+            let health = http(admin, "GET /health").await;
+            assert!(health.contains("draining"), "{health}");
+            // Somebody insists.
+            signal().await;
+        };
+        let (ended, ()) = tokio::join!(timeout(STUCK, shell.drive(probe)), operator);
+        ended.expect("the driver did not end").unwrap();
+    });
+}
+
+#[test]
 fn a_drained_node_ends_the_driver() {
     let drained = |input: &NetInput| match input {
         NetInput::Command(Command::Drain) => vec![NetOutput::Drained],
