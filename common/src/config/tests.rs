@@ -29,6 +29,8 @@ struct EchoConfig {
     #[serde(default = "default_drain_timeout")]
     drain_timeout: DurationText,
     #[serde(default)]
+    harden: Harden,
+    #[serde(default)]
     log: LogConfig,
     /// What is kept for whoever asks why something failed.
     #[serde(default)]
