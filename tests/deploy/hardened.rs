@@ -64,7 +64,7 @@ fn the_second_life_of_this_program_locks_itself_in() {
     attempt("namespace", unshared.map_err(std::io::Error::from));
     println!(
         "{}",
-        fs::read_to_string("/proc/self/status").unwrap_or_else(|e| e.to_string())
+        fs::read_to_string("/proc/thread-self/status").unwrap_or_else(|e| e.to_string())
     );
     let _ = std::io::stdout().flush();
 }
