@@ -3,6 +3,7 @@
 mod alarm;
 mod beside;
 mod copies;
+mod ending;
 mod figures;
 mod tap;
 
@@ -23,13 +24,12 @@ use super::admin::AdminRequest;
 use super::bound::Shell;
 use super::crew::Crew;
 use super::signals::Signals;
-use super::stream::until;
 use super::tcp::{NotSent, sip_write};
 use super::xfrm::{Ends, without_ipsec};
 use crate::ipsec::XfrmOutput;
 use crate::net::{
-    Command, ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, NaptrRequest,
-    NetInput, NetOutput, ResolveRequest, SipInput, SipOutput, Transmit, Transport,
+    ConnectionId, Destination, DiameterInput, DiameterOutput, Flow, Interface, NaptrRequest, NetInput,
+    NetOutput, ResolveRequest, SipInput, SipOutput, Transmit, Transport,
 };
 use crate::node::{Histogram, Sharded, earliest};
 use crate::overload::{Excess, Next, Waiting, Work};
@@ -43,8 +43,6 @@ const DATAGRAMS: usize = 256;
 /// How much later than due a timer may fire, so that those of a moment fire together, as a rule when the thread is
 /// awake anyway. The timers of SIP and Diameter are of half a second and more.
 const TIMER_SLACK: Duration = Duration::from_millis(5);
-/// How long the last writes may take after the node has ended.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether new work is taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -338,44 +336,6 @@ impl<N: Sharded> Driver<N> {
         }
     }
 
-    fn on_signal(&mut self, now: Instant, signal: &'static str) {
-        match self.phase {
-            Phase::Serving => {
-                self.begin_drain(now, signal);
-                self.signalled();
-            }
-            // A supervisor that ends what an operator has begun to drain says so once.
-            Phase::Draining { signalled: false, .. } => self.signalled(),
-            Phase::Draining { .. } => {
-                tracing::warn!(signal, "second signal: ending with work in progress");
-                self.phase = Phase::Over;
-            }
-            Phase::Over => {}
-        }
-    }
-
-    /// Remembers that a signal has asked for the drain.
-    fn signalled(&mut self) {
-        if let Phase::Draining { signalled, .. } = &mut self.phase {
-            *signalled = true;
-        }
-    }
-
-    fn begin_drain(&mut self, now: Instant, cause: &'static str) {
-        if self.phase != Phase::Serving {
-            return;
-        }
-        if self.is_first() {
-            tracing::info!(cause, timeout = ?self.shell.drain_timeout, "draining");
-            self.shell.supervisor.stopping(self.shell.name, cause);
-        }
-        self.phase = Phase::Draining {
-            until: now + self.shell.drain_timeout,
-            signalled: false,
-        };
-        self.tell(now, NetInput::Command(Command::Drain));
-    }
-
     /// One input, and everything that comes of it.
     fn tell(&mut self, now: Instant, input: NetInput) {
         self.shell.rest.count();
@@ -571,43 +531,5 @@ impl<N: Sharded> Driver<N> {
             };
             context.report(Event::Net(NetInput::Sip(answer))).await;
         });
-    }
-
-    /// The states go while the sockets are open, and the policies when they are closed.
-    async fn end_protection(&mut self) {
-        let Some(xfrm) = self.shell.xfrm.take() else {
-            return;
-        };
-        xfrm.remove_states().await;
-        self.shell
-            .udp
-            .retain(|side| side.interface() != Interface::GmProtected);
-        for accept in self.shell.protected_accepts.drain(..) {
-            accept.abort();
-            // Aborted: then its socket is closed.
-            let _ = accept.await;
-        }
-        xfrm.remove_policies().await;
-    }
-
-    /// Lets the last writes out, then ends.
-    async fn flush(&mut self) {
-        self.shell.streams.close_all();
-        self.shell.diameter.close_all();
-        let deadline = Instant::now() + FLUSH_PATIENCE;
-        while self.shell.streams.len() > 0 || self.shell.diameter.is_closing() {
-            tokio::select! {
-                event = self.shell.events.recv() => match event {
-                    Some(Event::SipEnded(id)) => {
-                        self.shell.streams.ended(id);
-                    }
-                    Some(Event::DiameterEnded(connection)) => drop(self.shell.diameter.ended(connection)),
-                    // Nobody listens any more.
-                    Some(_) => {}
-                    None => return,
-                },
-                () = until(Some(deadline)) => return,
-            }
-        }
     }
 }
