@@ -43,6 +43,9 @@ use crate::service_route::ServiceRoute;
 use crate::sessions::Tables;
 use ims_common::media_policy::MediaPolicy;
 
+/// Keeps the identifiers of records apart from all other chance.
+const RECORD_STREAM: u8 = b'R';
+
 /// REGISTERs of one private identity that wait for the one before them, at most.
 const WAITING_PER_IMPI_MAX: usize = 4;
 
@@ -177,11 +180,14 @@ impl Scscf {
             subscriptions: settings.reg_event.subscriptions,
             per_set: settings.reg_event.subscriptions_per_set,
         });
-        let mut rng = seed.rng(b'S');
         // Boot time before chance: identifiers of one node sort by its lives.
         let records = settings.records.then(|| {
             let shard = settings.core.shard;
-            format!("{:x}-{}-", seed.boot_unix_secs, token::fresh(shard, &mut rng))
+            format!(
+                "{:x}-{}-",
+                seed.boot_unix_secs,
+                token::fresh(shard, &mut seed.rng(RECORD_STREAM))
+            )
         });
         Self {
             service_route: ServiceRoute::of(&settings.server_name),
@@ -192,7 +198,7 @@ impl Scscf {
             subscriptions,
             originated: BTreeMap::new(),
             calls: Calls::new(settings.sessions.dialogs),
-            rng,
+            rng: seed.rng(b'S'),
             shard: settings.core.shard,
             in_progress: BTreeMap::new(),
             busy: BTreeMap::new(),

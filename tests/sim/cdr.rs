@@ -93,7 +93,7 @@ fn a_call_has_a_record_for_each_side() {
             record.calling.contains(&sip(1)) && record.calling.contains(&tel(1)),
             "{record:#?}"
         );
-        assert!(record.called.contains(&sip(2)), "{record:#?}");
+        assert!(record.called.contains(&tel(2)), "{record:#?}");
         assert_eq!(record.media, ["audio"]);
         assert!(record.icid.is_some() && record.orig_ioi.is_some() && record.term_ioi.is_some());
         assert!(!record.access.is_empty(), "{record:#?}");

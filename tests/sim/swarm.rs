@@ -26,6 +26,8 @@ fn swarm_of_phones_on_bad_days_breaks_no_rule() {
     }
     println!("{seeds:?}: {sum:?}");
     assert!(sum.registrations >= seeds.end - seeds.start, "{sum:?}");
+    // Each day ends with a call, which has a record for each side.
+    assert!(sum.records >= 2 * (seeds.end - seeds.start), "{sum:?}");
     // Four days in ten.
     assert!(
         seeds.end - seeds.start < 100 || sum.sets >= seeds.end - seeds.start,

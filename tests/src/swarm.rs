@@ -56,6 +56,8 @@ pub struct Tally {
     pub seconds: u64,
     /// Sets of security associations that the P-CSCF installed.
     pub sets: u64,
+    /// Charging data records of calls and texts, each closed once.
+    pub records: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -66,6 +68,7 @@ impl std::ops::AddAssign for Tally {
         self.steps += other.steps;
         self.seconds += other.seconds;
         self.sets += other.sets;
+        self.records += other.records;
     }
 }
 
@@ -366,6 +369,11 @@ impl Swarm {
             if self.scene.world.is_up(&name) {
                 self.assert_nothing_is_left(&name);
             }
+        }
+        for name in self.scene.world.names() {
+            let open = self.scene.world.open_records(&name);
+            assert!(open == 0, "{name} has left {open} charging data records open");
+            self.tally.records += self.scene.world.records(&name).len() as u64;
         }
         let states = self.scene.world.states();
         assert!(states.is_empty(), "states are left: {states:?}");

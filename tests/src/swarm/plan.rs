@@ -193,7 +193,8 @@ impl Plan {
         site.reg_event = self.talk.is_some_and(|talk| talk.subscribes);
         site.pcscf_more = format!("  contacts: {}\n", self.limits.contacts);
         site.icscf_more.clone_from(&self.lines.cx);
-        site.scscf_more = format!("{}{}", self.lines.registration, self.lines.cx);
+        let records = "  cdr: {directory: /var/lib/ims/cdr}\n";
+        site.scscf_more = format!("{}{}{records}", self.lines.registration, self.lines.cx);
         site
     }
 
