@@ -6,6 +6,7 @@
 mod endpoint;
 mod explained;
 mod filter;
+mod reload;
 mod rows;
 
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use endpoint::{ADMIN_PORT, Endpoint};
 pub use explained::{Explained, FindingRow, Findings};
 pub use filter::{FILTER_OCTETS_MAX, Filter};
+pub use reload::{ConfigChange, ReloadReport, ReloadResult, RestartKey};
 pub use rows::{
     BanRow, ContactRow, ImpuRow, LimitRow, NodeRow, NodeStatus, PeerRow, SaRow, SaStateRow, SessionRow,
     UserContactRow, UserRow,

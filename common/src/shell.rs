@@ -23,6 +23,7 @@ mod driver;
 mod export;
 pub mod harden;
 mod log_writer;
+mod reload;
 mod rest;
 mod scan;
 mod sctp;
@@ -90,6 +91,8 @@ enum Event {
     Admin(AdminRequest),
     /// A signal, by its name.
     Signal(&'static str),
+    /// Other values count from now on; whoever asks wants to know that they do.
+    Reconfigure(Arc<reload::NewConfig>, tokio::sync::oneshot::Sender<()>),
     /// What somebody has noted who is not the node.
     Noted(Note),
 }

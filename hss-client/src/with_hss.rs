@@ -116,6 +116,11 @@ impl<N: CxUser> WithHss<N> {
         &self.cscf
     }
 
+    /// The CSCF, to give it other settings.
+    pub fn cscf_mut(&mut self) -> &mut N {
+        &mut self.cscf
+    }
+
     /// Whether what would begin something is refused.
     fn is_behind(&self, now: Instant) -> bool {
         match &self.hss {

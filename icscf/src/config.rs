@@ -102,6 +102,21 @@ impl DaemonConfig for IcscfConfig {
     const NAME: &'static str = "icscf";
     const DEFAULTS: &'static str = include_str!("defaults.yaml");
 
+    const LIVE: &'static [&'static str] = &[
+        "scscfs",
+        "scscf_timeout",
+        "trusted_peers",
+        "psi_domains",
+        "p_user_database",
+        "drain_timeout",
+        "log.level",
+    ];
+
+    fn reconfigure(&self, node: &mut Self::Node, _: ShardPlace) -> Result<(), ConfigError> {
+        node.cscf_mut().settings = self.settings()?;
+        Ok(())
+    }
+
     fn shards(&self) -> u8 {
         self.shards.get()
     }

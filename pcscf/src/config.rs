@@ -193,6 +193,24 @@ impl DaemonConfig for PcscfConfig {
 
     const STEERING: SteeringRule = SteeringRule::Source;
 
+    const LIVE: &'static [&'static str] = &[
+        "gm.unregistered_requests",
+        "icscf",
+        "emergency",
+        "reg_event",
+        "sessions.early_media",
+        "sessions.media",
+        "drain_timeout",
+        "log.level",
+    ];
+
+    fn reconfigure(&self, node: &mut Pcscf, _: ShardPlace) -> Result<(), ConfigError> {
+        let policy = self.ipsec_policy()?;
+        let settings = self.settings(policy.as_ref())?;
+        node.reconfigure(settings, self.emergency.priorities());
+        Ok(())
+    }
+
     fn shards(&self) -> u8 {
         self.shards.get()
     }

@@ -8,7 +8,7 @@ use ims_common::media_policy::MediaProfile;
 use ims_common::net::{Command, Flow, Interface, NetInput, NetOutput, SipOutput};
 use ims_common::node::{Counters, Metrics, Node, Sharded, earliest};
 use ims_common::operate::{Question, Report};
-use ims_common::overload::Work;
+use ims_common::overload::{Priorities, Work};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ServerTransactionId};
 use ims_common::sip::{HeaderName, Message, Method, Request, StatusCode, UriBuf};
 use ims_common::why::{Facts, Note, NoteKind};
@@ -123,6 +123,12 @@ pub struct Pcscf {
 }
 
 impl Pcscf {
+    /// From now on, other settings count.
+    pub(crate) fn reconfigure(&mut self, settings: Settings, priorities: Priorities) {
+        self.settings = settings;
+        self.core.prioritise(priorities);
+    }
+
     pub(crate) fn new(
         mut core: ProxyCore,
         settings: Settings,

@@ -274,6 +274,42 @@ impl DaemonConfig for ScscfConfig {
 
     const STEERING: SteeringRule = SteeringRule::Identity;
 
+    const LIVE: &'static [&'static str] = &[
+        "registration.expires_min",
+        "registration.expires_max",
+        "registration.expires_default",
+        "registration.reauthenticate",
+        "registration.unprotected_response",
+        "registration.akav2",
+        "registration.gruu",
+        "registration.ifc_per_profile",
+        "reg_event.expires_min",
+        "reg_event.expires_max",
+        "reg_event.trusted",
+        "reg_event.reauthenticate_within",
+        "home_networks",
+        "numbers",
+        "routes",
+        "enum",
+        "media_profiles",
+        "service_ids",
+        "icscf",
+        "isc.response_timeout",
+        "isc.trusted",
+        "sessions.redirects",
+        "sessions.contact_time",
+        "sessions.trusted_domains",
+        "sessions.ecscf",
+        "drain_timeout",
+        "log.level",
+    ];
+
+    fn reconfigure(&self, node: &mut Self::Node, place: ShardPlace) -> Result<(), ConfigError> {
+        let settings = self.clone().part_of(place).settings()?;
+        node.cscf_mut().reconfigure(settings, place);
+        Ok(())
+    }
+
     fn shards(&self) -> u8 {
         self.shards.get()
     }
@@ -284,13 +320,7 @@ impl DaemonConfig for ScscfConfig {
         place: ShardPlace,
     ) -> Result<(Self::Node, ShellConfig), ConfigError> {
         self.check()?;
-        self.limits = self.limits.part_of(place);
-        self.registration.bindings = place.part_of(self.registration.bindings);
-        self.registration.challenges = place.part_of(self.registration.challenges);
-        self.reg_event = self.reg_event.part_of(place);
-        self.sessions.dialogs = place.part_of(self.sessions.dialogs);
-        self.isc.dialog_ids = place.part_of(self.isc.dialog_ids);
-        self.sessions.unregistered_profiles = place.part_of(self.sessions.unregistered_profiles);
+        self = self.part_of(place);
         let mut settings = self.settings()?;
         settings.core.shard = place.shard;
         settings.call_maxima = self.call_limits.maxima(place, self.sessions.dialogs)?;
@@ -304,6 +334,18 @@ impl DaemonConfig for ScscfConfig {
 }
 
 impl ScscfConfig {
+    /// The part of one shard: of what the node has in all.
+    fn part_of(mut self, place: ShardPlace) -> Self {
+        self.limits = self.limits.part_of(place);
+        self.registration.bindings = place.part_of(self.registration.bindings);
+        self.registration.challenges = place.part_of(self.registration.challenges);
+        self.reg_event = self.reg_event.part_of(place);
+        self.sessions.dialogs = place.part_of(self.sessions.dialogs);
+        self.isc.dialog_ids = place.part_of(self.isc.dialog_ids);
+        self.sessions.unregistered_profiles = place.part_of(self.sessions.unregistered_profiles);
+        self
+    }
+
     /// What one value alone cannot know.
     fn check(&self) -> Result<(), ConfigError> {
         self.numbers.check()?;

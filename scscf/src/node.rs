@@ -17,6 +17,7 @@ use ims_common::node::{Counters, Metrics, Node, Seed, earliest};
 use ims_common::operate::{LimitRow, List, Question, Report};
 use ims_common::proxy::{CoreEvent, ForwardId, ProxyCore, ProxyCoreConfig, ServerTransactionId};
 use ims_common::sip::{Method, Request, Response, StatusCode, UriBuf};
+use ims_common::steering::ShardPlace;
 use ims_common::token::{self, ShardId};
 use ims_common::why::{Facts, Note, NoteKind, Notes};
 use rand::rngs::StdRng;
@@ -212,6 +213,13 @@ impl Scscf {
             drain: Drain::Serving,
             settings,
         }
+    }
+
+    /// From now on, other settings count; what the tables were made with stays.
+    pub(crate) fn reconfigure(&mut self, mut settings: ScscfSettings, place: ShardPlace) {
+        settings.core.shard = place.shard;
+        self.sessions.reconfigure(&settings);
+        self.settings = settings;
     }
 
     /// From now on, says for which identities requests are served here: there are other shards.

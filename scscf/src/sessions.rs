@@ -77,12 +77,8 @@ impl Tables {
     /// `records`: what the identifiers of charging data records begin with, when there are to be any.
     pub(crate) fn new(settings: &ScscfSettings, records: Option<String>) -> Self {
         let (isc, sessions) = (&settings.isc, &settings.sessions);
-        let lookup = settings.enum_lookup.as_ref();
         Self {
-            running: Running::new(Patience {
-                app_server: isc.response_timeout.get(),
-                lookup: lookup.map_or(Duration::ZERO, EnumLookup::timeout),
-            }),
+            running: Running::new(patience_of(settings)),
             dialog_ids: DialogIds::new(isc.dialog_ids),
             held: HeldProfiles::new(
                 sessions.unregistered_profile.get(),
@@ -99,7 +95,20 @@ impl Tables {
     }
 }
 
+fn patience_of(settings: &ScscfSettings) -> Patience {
+    let lookup = settings.enum_lookup.as_ref();
+    Patience {
+        app_server: settings.isc.response_timeout.get(),
+        lookup: lookup.map_or(Duration::ZERO, EnumLookup::timeout),
+    }
+}
+
 impl Tables {
+    /// From now on, others may take this long.
+    pub(crate) fn reconfigure(&mut self, settings: &ScscfSettings) {
+        self.running.set_patience(patience_of(settings));
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let ids = earliest(self.dialog_ids.next_timeout(), self.held.next_timeout());
         earliest(

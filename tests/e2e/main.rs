@@ -1,5 +1,6 @@
 //! Testkit: the suite on loopback sockets: the three real binaries, the embedded HSS, phones of ours, and peers by other hands: SIPp, baresip, Kamailio, freeDiameter.
 
+mod cdr;
 mod console;
 mod daemon_life;
 mod doctor;
@@ -10,6 +11,7 @@ mod network;
 mod observed;
 mod peers;
 mod phones;
+mod reload;
 mod scan;
 mod shards;
 mod sipp;

@@ -21,7 +21,7 @@ use crate::steering::{ShardPlace, SteeringRule};
 /// The configuration of one daemon: the value below the file's one top-level key.
 ///
 /// Derive `Deserialize` and `Serialize`, with `#[serde(deny_unknown_fields)]` on every struct.
-pub trait DaemonConfig: Clone + DeserializeOwned + Send + Serialize + Sized + 'static {
+pub trait DaemonConfig: Clone + DeserializeOwned + Send + Serialize + Sized + Sync + 'static {
     /// What runs.
     type Node: Sharded + 'static;
     /// The top-level key, and the daemon's name.
@@ -34,6 +34,18 @@ pub trait DaemonConfig: Clone + DeserializeOwned + Send + Serialize + Sized + 's
     const DEFAULTS: &'static str;
     /// Which shard a message belongs to that names none.
     const STEERING: SteeringRule = SteeringRule::CallId;
+
+    /// Keys below [`NAME`](Self::NAME) that may change while the node serves, each with all that is below it. A change of
+    /// any other one needs a restart.
+    const LIVE: &'static [&'static str] = &[];
+
+    /// Gives one shard the new values of the [live](Self::LIVE) keys; all others are as they were.
+    ///
+    /// # Errors
+    /// As [`build_shard`](Self::build_shard), which has made a node of the same configuration before.
+    fn reconfigure(&self, _node: &mut Self::Node, _place: ShardPlace) -> Result<(), ConfigError> {
+        Ok(())
+    }
 
     /// How many shards there are to be.
     fn shards(&self) -> u8 {

@@ -11,7 +11,36 @@ use super::{ConfigError, DaemonConfig, SHARED_DEFAULTS, effective, parse};
 /// The documented file of a daemon, as `--print-defaults` prints it.
 #[must_use]
 pub fn documented<C: DaemonConfig>() -> String {
-    format!("{}\n{}", C::DEFAULTS.trim_end(), SHARED_DEFAULTS)
+    let text = format!("{}\n{}", C::DEFAULTS.trim_end(), SHARED_DEFAULTS);
+    with_live_keys(&text, C::NAME, C::LIVE)
+}
+
+/// Marks the lines of keys that may change while the node serves.
+fn with_live_keys(text: &str, name: &str, live: &[&str]) -> String {
+    let mut marked = String::with_capacity(text.len());
+    let mut above: Vec<(usize, &str)> = Vec::new();
+    for line in text.lines() {
+        marked.push_str(line);
+        let body = line.trim_start();
+        let indent = line.len() - body.len();
+        let body = body.strip_prefix("# ").unwrap_or(body);
+        let key = body.split_once(':').map(|(key, _)| key);
+        let is_key = |key: &&str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if let Some(key) = key.filter(is_key) {
+            while above.last().is_some_and(|(of, _)| *of >= indent) {
+                above.pop();
+            }
+            above.push((indent, key));
+            let path: Vec<&str> = above.iter().map(|(_, key)| *key).collect();
+            let path = path.join(".");
+            let own = path.strip_prefix(name).and_then(|path| path.strip_prefix('.'));
+            if own.is_some_and(|own| live.contains(&own)) {
+                marked.push_str("  ## live");
+            }
+        }
+        marked.push('\n');
+    }
+    marked
 }
 
 /// The same text with every commented-out default made live. Prose (`##`) stays a comment.
@@ -54,6 +83,25 @@ pub fn check_documented<C: DaemonConfig>() -> Result<(), ConfigError> {
         return Err(ConfigError::invalid(C::NAME, problem, "the same"));
     }
     let documented_keys = keys(&live)?;
+    for live in C::LIVE {
+        let key = format!("{}.{live}", C::NAME);
+        if !documented_keys.contains(&key) {
+            return Err(ConfigError::invalid(
+                &key,
+                "is live and not in the documented file",
+                "a line",
+            ));
+        }
+    }
+    let marks = text.lines().filter(|line| line.ends_with("  ## live")).count();
+    if marks != C::LIVE.len() {
+        let problem = format!("{marks} lines are marked as live of {} keys", C::LIVE.len());
+        return Err(ConfigError::invalid(
+            C::NAME,
+            problem,
+            "a line of its own for each",
+        ));
+    }
     for key in keys(&shown)? {
         if !documented_keys.contains(&key) {
             return Err(ConfigError::invalid(

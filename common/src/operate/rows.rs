@@ -27,6 +27,12 @@ pub struct NodeRow {
     /// The other nodes that it asks for `scope=site`.
     #[serde(default)]
     pub neighbours: Vec<String>,
+    /// How often another configuration was taken since the start.
+    #[serde(default)]
+    pub config_generation: u64,
+    /// What came of the last reload, if there was one.
+    #[serde(default)]
+    pub last_reload: Option<super::ReloadResult>,
 }
 
 /// Whether a node takes new work.

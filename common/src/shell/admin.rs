@@ -33,7 +33,7 @@ use crate::config::{AdminConfig, ShellConfig};
 use crate::ifc_test::{IfcTest, IfcTestAnswer, IfcTestError};
 use crate::net::Command;
 use crate::node::Metrics;
-use crate::operate::{NodeStatus, Question, Report, SaRow};
+use crate::operate::{NodeStatus, Question, ReloadReport, ReloadResult, Report, SaRow};
 use crate::why::{Case, Entry, Finding, Who};
 
 /// What the operator asks of the driver. The driver's answer proves that the driver turns.
@@ -46,6 +46,8 @@ pub(crate) enum AdminRequest {
     /// The latest security associations, and what they have carried.
     Sas(oneshot::Sender<Vec<SaRow>>),
     Drain(oneshot::Sender<Health>),
+    /// Read the configuration again; of the first shard.
+    Reload(oneshot::Sender<ReloadReport>),
     /// What this shard knows of one subscriber or call.
     Why(Who, oneshot::Sender<Case>),
     /// The latest findings, newest first, and whose they are.
@@ -75,6 +77,12 @@ pub(crate) struct Health {
     /// Where it speaks SIP; not for everybody.
     #[serde(skip)]
     pub(crate) sip: Vec<SocketAddr>,
+    /// How often another configuration was taken.
+    #[serde(skip)]
+    pub(crate) config_generation: u64,
+    /// What came of the last reload.
+    #[serde(skip)]
+    pub(crate) last_reload: Option<ReloadResult>,
 }
 
 /// What is served.

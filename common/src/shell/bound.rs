@@ -21,6 +21,7 @@ use super::diameter::DiameterLinks;
 use super::dns::{Dns, Families};
 use super::driver::Driver;
 use super::export::Exports;
+use super::reload::Reloading;
 use super::rest::Rest;
 use super::signals::Signals;
 use super::supervisor::Supervisor;
@@ -355,7 +356,7 @@ impl Shell {
     where
         N: Node<Input = NetInput, Output = NetOutput>,
     {
-        self.drive_first(Alone(node), None).await
+        self.drive_first(Alone(node), None, None).await
     }
 
     /// Runs the first shard of a node.
@@ -363,6 +364,7 @@ impl Shell {
         self,
         node: N,
         crew: Option<Crew<N::Word>>,
+        reloading: Option<Reloading<N>>,
     ) -> Result<(), ShellError> {
         let signals = Signals::listen()?;
         tracing::info!(
@@ -376,7 +378,7 @@ impl Shell {
         );
         self.supervisor.ready(self.name);
         self.supervisor.keep_alive();
-        Driver::new(node, self, crew).run(Some(signals)).await;
+        Driver::new(node, self, crew, reloading).run(Some(signals)).await;
         Ok(())
     }
 }

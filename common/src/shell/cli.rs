@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::doctor::{Diagnosis, Files, Questions, examine};
 use super::rest::Rest;
-use super::shards::{self, ServeError};
+use super::shards::{self, Origin, ServeError};
 use super::{ShellError, harden, log_writer, seed};
 use crate::config::{ConfigError, DaemonConfig, documented, effective, parse, read};
 use crate::node::Seed;
@@ -163,15 +163,19 @@ fn serve<C: DaemonConfig>(path: &Path) -> Result<(), Failure> {
     let enclosure = harden::apply(path, &shell_config)?;
     let left_out = LeftOut::default();
     let (writer, _until_the_end) = log_writer::start(std::io::stderr(), &left_out);
-    log::init(&shell_config.log, std::time::Instant::now, writer, &left_out);
+    let log = log::init(&shell_config.log, std::time::Instant::now, writer, &left_out);
     enclosure.tell(shell_config.harden);
+    let origin = Origin {
+        path: path.to_owned(),
+        log,
+    };
     let rest = Rest::default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(rest.before_park(shell_config.limits.rest.get()))
         .build()?;
     runtime
-        .block_on(shards::serve(&config, seed, rest, left_out))
+        .block_on(shards::serve(&config, seed, rest, left_out, origin))
         .map_err(|error| match error {
             ServeError::Config(error) => Failure::Config(place(error)),
             ServeError::Shell(error) => Failure::Shell(error),

@@ -5,6 +5,7 @@ mod beside;
 mod copies;
 mod ending;
 mod figures;
+mod news;
 mod tap;
 
 use std::collections::VecDeque;
@@ -23,7 +24,8 @@ use super::Event;
 use super::admin::AdminRequest;
 use super::bound::Shell;
 use super::crew::Crew;
-use super::signals::Signals;
+use super::reload::Reloading;
+use super::signals::{self, Signals};
 use super::tcp::{NotSent, sip_write};
 use super::xfrm::{Ends, without_ipsec};
 use crate::ipsec::XfrmOutput;
@@ -86,6 +88,8 @@ pub(super) struct Driver<N: Sharded> {
     waiting: Waiting<Parcel>,
     /// What sees all that the node is told and says.
     tap: Tap,
+    /// How another configuration is taken.
+    reloading: Option<Reloading<N>>,
     /// How long each turn lasts.
     turns: Histogram,
     /// How long what is served had waited.
@@ -93,8 +97,14 @@ pub(super) struct Driver<N: Sharded> {
 }
 
 impl<N: Sharded> Driver<N> {
-    pub(super) fn new(node: N, mut shell: Shell, crew: Option<Crew<N::Word>>) -> Self {
+    pub(super) fn new(
+        node: N,
+        mut shell: Shell,
+        crew: Option<Crew<N::Word>>,
+        reloading: Option<Reloading<N>>,
+    ) -> Self {
         Self {
+            reloading,
             waiting: Waiting::new(shell.context.limits.waiting()),
             tap: Tap::new(&mut shell),
             node,
@@ -281,7 +291,9 @@ impl<N: Sharded> Driver<N> {
         match event {
             Event::Net(input) => self.take(now, input),
             Event::Admin(request) => self.on_admin(now, request),
+            Event::Signal(signals::RELOAD) => self.reload(None),
             Event::Signal(signal) => self.on_signal(now, signal),
+            Event::Reconfigure(news, done) => self.reconfigure(now, &news, done),
             Event::Noted(note) => self.tap.noted(now, note),
             Event::SipAccepted { interface, stream } => {
                 if !self.turns_away(now, interface, &stream) {
@@ -329,6 +341,7 @@ impl<N: Sharded> Driver<N> {
             AdminRequest::Why(who, answer) => drop(answer.send(self.tap.case(&who, now))),
             AdminRequest::Findings(answer) => drop(answer.send(self.tap.findings())),
             AdminRequest::Follow(who, entries) => self.tap.follow(who, entries),
+            AdminRequest::Reload(answer) => self.reload(Some(answer)),
             AdminRequest::Drain(answer) => {
                 self.begin_drain(now, "operator");
                 drop(answer.send(self.health()));

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::UdpSocket;
-use std::sync::mpsc as std_mpsc;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::{self, JoinHandle};
 
 use rand::RngCore;
@@ -11,18 +12,25 @@ use super::bound::{Post, Shell, ShellError, queue_of};
 use super::crew::Crew;
 use super::driver::Driver;
 use super::export::Exports;
+use super::reload::{self, Apply, ConfigFile, Reader, Reloading};
 use super::rest::Rest;
 use crate::config::{ConfigError, DaemonConfig, LimitsConfig};
 use crate::net::Interface;
 use crate::node::{Seed, Sharded};
 use crate::steering::{ShardPlace, Steering};
-use crate::telemetry::log::LeftOut;
+use crate::telemetry::log::{LeftOut, LogControl};
 use crate::token::ShardId;
 
 /// Keeps the secret of the steering apart from the random numbers of the node.
 const STEERING_STREAM: u8 = b'H';
 
 type WordOf<C> = <<C as DaemonConfig>::Node as Sharded>::Word;
+
+/// Where the configuration came from, and what else of the process it speaks of.
+pub(super) struct Origin {
+    pub(super) path: PathBuf,
+    pub(super) log: LogControl,
+}
 
 /// Runs all shards of a node: the first one in this thread, whose runtime it needs. Returns when all have ended.
 ///
@@ -33,7 +41,13 @@ pub(super) async fn serve<C: DaemonConfig>(
     seed: Seed,
     rest: Rest,
     left_out: LeftOut,
+    origin: Origin,
 ) -> Result<(), ServeError> {
+    let reader: Arc<dyn Reader> = Arc::new(ConfigFile::new(origin.path, config.clone(), origin.log));
+    let reloading = Some(Reloading {
+        apply: reload::apply::<C>,
+        reader: Some(reader),
+    });
     let shards = config.shards();
     let place = |number| ShardPlace {
         shard: ShardId(number),
@@ -43,7 +57,7 @@ pub(super) async fn serve<C: DaemonConfig>(
     if shards == 1 {
         let shell = Shell::bind(&shell_config).await?;
         let shell = shell.with_log(left_out).with_rest(rest);
-        return Ok(shell.drive_first(node, None).await?);
+        return Ok(shell.drive_first(node, None, reloading).await?);
     }
     let mut rng = seed.rng(STEERING_STREAM);
     let steering = Steering::new(C::STEERING, shards, (rng.next_u64(), rng.next_u64()));
@@ -68,7 +82,7 @@ pub(super) async fn serve<C: DaemonConfig>(
         threads.push(shard.start()?);
     }
     first.steer_in_kernel(&steering);
-    first.drive_first(node, Some(crew)).await?;
+    first.drive_first(node, Some(crew), reloading).await?;
     for thread in threads {
         // One that has panicked has ended the process.
         let _ = thread.join();
@@ -146,7 +160,11 @@ impl<C: DaemonConfig> OtherShard<C> {
         let (node, shell_config) = self.config.build_shard(seed, place)?;
         let shell = Shell::join(&shell_config, self.limits, self.post, self.sockets)?;
         let shell = shell.with_rest(rest).with_exports(self.exports);
-        Ok(Driver::new(node, shell, Some(self.crew)))
+        let reloading = Reloading {
+            apply: reload::apply::<C> as Apply<C::Node>,
+            reader: None,
+        };
+        Ok(Driver::new(node, shell, Some(self.crew), Some(reloading)))
     }
 }
 

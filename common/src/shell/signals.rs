@@ -1,4 +1,4 @@
-//! Shell: SIGTERM and SIGINT.
+//! Shell: SIGTERM, SIGINT and SIGHUP.
 
 use std::io;
 
@@ -7,18 +7,23 @@ use tokio::sync::mpsc;
 
 use super::Event;
 
-/// The two signals by which an operator or a supervisor asks a daemon to end.
+/// The name of the signal by which a daemon is asked to read its configuration again.
+pub(super) const RELOAD: &str = "SIGHUP";
+
+/// The signals by which an operator or a supervisor asks a daemon to end, or to read its configuration again.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
-    /// Takes both signals over from their default, which ends the process at once.
+    /// Takes the signals over from their default, which ends the process at once.
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -40,6 +45,7 @@ impl Signals {
         tokio::select! {
             Some(()) = self.terminate.recv() => "SIGTERM",
             Some(()) = self.interrupt.recv() => "SIGINT",
+            Some(()) = self.hangup.recv() => RELOAD,
             else => std::future::pending().await,
         }
     }

@@ -9,7 +9,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use super::budget::LineBudget;
 use super::log_context::{self, WithCall};
@@ -38,14 +38,27 @@ impl LeftOut {
 
 /// Sends the log of this process to `writer`. Later calls change nothing. `clock` says the time; lines beyond the
 /// budget of their place are counted in `left_out`.
-pub(crate) fn init<W>(config: &LogConfig, clock: fn() -> Instant, writer: W, left_out: &LeftOut)
+pub(crate) fn init<W>(config: &LogConfig, clock: fn() -> Instant, writer: W, left_out: &LeftOut) -> LogControl
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = lines(config.format, writer).with_filter(Budget::new(clock, left_out));
-    let filter = EnvFilter::new(directives(config.level));
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(directives(config.level)));
     // An error says that a log is there already; then that one stays.
     let _ = Registry::default().with(filter).with(lines).try_init();
+    LogControl(handle)
+}
+
+/// Changes what is logged while the process runs.
+#[derive(Clone)]
+pub(crate) struct LogControl(reload::Handle<EnvFilter, Registry>);
+
+impl LogControl {
+    /// Lines of this weight and above, from now on.
+    pub(crate) fn set_level(&self, level: LogLevel) {
+        // A log that is gone needs no level.
+        let _ = self.0.reload(EnvFilter::new(directives(level)));
+    }
 }
 
 fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>

@@ -40,6 +40,11 @@ impl Running {
         }
     }
 
+    /// Of those that begin to wait from now on.
+    pub(super) fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.sessions.len()
     }

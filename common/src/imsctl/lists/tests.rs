@@ -179,6 +179,8 @@ fn associations_show_what_the_kernel_counted_and_limits_how_near_they_are() {
 #[test]
 fn the_status_names_what_is_wrong() {
     let node = NodeRow {
+        config_generation: 0,
+        last_reload: None,
         node: "icscf".to_owned(),
         status: NodeStatus::Serving,
         version: "0.1.0".to_owned(),

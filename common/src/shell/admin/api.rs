@@ -25,7 +25,9 @@ use super::{console, explain, ifc_test, pcap};
 use crate::config::Cidr;
 use crate::identity::Impu;
 use crate::net::{Command, RegistrationCommand};
-use crate::operate::{Filter, List, NodeStatus, Question, ROWS_DEFAULT, ROWS_MAX, Report};
+use crate::operate::{
+    Filter, List, NodeStatus, Question, ROWS_DEFAULT, ROWS_MAX, ReloadReport, ReloadResult, Report,
+};
 use crate::telemetry::metrics::{CONTENT_TYPE, prometheus_text};
 
 /// What the description says of the whole.
@@ -90,6 +92,7 @@ pub(super) fn described(desk: &Arc<Desk>) -> (Router<Arc<Desk>>, OpenApi) {
         .routes(routes!(pcap::fetch));
     let write = OpenApiRouter::new()
         .routes(routes!(drain))
+        .routes(routes!(reload))
         .routes(routes!(deregister))
         .routes(routes!(reauthenticate))
         .routes(routes!(unban))
@@ -278,6 +281,26 @@ lists! {
     peers, Peers, "/api/v1/peers", "Diameter peers, and next hops that are left out for a while.";
     limits, Limits, "/api/v1/limits", "Limits, what is used of them, and how often they refused.";
     bans, Bans, "/api/v1/bans", "Sources of which nothing is taken for a while.";
+}
+
+/// Reads the configuration again: all of it counts from now on, or nothing.
+#[utoipa::path(post, path = "/api/v1/reload", responses(
+    (status = 200, description = "The new values count, or there are none", body = ReloadReport),
+    (status = 409, description = "A key has changed that needs a restart; nothing has changed", body = ReloadReport),
+    (status = 422, description = "The file is no configuration; nothing has changed", body = ReloadReport),
+    (status = 403, description = "Only from the node's own machine without a token", body = Told)
+))]
+async fn reload(State(desk): State<Arc<Desk>>) -> Response {
+    let asked = desk.ask_some(Some(0), AdminRequest::Reload).await;
+    let Some(report) = asked.and_then(|mut all| all.pop()) else {
+        return Refusal::NoAnswer.into_response();
+    };
+    let status = match report.result {
+        ReloadResult::Applied | ReloadResult::Unchanged => StatusCode::OK,
+        ReloadResult::Refused => StatusCode::CONFLICT,
+        ReloadResult::Broken => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    (status, Json(report)).into_response()
 }
 
 /// Takes no new work, finishes what there is, and ends.

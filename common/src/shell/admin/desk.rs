@@ -132,6 +132,8 @@ impl Desk {
             uptime_secs: health.uptime_secs,
             shards: self.drivers.len(),
             sip: health.sip,
+            config_generation: health.config_generation,
+            last_reload: health.last_reload,
             neighbours: self
                 .neighbours
                 .iter()

@@ -19,7 +19,14 @@ pub(super) const WAITS: Bounds = &[
 
 impl<N: Sharded> Driver<N> {
     pub(super) fn health(&self) -> Health {
+        let reader = self
+            .reloading
+            .as_ref()
+            .and_then(|reloading| reloading.reader.as_ref());
+        let status = reader.map(|reader| reader.status());
         Health {
+            config_generation: status.map_or(0, |(generation, _)| generation),
+            last_reload: status.and_then(|(_, last)| last),
             status: match self.phase {
                 Phase::Serving => NodeStatus::Serving,
                 Phase::Draining { .. } | Phase::Over => NodeStatus::Draining,
@@ -101,6 +108,13 @@ impl<N: Sharded> Driver<N> {
             return all;
         }
         // Of the process.
+        if let Some(reader) = self
+            .reloading
+            .as_ref()
+            .and_then(|reloading| reloading.reader.as_ref())
+        {
+            reader.export(&mut all);
+        }
         all.gauge("ims_shards", &[], u64::from(self.shell.place.of));
         all.counter("ims_log_lines_left_out_total", &[], self.shell.left_out.get());
         all.gauge("ims_draining", &[], u64::from(self.phase != Phase::Serving));

@@ -228,7 +228,7 @@ fn child() {
         .unwrap();
     let mut config = config("127.0.0.1:0");
     config.log.format = crate::config::LogFormat::Json;
-    crate::telemetry::log::init(&config.log, Instant::now, std::io::stderr, &LeftOut::default());
+    let _ = crate::telemetry::log::init(&config.log, Instant::now, std::io::stderr, &LeftOut::default());
     runtime.block_on(async {
         let shell = Shell::bind(&config).await.unwrap();
         let probe = Probe {

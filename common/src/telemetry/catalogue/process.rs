@@ -15,6 +15,16 @@ pub(super) const SECTION: Section = Section {
             "Requests of operators, by what was decided: admitted, or why not.",
         ),
         gauge(
+            "ims_config_generation",
+            &[],
+            "How often another configuration was taken since the start.",
+        ),
+        counter(
+            "ims_config_reloads_total",
+            REASON,
+            "How often the configuration was read again, by what came of it: applied, unchanged, refused, broken.",
+        ),
+        gauge(
             "ims_draining",
             &[],
             "1 while the node finishes what it has and takes nothing new.",
