@@ -39,5 +39,8 @@ pub mod protection {}
 #[doc = include_str!("manual/registration.md")]
 pub mod registration {}
 
+#[doc = include_str!("manual/reload.md")]
+pub mod reload {}
+
 #[doc = include_str!("manual/sessions.md")]
 pub mod sessions {}

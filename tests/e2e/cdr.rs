@@ -52,7 +52,7 @@ fn whole(lines: &[CdrLine]) -> Vec<&CdrLine> {
 #[test]
 fn records_of_a_call_in_which_the_s_cscf_is_killed_are_there_when_it_starts_again() {
     let directory = fresh_directory().expect("a directory");
-    let mut site = Site::on_network([127, 0, 66]);
+    let mut site = Site::on_network([127, 0, 166]);
     site.scscf_more += &format!("  cdr: {{directory: {}}}\n", directory.display());
     let mut network = Network::start(site, vec![subscriber(1), subscriber(2)]);
     let answers = |config: UeConfig| {
