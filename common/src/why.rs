@@ -14,6 +14,7 @@
 //! * [`entry`]: what one line of a timeline is; [`facts`](Facts): the values that it has
 //! * `sip_reading`, `diameter_reading`: a message as an entry
 //! * `stories`: the bounded table; `recorder`: what fills it
+//! * `registers`: REGISTERs with their answers, which most detectors look at
 //! * [`who`](Who): how a subscriber or a call is asked for
 //! * [`case`](Case): what is known of one; [`detectors`]: what it means
 //!
@@ -27,6 +28,7 @@ pub mod entry;
 mod facts;
 mod note;
 mod recorder;
+mod registers;
 mod sip_reading;
 mod stories;
 mod who;

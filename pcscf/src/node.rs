@@ -398,7 +398,8 @@ impl Node for Pcscf {
     }
 
     fn poll_note(&mut self) -> Option<Note> {
-        self.core.poll_note()
+        let noted = self.core.poll_note();
+        noted.or_else(|| self.protection.as_mut()?.sas.poll_note())
     }
 
     fn metrics(&self, out: &mut Metrics) {

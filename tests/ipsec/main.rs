@@ -14,4 +14,5 @@ mod network;
 mod sets;
 mod shell;
 mod space;
+mod why;
 mod wire;

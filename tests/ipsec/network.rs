@@ -168,13 +168,15 @@ impl Network {
         }
     }
 
+    /// What the P-CSCF's operator port answers.
+    pub(crate) fn ask(&self, path: &str) -> String {
+        let answer = self.net.pcscf.inside(|| http_get(ADMIN[0], path));
+        answer.expect("the operator's port").1
+    }
+
     /// A metric of the P-CSCF: all series with this beginning.
     pub(crate) fn metric(&self, series: &str) -> BTreeMap<String, u64> {
-        let (_, text) = self
-            .net
-            .pcscf
-            .inside(|| http_get(ADMIN[0], "/metrics"))
-            .expect("the operator's port");
+        let text = self.ask("/metrics");
         let lines = text.lines().filter(|line| line.starts_with(series));
         lines
             .filter_map(|line| {

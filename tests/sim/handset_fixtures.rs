@@ -32,7 +32,7 @@ fn site(fixture: &Fixture) -> Site {
     site
 }
 
-fn scene(fixture: &Fixture, seed: u64) -> Scene {
+pub(crate) fn scene(fixture: &Fixture, seed: u64) -> Scene {
     let mut scene = Scene::with(seed, site(fixture), vec![subscriber(1), subscriber(2)]);
     scene.phone_with("UE", 1, |config| {
         let mut config = config.shape(fixture.shape).transport(fixture.transport);

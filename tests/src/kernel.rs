@@ -67,6 +67,30 @@ pub enum Dropped {
     Replay,
 }
 
+impl Dropped {
+    /// The counter of a real kernel that grows (/proc/net/xfrm_stat).
+    #[must_use]
+    pub const fn counter(self) -> &'static str {
+        match self {
+            Self::NoStateOut => "XfrmOutNoStates",
+            Self::Clear => "XfrmInTmplMismatch",
+            Self::NoState => "XfrmInNoStates",
+            Self::Selector => "XfrmInStateMismatch",
+            Self::Integrity => "XfrmInStateProtoError",
+            Self::Replay => "XfrmInStateSeqError",
+        }
+    }
+}
+
+/// A packet that was dropped on its way in, as a real kernel counts it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Counted {
+    /// Why.
+    pub why: Dropped,
+    /// The SPI and the source, where states count them too.
+    pub state: Option<(u32, std::net::IpAddr)>,
+}
+
 /// What went through one state.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Traffic {
@@ -106,6 +130,7 @@ pub struct Kernel {
     answer_after: Option<Duration>,
     faults: Vec<Fault>,
     dropped: BTreeMap<Dropped, u64>,
+    uncounted: Vec<Counted>,
 }
 
 impl Kernel {
@@ -271,8 +296,17 @@ impl Kernel {
         let result = self.check(source, destination, envelope, octets);
         if let Err(why) = result {
             self.count(why);
+            // Only what fails its check is counted by the state that it came for.
+            let state = envelope.filter(|_| why == Dropped::Integrity);
+            let state = state.map(|envelope| (envelope.spi, source.ip()));
+            self.uncounted.push(Counted { why, state });
         }
         result
+    }
+
+    /// What was dropped on its way in and nobody was told yet.
+    pub fn take_counted(&mut self) -> Vec<Counted> {
+        std::mem::take(&mut self.uncounted)
     }
 
     /// Whether a packet may leave `source` at all, without sealing one.

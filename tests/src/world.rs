@@ -498,6 +498,8 @@ impl World {
                     .is_ok()
                 {
                     self.deliver(to, input);
+                } else {
+                    self.kernel_dropped(to);
                 }
                 to
             }

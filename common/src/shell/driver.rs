@@ -219,6 +219,9 @@ impl<N: Sharded> Driver<N> {
             self.close_protected(ended);
             self.tell(now, NetInput::Xfrm(answer));
         }
+        while let Some(growth) = self.shell.xfrm.as_mut().and_then(|xfrm| xfrm.next_growth()) {
+            self.tap.kernel(now, growth);
+        }
     }
 
     fn ask_xfrm(&mut self, request: XfrmOutput) {

@@ -34,7 +34,8 @@ pub use self::alone::KernelSets;
 use self::figures::{Figures, Outcome};
 pub(crate) use self::start::Lack;
 pub(crate) use self::trial::Trial;
-use self::worker::Task;
+pub(crate) use self::watch::Growth;
+use self::worker::{Task, Told};
 use crate::ipsec::{GoneCause, ProtectedPorts, SaSetId, SaState, XfrmFailure, XfrmInput, XfrmOutput};
 use crate::node::Metrics;
 use crate::operate::SaRow;
@@ -42,10 +43,16 @@ use crate::operate::SaRow;
 /// How long the end waits for the states to be removed, and for the policies. What is left has its lifetime.
 const END_PATIENCE: Duration = Duration::from_secs(20);
 
+/// Growths of the kernel's counters that may wait to be heard.
+const GROWTHS_MAX: usize = 256;
+
 /// A driver's way to the kernel's IPsec.
 pub(crate) struct Xfrm {
     tasks: mpsc::UnboundedSender<Task>,
     answers: mpsc::UnboundedReceiver<XfrmInput>,
+    growths: mpsc::Receiver<Growth>,
+    /// How the kernel's counters have grown, to be told.
+    grown: VecDeque<Growth>,
     /// Answers that are there, to be told in their order.
     heard: VecDeque<XfrmInput>,
     figures: Arc<Figures>,
@@ -61,11 +68,18 @@ impl Xfrm {
     pub(crate) fn start(ports: &ProtectedPorts) -> Result<Self, String> {
         let (tasks, receiver) = mpsc::unbounded_channel();
         let (sender, answers) = mpsc::unbounded_channel();
+        let (growth, growths) = mpsc::channel(GROWTHS_MAX);
         let figures = Arc::new(Figures::default());
-        start::start(ports, receiver, sender, Arc::clone(&figures))?;
+        let told = Told {
+            answers: sender,
+            growth,
+        };
+        start::start(ports, receiver, told, Arc::clone(&figures))?;
         Ok(Self {
             tasks,
             answers,
+            growths,
+            grown: VecDeque::new(),
             heard: VecDeque::new(),
             figures,
             requests_max: ports.requests_max,
@@ -107,7 +121,15 @@ impl Xfrm {
         while let Poll::Ready(Some(answer)) = self.answers.poll_recv(task) {
             self.heard.push_back(answer);
         }
-        !self.heard.is_empty()
+        while let Poll::Ready(Some(growth)) = self.growths.poll_recv(task) {
+            self.grown.push_back(growth);
+        }
+        !self.heard.is_empty() || !self.grown.is_empty()
+    }
+
+    /// How a counter of the kernel has grown, and the next one.
+    pub(crate) fn next_growth(&mut self) -> Option<Growth> {
+        self.grown.pop_front()
     }
 
     /// The next answer, and whose connections end with it.

@@ -7,20 +7,48 @@ mod access_changed;
 mod another_ipsec_user;
 mod app_server_failed;
 mod callee_unknown;
+mod challenge_unanswered;
 mod diameter_peer_down;
+mod esp_fails_authentication;
 mod foreign_realm;
+mod grant_not_received;
+mod hss_refuses;
 mod kernel_refuses;
 mod large_datagram_lost;
+mod nat_before_us;
+mod no_common_algorithm;
+mod no_reg_subscription;
 mod no_route_to_ues;
+mod no_security_client;
+mod registration_loop;
 mod registration_storm;
+mod resynchronisation;
+mod selector_forbids;
 mod sms_without_gateway;
 mod transport_flip;
+mod unknown_spi;
 mod voice_bearer_refused;
+mod wrong_response;
+mod wrong_scheme;
 
 use super::detector::Detector;
 
 /// All detectors.
 pub const CATALOGUE: &[Detector] = &[
+    no_security_client::DETECTOR,
+    no_common_algorithm::DETECTOR,
+    challenge_unanswered::DETECTOR,
+    resynchronisation::DETECTOR,
+    wrong_response::DETECTOR,
+    wrong_scheme::DETECTOR,
+    hss_refuses::DETECTOR,
+    nat_before_us::DETECTOR,
+    esp_fails_authentication::DETECTOR,
+    selector_forbids::DETECTOR,
+    unknown_spi::DETECTOR,
+    grant_not_received::DETECTOR,
+    no_reg_subscription::DETECTOR,
+    registration_loop::DETECTOR,
     foreign_realm::DETECTOR,
     registration_storm::DETECTOR,
     access_changed::DETECTOR,

@@ -24,6 +24,7 @@ mod code {
     pub(super) const DESTINATION_REALM: u32 = 283;
     pub(super) const EXPERIMENTAL_RESULT: u32 = 297;
     pub(super) const EXPERIMENTAL_RESULT_CODE: u32 = 298;
+    pub(super) const VISITED_NETWORK: u32 = 600;
     pub(super) const PUBLIC_IDENTITY: u32 = 601;
     pub(super) const SERVER_NAME: u32 = 602;
     pub(super) const NUMBER_AUTH_ITEMS: u32 = 607;
@@ -80,6 +81,7 @@ impl DiameterReading {
                 let inner = avp.members().flatten();
                 let code = inner.filter(|it| it.vendor == 0 && it.code == code::EXPERIMENTAL_RESULT_CODE);
                 self.step.result = code.last().and_then(|it| it.u32());
+                facts.put(Fact::ResultOf3gpp, "yes");
             }
             (0, code::ORIGIN_HOST) if !self.is_request => facts.put_octets(Fact::Peer, data()),
             (0, code::ERROR_MESSAGE) => facts.put_octets(Fact::ErrorMessage, data()),
@@ -88,6 +90,7 @@ impl DiameterReading {
                 facts.put_octets(Fact::Impu, data());
                 self.identities.push(text(avp.data, ID_MAX));
             }
+            (VENDOR_3GPP, code::VISITED_NETWORK) => facts.put_octets(Fact::VisitedNetwork, data()),
             (VENDOR_3GPP, code::SERVER_NAME) => facts.put_octets(Fact::ServerName, data()),
             (VENDOR_3GPP, code::NUMBER_AUTH_ITEMS) => put_number(facts, Fact::Vectors, avp),
             (VENDOR_3GPP, code::SERVER_ASSIGNMENT_TYPE) => put_number(facts, Fact::AssignmentType, avp),

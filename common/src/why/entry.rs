@@ -150,6 +150,15 @@ impl Entry {
         }
     }
 
+    /// The step of a kernel's counter, when it is one.
+    #[must_use]
+    pub const fn kernel(&self) -> Option<&KernelStep> {
+        match &self.what {
+            What::Kernel(step) => Some(step),
+            _ => None,
+        }
+    }
+
     /// The value of this name.
     #[must_use]
     pub fn get(&self, name: Fact) -> Option<&str> {

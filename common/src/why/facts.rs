@@ -79,6 +79,10 @@ pub enum Fact {
     AssignmentType,
     /// How many authentication vectors there are.
     Vectors,
+    /// The result is an Experimental-Result of 3GPP, not a Result-Code of RFC 6733: their numbers overlap.
+    ResultOf3gpp,
+    /// Visited-Network-Identifier of Cx.
+    VisitedNetwork,
     /// Destination-Realm.
     Realm,
     /// Error-Message.
@@ -107,10 +111,12 @@ pub enum Fact {
     Address,
     /// Another address.
     OtherAddress,
-    /// Security parameter index.
+    /// Security parameter index, or several.
     Spi,
     /// Name of a check of the doctor.
     Check,
+    /// Ports of a set of security associations.
+    Ports,
 }
 
 /// The values of one entry, few and short. Control characters of strangers never enter.

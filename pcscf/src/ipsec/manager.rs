@@ -5,6 +5,7 @@
 //! the kernel but through [`XfrmOutput`], and nothing is known of it but through [`XfrmInput`](ims_common::ipsec::XfrmInput).
 //!
 //! * `life`: what ends, begins and follows (the table's rows); `ways`: what came over which set, and what goes over it
+//! * `notes`: what the operator is told of them
 //! * `table`: the sets and how they are found; `values`: what is asked and said
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +17,7 @@ use ims_common::identity::Impi;
 use ims_common::ipsec::{SaSet, SaSetId, SaState, XfrmOutput};
 use ims_common::net::{ConnectionId, NetOutput, SipOutput, Transport};
 use ims_common::node::{Counters, Metrics, NumberHash, TimerTable};
+use ims_common::why::Notes;
 use rand::rngs::StdRng;
 use smallvec::SmallVec;
 use tracing::info;
@@ -24,6 +26,7 @@ use super::agreement::{Agreement, OwnNumbers};
 use super::spi::OwnSpis;
 
 mod life;
+mod notes;
 mod table;
 mod values;
 mod ways;
@@ -74,6 +77,7 @@ pub(crate) struct SaManager {
     outputs: VecDeque<NetOutput>,
     events: VecDeque<SaEvent>,
     counters: Counters,
+    notes: Notes,
 }
 
 impl SaManager {
@@ -88,6 +92,7 @@ impl SaManager {
             outputs: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            notes: Notes::default(),
         }
     }
 

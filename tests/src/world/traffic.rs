@@ -378,6 +378,8 @@ impl World {
         let opens = kernel.open(source, destination, envelope, octets).is_ok();
         if !opens {
             *sealed = Sealed::Blocked;
+            let to = path.to;
+            self.kernel_dropped(to);
         }
         opens
     }

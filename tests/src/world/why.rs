@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ims_common::net::{NetInput, NetOutput};
-use ims_common::why::{CATALOGUE, Case, Entry, Facts, Finding, Recorder, RecorderSettings, Who, explain};
+use ims_common::why::{
+    CATALOGUE, Case, Entry, Fact, Facts, Finding, Recorder, RecorderSettings, Who, explain,
+};
 
 use super::{NodeId, Role, World};
+use crate::kernel::Counted;
 
 /// The calendar of the world at its beginning, in microseconds since 1970 UTC.
 const BEGINNING: u64 = 1_767_225_600_000_000;
@@ -81,6 +84,24 @@ impl World {
         let (id, now) = (self.id(name), self.now);
         if let Some(recorder) = self.why.0.get_mut(&id) {
             recorder.kernel(now, counter, grown, facts);
+        }
+    }
+
+    /// The kernel below a node has dropped something on its way in.
+    pub(super) fn kernel_dropped(&mut self, id: NodeId) {
+        let now = self.now;
+        let counted = self.slots[id.0].kernel.take_counted();
+        let Some(recorder) = self.why.0.get_mut(&id) else {
+            return;
+        };
+        for Counted { why, state } in counted {
+            let facts = match state {
+                Some((spi, source)) => Facts::new()
+                    .with(Fact::Spi, format!("{spi:#010x}"))
+                    .with(Fact::Address, source),
+                None => Facts::new(),
+            };
+            recorder.kernel(now, why.counter(), 1, facts);
         }
     }
 

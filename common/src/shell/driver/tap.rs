@@ -10,10 +10,11 @@ use super::copies::Copies;
 use crate::net::{NetInput, NetOutput, SipInput};
 use crate::node::Metrics;
 use crate::shell::bound::Shell;
+use crate::shell::xfrm::Growth;
 use crate::telemetry::latency::Latency;
 use crate::telemetry::log_context;
 use crate::telemetry::redact::Redacted;
-use crate::why::{Case, Entry, Finding, Followed, Note, Recorder, RecorderSettings, Who};
+use crate::why::{Case, Entry, Fact, Facts, Finding, Followed, Note, Recorder, RecorderSettings, Who};
 
 /// All that looks on.
 pub(super) struct Tap {
@@ -77,6 +78,19 @@ impl Tap {
             recorder.noted(now, note);
             self.tell_followers();
         }
+    }
+
+    /// A counter of the kernel below has grown.
+    pub(super) fn kernel(&mut self, now: Instant, growth: Growth) {
+        let Some(recorder) = &mut self.recorder else {
+            return;
+        };
+        let facts = match growth.state {
+            Some((spi, address)) => Facts::new().with(Fact::Spi, spi).with(Fact::Address, address),
+            None => Facts::new(),
+        };
+        recorder.kernel(now, growth.counter, growth.more, facts);
+        self.tell_followers();
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -17,10 +17,8 @@ use super::message::{
 };
 use super::netlink::{Ack, Netlink, Notices, notices};
 use super::sets::Sets;
-use super::worker::{Task, Worker};
-use crate::ipsec::{
-    Encryption, EspKeys, Integrity, ProtectedPorts, SaSet, SaSetId, SaState, Suite, XfrmInput,
-};
+use super::worker::{Task, Told, Worker};
+use crate::ipsec::{Encryption, EspKeys, Integrity, ProtectedPorts, SaSet, SaSetId, SaState, Suite};
 
 /// A state that was made to see whether it can be made is deleted at once; this is for a crash in between.
 const PROBE_LIFETIME: Duration = Duration::from_secs(5);
@@ -33,7 +31,7 @@ const BOTH: [Direction; 2] = [Direction::In, Direction::Out];
 pub(super) fn start(
     ports: &ProtectedPorts,
     tasks: mpsc::UnboundedReceiver<Task>,
-    answers: mpsc::UnboundedSender<XfrmInput>,
+    told: Told,
     figures: Arc<Figures>,
 ) -> Result<(), String> {
     let netlink = Netlink::open().map_err(|error| no_netlink(&error))?;
@@ -42,7 +40,7 @@ pub(super) fn start(
         ports: ports.clone(),
         netlink,
         sets: Sets::default(),
-        answers,
+        told,
         figures,
     };
     prepare(&mut worker)?;

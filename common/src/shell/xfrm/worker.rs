@@ -14,7 +14,7 @@ use super::message::{
 };
 use super::netlink::{Ack, Heard, Netlink, Notices};
 use super::sets::Sets;
-use super::watch::Watch;
+use super::watch::{Failures, Growth, PROTO_ERROR, Watch};
 use crate::ipsec::{GoneCause, ProtectedPorts, SaSet, SaSetId, SaState, XfrmFailure, XfrmInput, XfrmOutput};
 use crate::operate::SaRow;
 
@@ -39,11 +39,18 @@ pub(super) enum Task {
     RemovePolicies(oneshot::Sender<()>),
 }
 
+/// Whom the thread tells.
+pub(super) struct Told {
+    pub(super) answers: mpsc::UnboundedSender<XfrmInput>,
+    /// What nobody reads is left out.
+    pub(super) growth: mpsc::Sender<Growth>,
+}
+
 pub(super) struct Worker {
     pub(super) ports: ProtectedPorts,
     pub(super) netlink: Netlink,
     pub(super) sets: Sets,
-    pub(super) answers: mpsc::UnboundedSender<XfrmInput>,
+    pub(super) told: Told,
     pub(super) figures: Arc<Figures>,
 }
 
@@ -57,7 +64,7 @@ impl Worker {
         loop {
             tokio::select! {
                 biased;
-                _ = looks.tick() => watch.look(),
+                _ = looks.tick() => self.look(&mut watch),
                 heard = notices.hear() => self.on_heard(heard).await,
                 count = tasks.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
@@ -103,7 +110,7 @@ impl Worker {
 
     fn tell(&self, input: XfrmInput) {
         self.figures.sets(self.sets.len());
-        let _ = self.answers.send(input);
+        let _ = self.told.answers.send(input);
     }
 
     /// All four states, or none.
@@ -255,6 +262,31 @@ impl Worker {
                 id: id.0,
                 states: states.iter().map(figures).collect(),
             })
+            .collect()
+    }
+
+    /// How the kernel's counters have grown; of integrity checks that failed, over which states.
+    fn look(&mut self, watch: &mut Watch) {
+        for (counter, more) in watch.look() {
+            let known = match counter {
+                PROTO_ERROR => watch.failures.of_states(self.integrity_failures()),
+                _ => Vec::new(),
+            };
+            let counted = known.iter().map(|growth| growth.more).sum();
+            let rest = Growth::of_nobody(counter, more.saturating_sub(counted));
+            for growth in known.into_iter().chain(rest) {
+                let _ = self.told.growth.try_send(growth);
+            }
+        }
+    }
+
+    /// The states of the latest sets over which a check has failed, and how often.
+    fn integrity_failures(&mut self) -> Failures {
+        let listed = self.list();
+        let states = listed.into_iter().flat_map(|set| set.states);
+        states
+            .filter(|state| state.integrity_failed > 0)
+            .map(|state| ((state.spi, state.source.ip()), state.integrity_failed))
             .collect()
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ims_common::identity::Impi;
 use ims_common::ipsec::{GoneCause, SaSet, SaSetId, XfrmFailure, XfrmInput, XfrmOutput};
 use ims_common::net::{NetOutput, SipOutput};
+use ims_common::why::NoteKind;
 use tracing::{info, warn};
 
 use super::table::{Entry, UeKey};
@@ -41,6 +42,7 @@ impl SaManager {
         self.timers
             .set(SaTimer::ChallengeUnanswered(id), now + ANSWER_WAIT);
         self.counters.count("ims_pcscf_sa_total", "installed");
+        self.note(NoteKind::AssociationsReady, id, "in the kernel");
         self.events.push_back(SaEvent::Ready(id));
     }
 
@@ -60,7 +62,8 @@ impl SaManager {
             failure = failure.label(),
             "the kernel takes no security associations"
         );
-        self.drop_set(id);
+        self.note(NoteKind::AssociationsFailed, id, failure.label());
+        self.drop_set(id, failure.label());
         self.table.left(id);
         self.events
             .push_back(SaEvent::Failed(id, SaFailure::Kernel(failure)));
@@ -106,7 +109,7 @@ impl SaManager {
         let (stage, impi) = (entry.stage, entry.key.impi.clone());
         self.counters.count("ims_pcscf_sa_gone_total", cause.label());
         warn!(%impi, stage = stage.label(), cause = cause.label(), "the kernel lost security associations");
-        let key = self.drop_set(id);
+        let key = self.drop_set(id, cause.label());
         self.table.left(id);
         if matches!(stage, Stage::Preparing { .. }) {
             self.events
@@ -286,6 +289,7 @@ impl SaManager {
                         impi = impi.as_ref().map(tracing::field::display),
                         "no answer to the challenge yet"
                     );
+                    self.note(NoteKind::AssociationsSilent, id, "no packet came over them");
                 }
                 SaTimer::NothingFollows(id) => {
                     let impi = self.impi(id).cloned();
@@ -311,7 +315,8 @@ impl SaManager {
                 warn!("the kernel does not answer about security associations");
                 self.counters
                     .count("ims_pcscf_sa_install_failures_total", SaFailure::Silent.label());
-                self.take_down(now, id);
+                self.note(NoteKind::AssociationsFailed, id, SaFailure::Silent.label());
+                self.take_down(now, id, SaFailure::Silent.label());
                 self.events.push_back(SaEvent::Failed(id, SaFailure::Silent));
             }
             Stage::Temporary => {
@@ -334,21 +339,22 @@ impl SaManager {
             return;
         };
         self.counters.count("ims_pcscf_sa_removed_total", reason);
-        self.take_down(now, id);
+        self.take_down(now, id, reason);
         if matches!(stage, Stage::Preparing { .. }) {
             self.events.push_back(SaEvent::Failed(id, SaFailure::Replaced));
         }
     }
 
-    fn take_down(&mut self, now: Instant, id: SaSetId) {
-        let key = self.drop_set(id);
+    fn take_down(&mut self, now: Instant, id: SaSetId, reason: &'static str) {
+        let key = self.drop_set(id, reason);
         self.outputs.push_back(NetOutput::Xfrm(XfrmOutput::Remove { id }));
         self.succeed(now, key);
     }
 
     /// Forgets a set and closes its connections (TS 33.203 7.1).
-    fn drop_set(&mut self, id: SaSetId) -> Option<UeKey> {
+    fn drop_set(&mut self, id: SaSetId, reason: &'static str) -> Option<UeKey> {
         let entry = self.table.take(id)?;
+        self.note_gone(&entry, reason);
         self.timers.cancel(&SaTimer::End(id));
         self.timers.cancel(&SaTimer::TakeIntoUse(id));
         self.timers.cancel(&SaTimer::ChallengeUnanswered(id));
