@@ -108,6 +108,14 @@ fn answered(own: &HssSurroundings, peer: &str, answer: &Answer) -> Check {
     };
     match answer.result {
         Some(2_000..3_000) => welcome(own, &who, answer),
+        Some(5_012) if is_busy(answer) => Check::fail(
+            NAME,
+            format!(
+                "{who} refuses our CER (5012): it has a connection with {} already, Origin-Host is in use twice",
+                own.origin_host
+            ),
+            remedy(own, 4_003),
+        ),
         Some(code) => {
             let said = answer.error_message.as_ref();
             let said = said.map(|text| format!(", \"{text}\"")).unwrap_or_default();
@@ -123,6 +131,12 @@ fn answered(own: &HssSurroundings, peer: &str, answer: &Answer) -> Check {
             "see its log; this is no CEA of RFC 6733",
         ),
     }
+}
+
+/// freeDiameter says so of a peer whose connection is open.
+fn is_busy(answer: &Answer) -> bool {
+    let said = answer.error_message.as_deref();
+    said.is_some_and(|text| text.contains("Invalid state to receive a new connection"))
 }
 
 fn welcome(own: &HssSurroundings, who: &str, answer: &Answer) -> Check {
@@ -310,6 +324,17 @@ mod tests {
         });
         assert!(sentence.contains("(3010), \"go away\""), "{sentence}");
         assert_eq!(of(|answer| answer.result = None).0, Verdict::Fail);
+    }
+
+    #[test]
+    fn free_diameter_that_has_a_connection_of_this_name_says_that_it_is_in_use_twice() {
+        let (verdict, sentence) = of(|answer| {
+            answer.result = Some(5_012);
+            answer.error_message = Some("Invalid state to receive a new connection attempt.".to_owned());
+        });
+        assert_eq!(verdict, Verdict::Fail);
+        let words = "refuses our CER (5012): it has a connection with scscf.ims.example already, Origin-Host is in use twice";
+        assert!(sentence.contains(words), "{sentence}");
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn own(ports: &ProtectedPorts, trial: &Trial, is_running: bool) -> Option<Check>
                 "{states} states and {policies} policies with reqid {} are stale: of a previous run",
                 ports.reqid
             ),
-            "nothing: the next start cleans them, and each has a lifetime of its own",
+            "nothing to do: the next start cleans them, and each state has a lifetime of its own",
         )),
     }
 }
