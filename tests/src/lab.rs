@@ -6,6 +6,7 @@ mod talk;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -68,17 +69,22 @@ pub fn run(place: Place, once: bool) -> Result<()> {
 struct Lab {
     daemons: Daemons,
     phones: Vec<Phone>,
+    /// A phone of which the HSS does not know.
+    stranger: Phone,
     gateway: Handle<SmsGateway>,
+    /// Where the P-CSCF answers an operator.
+    admin: SocketAddr,
     lines: Sender<String>,
     /// With IPsec.
     cable: Option<Cable>,
 }
 
-/// Where the P-CSCF answers an operator, in its namespace.
-const ADMIN: [SocketAddr; 3] = [admin(2), admin(3), admin(4)];
+/// The number of a phone of which the HSS does not know.
+const STRANGER: u8 = 4;
 
-const fn admin(last: u8) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 9_091)
+/// Where the nodes answer an operator: each at its own address.
+fn admin(site: &Site) -> [SocketAddr; 3] {
+    [site.pcscf, site.icscf, site.scscf()].map(|node| SocketAddr::new(node.ip(), 9_091))
 }
 
 /// The core on loopback addresses, Gm where the cable is.
@@ -86,20 +92,21 @@ fn protected_site() -> Site {
     Site {
         gm: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5_060),
         ues: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
-        admin: Some(ADMIN),
         ..Site::on_network([127, 0, 0]).with_ipsec()
     }
 }
 
 impl Lab {
     fn start(printer: &Printer, place: Place, once: bool) -> Result<Self> {
-        let (site, cable) = match place {
-            Place::Loopback(network) => (Site::on_network(network), None),
-            Place::Namespaces => {
-                let site = protected_site();
-                let cable = Cable::lay(site.gm.ip(), &[1, 2].map(|number| site.ue(number).ip()))?;
-                (site, Some(cable))
-            }
+        let mut site = match place {
+            Place::Loopback(network) => Site::on_network(network),
+            Place::Namespaces => protected_site(),
+        };
+        site.admin = Some(admin(&site));
+        let phones = [1, 2, STRANGER].map(|number| site.ue(number).ip());
+        let cable = match place {
+            Place::Loopback(_) => None,
+            Place::Namespaces => Some(Cable::lay(site.gm.ip(), &phones)?),
         };
         let began = printer.began;
         printer.say(&format!(
@@ -120,11 +127,7 @@ impl Lab {
         ] {
             printer.say(&format!("{name} serves at {address}"));
         }
-        let mut phones = Vec::new();
-        for (name, number, transport, shape) in [
-            ("alice", 1, Transport::Udp, shape::SAMSUNG),
-            ("bob", 2, Transport::Tcp, shape::QUALCOMM),
-        ] {
+        let switch_on = |(name, number, transport, shape)| {
             let mut config: UeConfig = phone_config(&site, number, number)
                 .shape(shape)
                 .transport(transport);
@@ -139,8 +142,14 @@ impl Lab {
                 Some(cable) => cable.phones.inside(start),
                 None => start(),
             };
-            phones.push(phone.with_context(|| format!("the phone of {name} cannot be switched on"))?);
-        }
+            phone.with_context(|| format!("the phone of {name} cannot be switched on"))
+        };
+        let phones = [
+            ("alice", 1, Transport::Udp, shape::SAMSUNG),
+            ("bob", 2, Transport::Tcp, shape::QUALCOMM),
+        ];
+        let phones = phones.map(&switch_on).into_iter().collect::<Result<Vec<_>>>()?;
+        let stranger = switch_on(("eve", STRANGER, Transport::Udp, shape::SAMSUNG))?;
         printer.say(&format!(
             "two phones are on after {} ms",
             began.elapsed().as_millis()
@@ -148,7 +157,9 @@ impl Lab {
         Ok(Self {
             daemons,
             phones,
+            stranger,
             gateway,
+            admin: admin(&site)[0],
             lines: printer.lines.clone(),
             cable,
         })
@@ -159,7 +170,7 @@ impl Lab {
         let Some(cable) = &self.cable else {
             return Ok(());
         };
-        let (_, text) = cable.network.inside(|| http_get(ADMIN[0], "/api/v1/sas"))?;
+        let (_, text) = cable.network.inside(|| http_get(self.admin, "/api/v1/sas"))?;
         for line in associations(&text).context("the P-CSCF says nothing of its associations")? {
             self.say(&line);
         }
@@ -171,14 +182,52 @@ impl Lab {
         self.show_associations()?;
         self.call()?;
         self.text()?;
+        self.ask_why()?;
         if once {
             self.step("registers again", &UeCommand::Refresh)?;
             self.show_associations()?;
         } else {
+            if self.cable.is_none() {
+                self.say(&format!(
+                    "from another terminal: target/debug/imsctl --node http://{0} status; console: http://{0}/",
+                    self.admin
+                ));
+            }
             self.say("the phones refresh by themselves; Ctrl-C ends");
             wait_for_interrupt()?;
         }
         self.step("leaves", &UeCommand::Deregister)
+    }
+
+    /// A phone that may not register, and what `imsctl why` says of it.
+    fn ask_why(&self) -> Result<()> {
+        self.say("eve registers, of whom the HSS does not know");
+        let events = self.stranger.tell_and_wait(UeCommand::Register, PATIENCE)?;
+        ensure!(
+            matches!(events.last(), Some(UeEvent::Rejected { status: 403, .. })),
+            "eve was not refused: she saw {events:?}"
+        );
+        let ask = || {
+            Command::new(binaries()?.join("imsctl"))
+                .args(["--node", &format!("http://{}", self.admin), "why", &imsi(STRANGER)])
+                .output()
+                .context("imsctl cannot be started")
+        };
+        self.say(&format!("imsctl why {}", imsi(STRANGER)));
+        let output = match &self.cable {
+            Some(cable) => cable.network.inside(ask)?,
+            None => ask()?,
+        };
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        for line in told.lines() {
+            self.say(&format!("  {line}"));
+        }
+        ensure!(
+            told.contains("does not know"),
+            "imsctl why does not say why: {told}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
     }
 
     /// Lets both phones do something, one after the other.

@@ -321,8 +321,20 @@ impl Site {
 }
 
 fn text_with_admin(text: &mut String, admin: Option<[SocketAddr; 3]>, index: usize) -> &str {
-    if let Some(address) = admin.as_ref().and_then(|all| all.get(index)) {
-        let _ = writeln!(text, "  admin: \"{address}\"");
+    let Some(all) = admin else { return text };
+    let own = all.iter().skip(index).take(1);
+    let neighbours: Vec<String> = all
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != index)
+        .map(|(_, address)| format!("\"http://{address}\""))
+        .collect();
+    for address in own {
+        let _ = writeln!(
+            text,
+            "  admin: {{listen: \"{address}\", neighbours: [{}]}}",
+            neighbours.join(", ")
+        );
     }
     text
 }

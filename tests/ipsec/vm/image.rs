@@ -12,7 +12,7 @@ use crate::kernel::Kernel;
 use crate::{found, output};
 
 /// Built programs that come along when they lie beside ours.
-const COMPANIONS: [&str; 3] = ["pcscf", "icscf", "scscf"];
+const COMPANIONS: [&str; 4] = ["pcscf", "icscf", "scscf", "imsctl"];
 /// Tools of the system; the shell is dash, for busybox's own prefers its applets to the programs of the same name.
 const TOOLS: [&str; 7] = ["dash", "ip", "tc", "kmod", "tcpdump", "kill", "unshare"];
 /// What busybox is used for.
