@@ -18,7 +18,7 @@ TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd 
 .PHONY: lab test setup-lab setup-test toolchain
 
 lab: setup-lab
-	$(CARGO) build --quiet --locked --package pcscf --package icscf --package scscf --package ims-tests --bins
+	$(CARGO) build --quiet --locked --package ims-common --package pcscf --package icscf --package scscf --package ims-tests --bins
 	$(CARGO) run --quiet --locked --package ims-tests --bin $(if $(CLEAR),lab --,vm -- $(if $(ONCE),,--real-time --limit 1000000000) lab --ipsec) \
 	  $(if $(ONCE),--once,)
 

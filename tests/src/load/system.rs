@@ -1,7 +1,7 @@
 //! Shell: the systems that are measured, each of P-, I- and S-CSCF with the embedded HSS, on loopback.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,10 @@ const PROBE: Ipv4Addr = Ipv4Addr::new(127, 250, 0, 1);
 pub enum System {
     /// The three daemons of this repository.
     Ours,
+    /// The same that keep nothing for whoever asks why.
+    Quiet,
+    /// The same that send copies of all messages to a capture server, and write charging data records.
+    Observed,
     /// Our P-CSCF alone: in the place of the home network, a thread of the load program challenges and accepts everybody.
     Pcscf,
     /// Our S-CSCF alone, with the HSS: phones speak to it as an I-CSCF would.
@@ -39,7 +43,7 @@ impl System {
     /// The network of its addresses.
     const fn network(self) -> [u8; 3] {
         match self {
-            Self::Ours | Self::Pcscf | Self::Scscf => [127, 0, 77],
+            Self::Ours | Self::Quiet | Self::Observed | Self::Pcscf | Self::Scscf => [127, 0, 77],
             Self::Kamailio | Self::KamailioDefault => [127, 7, 79],
         }
     }
@@ -53,6 +57,8 @@ pub(super) struct Running {
     cscfs: Daemons,
     hss: Daemon,
     directory: PathBuf,
+    /// Where copies of messages go, and nobody reads them.
+    _sink: Option<UdpSocket>,
     gm: SocketAddr,
     is_ours: bool,
 }
@@ -67,9 +73,20 @@ impl Running {
     pub(super) fn start_site(system: System, mut site: Site, plan: &Plan) -> Result<Self> {
         // Loopback has one of 65536, and nobody who knows that would take TCP for a REGISTER.
         site.mw_path_mtu = Some(u16::MAX);
-        let shards = format!("  shards: {}\n", plan.shards);
+        let mut common = format!("  shards: {}\n", plan.shards);
+        if system == System::Quiet {
+            common.push_str("  why: {stories: 0}\n");
+        }
+        let mut sink = None;
+        if system == System::Observed {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            common.push_str(&format!("  export: {{hep: {{collector: \"{}\"}}}}\n", socket.local_addr()?));
+            sink = Some(socket);
+            let records = fresh_directory()?;
+            site.scscf_more.push_str(&format!("  cdr: {{directory: {}}}\n", records.display()));
+        }
         for more in [&mut site.pcscf_more, &mut site.icscf_more, &mut site.scscf_more] {
-            more.push_str(&shards);
+            more.push_str(&common);
         }
         let directory = fresh_directory()?;
         let config = directory.join("hss.yaml");
@@ -81,7 +98,7 @@ impl Running {
         let mut hss = Daemon::start("hss", &programs.join("hss"), &config)?;
         hss.wait_ready()?;
         let cscfs = match system {
-            System::Ours => Daemons::start(&site, &programs)?,
+            System::Ours | System::Quiet | System::Observed => Daemons::start(&site, &programs)?,
             System::Pcscf => {
                 stub::start(site.icscf)?;
                 Daemons::start_some(&site, &programs, &["pcscf"])?
@@ -94,11 +111,17 @@ impl Running {
             cscfs,
             hss,
             directory,
+            _sink: sink,
             gm: match system {
                 System::Scscf => site.scscf(),
-                System::Ours | System::Pcscf | System::Kamailio | System::KamailioDefault => site.gm,
+                System::Ours
+                | System::Quiet
+                | System::Observed
+                | System::Pcscf
+                | System::Kamailio
+                | System::KamailioDefault => site.gm,
             },
-            is_ours: matches!(system, System::Ours | System::Pcscf | System::Scscf),
+            is_ours: !matches!(system, System::Kamailio | System::KamailioDefault),
         };
         running.wait(plan)?;
         Ok(running)
@@ -174,7 +197,7 @@ fn hss_file(system: System, site: &Site, plan: &Plan) -> String {
         .filter_map(|(name, value)| Some(format!(", {name}: \"{}\"", value.as_ref()?)))
         .collect();
     let origin_host = match system {
-        System::Ours | System::Pcscf | System::Scscf => format!("hss.{HOME}"),
+        System::Ours | System::Quiet | System::Observed | System::Pcscf | System::Scscf => format!("hss.{HOME}"),
         // Kamailio connects to what the resolver makes of the name.
         System::Kamailio | System::KamailioDefault => site.hss.ip().to_string(),
     };
