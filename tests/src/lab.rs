@@ -209,7 +209,12 @@ impl Lab {
         );
         let ask = || {
             Command::new(binaries()?.join("imsctl"))
-                .args(["--node", &format!("http://{}", self.admin), "why", &imsi(STRANGER)])
+                .args([
+                    "--node",
+                    &format!("http://{}", self.admin),
+                    "why",
+                    &imsi(STRANGER),
+                ])
                 .output()
                 .context("imsctl cannot be started")
         };

@@ -1,4 +1,7 @@
 //! Table: what happened, by Call-ID, and whose it is. Bounded: the oldest story makes room for a new one.
+//!
+//! Stories in which the node has said nothing have a part of the room only: what a flood sends that is not even answered
+//! does not make the node forget its subscribers.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -18,6 +21,9 @@ const STORIES_OF_ONE: usize = 24;
 const NAMES_MAX: usize = 24;
 /// A Diameter request belongs to what its subscriber did last, if that was not longer ago.
 const RECENT: Duration = Duration::from_secs(35);
+
+/// Stories without an answer have this part of the room: one of so many.
+const UNANSWERED_PART: usize = 8;
 
 /// A story, by its number.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -44,6 +50,8 @@ pub(super) struct Story {
     last: Instant,
     /// It waits to be looked at.
     pub(super) is_ripening: bool,
+    /// The node has said something in it.
+    is_answered: bool,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +66,10 @@ pub(super) struct Stories {
     limit: usize,
     next: u64,
     stories: NumberMap<u64, Story>,
+    /// Stories in which the node has said something, the oldest first.
     order: VecDeque<StoryId>,
+    /// Stories in which it had not when they began.
+    unanswered: VecDeque<StoryId>,
     by_call: HashMap<Box<str>, StoryId>,
     subjects: NumberMap<u64, Subject>,
     by_name: HashMap<Box<str>, SubjectId>,
@@ -72,6 +83,7 @@ impl Stories {
             next: 0,
             stories: NumberMap::default(),
             order: VecDeque::new(),
+            unanswered: VecDeque::new(),
             by_call: HashMap::new(),
             subjects: NumberMap::default(),
             by_name: HashMap::new(),
@@ -112,6 +124,9 @@ impl Stories {
     }
 
     fn begin(&mut self, now: Instant, call_id: &str) -> StoryId {
+        while self.unanswered.len() >= (self.limit / UNANSWERED_PART).max(1) {
+            self.evict_unanswered();
+        }
         while self.stories.len() >= self.limit && self.evict() {}
         let id = StoryId(self.next);
         self.next += 1;
@@ -122,20 +137,37 @@ impl Stories {
             subjects: Vec::new(),
             last: now,
             is_ripening: false,
+            is_answered: false,
         };
         self.by_call.insert(story.call_id.clone(), id);
         self.stories.insert(id.0, story);
-        self.order.push_back(id);
+        self.unanswered.push_back(id);
         id
+    }
+
+    /// The oldest story in which nothing was said goes, if it is still so.
+    fn evict_unanswered(&mut self) -> bool {
+        let Some(id) = self.unanswered.pop_front() else {
+            return false;
+        };
+        if self.get(id).is_some_and(|story| !story.is_answered) {
+            self.remove(id);
+        }
+        true
     }
 
     /// The oldest story goes; whether there was one.
     fn evict(&mut self) -> bool {
         let Some(id) = self.order.pop_front() else {
-            return false;
+            return self.evict_unanswered();
         };
+        self.remove(id);
+        true
+    }
+
+    fn remove(&mut self, id: StoryId) {
         let Some(story) = self.stories.remove(&id.0) else {
-            return true;
+            return;
         };
         self.evicted += 1;
         self.by_call.remove(&story.call_id);
@@ -144,7 +176,6 @@ impl Stories {
         }
         give_back(&mut self.by_call);
         give_back(&mut self.by_name);
-        true
     }
 
     fn forget(&mut self, subject: SubjectId, story: StoryId) {
@@ -169,6 +200,10 @@ impl Stories {
             return;
         };
         story.last = step.at;
+        if !story.is_answered && is_said(&step.what) {
+            story.is_answered = true;
+            self.order.push_back(id);
+        }
         if story.is_again(&step) {
             return;
         }
@@ -337,5 +372,13 @@ impl Story {
             }
         }
         false
+    }
+}
+
+fn is_said(what: &What) -> bool {
+    match what {
+        What::Sip(step) => step.way == Way::Said,
+        What::Diameter(step) => step.way == Way::Said,
+        _ => false,
     }
 }

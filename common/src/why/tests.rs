@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use super::*;
 use crate::limits::SipLimits;
-use crate::net::{Flow, Interface, NetInput, SipInput, Transport};
+use crate::net::{
+    Destination, Flow, Interface, NetInput, NetOutput, SendTag, SipInput, SipOutput, Transmit, Transport,
+};
 use crate::node::Metrics;
 use crate::sip::Message;
 
@@ -58,18 +60,51 @@ fn gauge(recorder: &Recorder, name: &str) -> u64 {
     metrics.sum(name, &[])
 }
 
+/// The node answers what it has heard.
+fn said(input: &NetInput) -> NetOutput {
+    let NetInput::Sip(SipInput::Received { flow, message }) = input else {
+        panic!("not a message");
+    };
+    let call_id = String::from_utf8_lossy(message.call_id().unwrap()).into_owned();
+    let text = format!(
+        "SIP/2.0 404 Not Found\r\nCall-ID: {call_id}\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n"
+    );
+    NetOutput::Sip(SipOutput::Transmit(Transmit {
+        bytes: Bytes::from(text),
+        destination: Destination::Flow(*flow),
+        tag: SendTag(0),
+    }))
+}
+
+#[test]
+fn a_flood_that_is_not_answered_leaves_the_stories_of_others_alone() {
+    let now = now();
+    let mut recorder = recorder(now, 100);
+    for number in 0..80 {
+        recorder.heard(now, &register(number));
+        recorder.said(now, &said(&register(number)));
+    }
+    for number in 1_000..100_000 {
+        recorder.heard(now, &register(number));
+    }
+    assert_eq!(gauge(&recorder, "ims_why_stories"), 80 + 12);
+    assert_eq!(case(&recorder, "001010000000000", now).entries.len(), 2);
+    assert_eq!(case(&recorder, "001010000099999", now).entries.len(), 1);
+}
+
 #[test]
 fn more_calls_than_are_kept_make_room_and_their_names_go_with_them() {
     let now = now();
     let mut recorder = recorder(now, 100);
     for number in 0..1_000 {
         recorder.heard(now, &register(number));
+        recorder.said(now, &said(&register(number)));
     }
     assert_eq!(gauge(&recorder, "ims_why_stories"), 100);
     assert_eq!(gauge(&recorder, "ims_why_names"), 100);
     assert_eq!(gauge(&recorder, "ims_why_stories_evicted_total"), 900);
     assert!(case(&recorder, "001010000000899", now).is_unknown());
-    assert_eq!(case(&recorder, "001010000000900", now).entries.len(), 1);
+    assert_eq!(case(&recorder, "001010000000900", now).entries.len(), 2);
 }
 
 #[test]
@@ -112,7 +147,7 @@ fn the_same_message_again_is_counted_and_not_kept() {
 #[test]
 fn names_that_one_answer_joins_lead_to_one_subscriber() {
     let now = now();
-    let mut recorder = recorder(now, 10);
+    let mut recorder = recorder(now, 100);
     let call = "To: <tel:+15550001>\r\nFrom: <sip:bob@ims.test>;tag=1\r\n";
     recorder.heard(now, &heard("INVITE tel:+15550001 SIP/2.0", "call", call));
     recorder.heard(now, &register(1));
