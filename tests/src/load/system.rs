@@ -80,10 +80,14 @@ impl Running {
         let mut sink = None;
         if system == System::Observed {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-            common.push_str(&format!("  export: {{hep: {{collector: \"{}\"}}}}\n", socket.local_addr()?));
+            common.push_str(&format!(
+                "  export: {{hep: {{collector: \"{}\"}}}}\n",
+                socket.local_addr()?
+            ));
             sink = Some(socket);
             let records = fresh_directory()?;
-            site.scscf_more.push_str(&format!("  cdr: {{directory: {}}}\n", records.display()));
+            site.scscf_more
+                .push_str(&format!("  cdr: {{directory: {}}}\n", records.display()));
         }
         for more in [&mut site.pcscf_more, &mut site.icscf_more, &mut site.scscf_more] {
             more.push_str(&common);
@@ -197,7 +201,9 @@ fn hss_file(system: System, site: &Site, plan: &Plan) -> String {
         .filter_map(|(name, value)| Some(format!(", {name}: \"{}\"", value.as_ref()?)))
         .collect();
     let origin_host = match system {
-        System::Ours | System::Quiet | System::Observed | System::Pcscf | System::Scscf => format!("hss.{HOME}"),
+        System::Ours | System::Quiet | System::Observed | System::Pcscf | System::Scscf => {
+            format!("hss.{HOME}")
+        }
         // Kamailio connects to what the resolver makes of the name.
         System::Kamailio | System::KamailioDefault => site.hss.ip().to_string(),
     };
