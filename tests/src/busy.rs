@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ims_common::net::{NetInput, NetOutput, SipInput};
 use ims_common::node::{Metrics, Node, earliest};
 use ims_common::overload::{Excess, Next, Waiting, WaitingLimits};
+use ims_common::why::Note;
 
 /// A refusal costs so many times less than a message that is served.
 const REFUSAL_IS_CHEAPER: u32 = 20;
