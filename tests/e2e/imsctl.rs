@@ -1,7 +1,8 @@
 //! Testkit: the operator's command against the real binaries.
+#![allow(clippy::disallowed_methods, reason = "shell")]
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -83,9 +84,14 @@ impl Ran {
 }
 
 fn run(args: &[&str]) -> Ran {
+    run_with("", args)
+}
+
+/// With the nodes of the environment.
+fn run_with(nodes: &str, args: &[&str]) -> Ran {
     let output = Command::new(program())
         .args(args)
-        .env_remove("IMSCTL_NODES")
+        .env("IMSCTL_NODES", nodes)
         .output()
         .expect("imsctl runs");
     let text = |octets: Vec<u8>| String::from_utf8(octets).expect("text");
@@ -116,12 +122,27 @@ fn at(site: &Site, args: &[&str]) -> Ran {
     run(&all)
 }
 
-/// A file of ours in a directory that goes away with the system's.
-fn file(name: &str, text: &str) -> PathBuf {
-    let directory = daemons::fresh_directory().expect("a directory");
-    let path = directory.join(name);
-    std::fs::write(&path, text).expect("a file");
-    path
+/// A file of ours. It goes away with this value.
+struct Kept(PathBuf);
+
+impl Kept {
+    fn new(name: &str, text: &str) -> Self {
+        let path = daemons::fresh_directory().expect("a directory").join(name);
+        std::fs::write(&path, text).expect("a file");
+        Self(path)
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.to_str().expect("a path")
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(directory) = self.0.parent() {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    }
 }
 
 const IMSI: &str = "001010000000001";
@@ -235,7 +256,7 @@ fn why_somebody_whom_the_hss_does_not_know_cannot_register() {
 fn filter_criteria_of_a_file_are_tried_at_an_s_cscf() {
     let site = site(63);
     let network = Network::start(site.clone(), vec![subscriber(1)]);
-    let profile = file(
+    let profile = Kept::new(
         "alice.xml",
         "<IMSSubscription><PrivateID>alice@home.example</PrivateID><ServiceProfile><PublicIdentity>\
          <Identity>sip:alice@home.example</Identity></PublicIdentity><InitialFilterCriteria><Priority>1</Priority>\
@@ -248,7 +269,7 @@ fn filter_criteria_of_a_file_are_tried_at_an_s_cscf() {
             "ifc",
             "test",
             "--profile",
-            profile.to_str().expect("a path"),
+            profile.as_str(),
             "--uri",
             "tel:+15550002",
         ];
@@ -263,17 +284,10 @@ fn filter_criteria_of_a_file_are_tried_at_an_s_cscf() {
         .says(&["none of 1 criteria is met", "no  Method = MESSAGE", "INVITE"]);
     let value = test(&["--method", "MESSAGE", "--json"]).ended(0).json();
     assert_eq!(value["servers"][0]["server"], "sip:smsgw.home.example");
-    let broken = file("broken.xml", "<IMSSubscription>");
+    let broken = Kept::new("broken.xml", "<IMSSubscription>");
     at(
         &site,
-        &[
-            "ifc",
-            "test",
-            "--profile",
-            broken.to_str().expect("a path"),
-            "--uri",
-            "tel:+1",
-        ],
+        &["ifc", "test", "--profile", broken.as_str(), "--uri", "tel:+1"],
     )
     .ended(1)
     .complains("the profile is not usable");
@@ -290,28 +304,22 @@ fn filter_criteria_of_a_file_are_tried_at_an_s_cscf() {
 fn a_dead_node_is_named_and_a_wrong_token_is_refused() {
     let mut site = site(64);
     site.admin = None;
-    let token = file("token", "0123456789abcdef0123456789abcdef\n");
-    let (listen, shown) = (SocketAddr::new(site.pcscf.ip(), 9091), token.display());
+    let token = Kept::new("token", "0123456789abcdef0123456789abcdef\n");
+    let (listen, shown) = (SocketAddr::new(site.pcscf.ip(), 9091), token.as_str());
     site.pcscf_more.push_str(&format!(
         "  admin: {{listen: \"{listen}\", read_token_file: \"{shown}\"}}\n"
     ));
     let network = Network::start(site, vec![subscriber(1)]);
     let node = format!("http://{listen}");
-    let given = |file: &Path, more: &[&str]| {
-        let mut args = vec![
-            "status",
-            "--node",
-            &node,
-            "--token-file",
-            file.to_str().expect("a path"),
-        ];
+    let given = |file: &Kept, more: &[&str]| {
+        let mut args = vec!["status", "--node", &node, "--token-file", file.as_str()];
         args.extend(more);
         run(&args)
     };
     run(&["status", "--node", &node])
         .ended(1)
         .complains("a token is needed");
-    let wrong = file("wrong", "ffffffffffffffffffffffffffffffff\n");
+    let wrong = Kept::new("wrong", "ffffffffffffffffffffffffffffffff\n");
     given(&wrong, &[]).ended(1).complains("the token is wrong");
     given(&token, &[]).ended(0).says(&["P-CSCF", "serving"]);
     let dead = "http://127.0.64.99:9091";
@@ -352,9 +360,9 @@ fn without_a_node_there_is_a_remedy_and_scripts_need_none() {
 fn the_doctor_of_each_daemon_is_asked_with_its_own_file() {
     let _ = crate::network::binaries();
     let site = Site::on_network([127, 0, 66]);
-    let icscf = file("icscf.yaml", &site.icscf_file());
-    let pcscf = file("pcscf.yaml", &site.pcscf_file());
-    let files = [icscf.to_str().expect("a path"), pcscf.to_str().expect("a path")];
+    let icscf = Kept::new("icscf.yaml", &site.icscf_file());
+    let pcscf = Kept::new("pcscf.yaml", &site.pcscf_file());
+    let files = [icscf.as_str(), pcscf.as_str()];
     // Nobody is the HSS.
     run(&["doctor", files[0], files[1]]).ended(1).says(&[
         files[0],
@@ -415,5 +423,49 @@ fn why_a_call_to_nobody_failed() {
     );
     let value = at(&site, &["why", "tel:+15550009", "--json"]).json();
     assert_eq!(value["findings"][0]["detector"], "callee-unknown", "{value}");
+    network.stop();
+}
+
+#[test]
+fn one_socket_is_enough_for_a_site_and_packets_are_saved() {
+    let mut site = site(69);
+    let [_, icscf, scscf] = site.admin.take().expect("operators are answered");
+    let place = Kept::new("place", "");
+    let socket = place.0.with_file_name("pcscf.sock");
+    let shown = socket.display();
+    site.pcscf_more.push_str(&format!(
+        "  admin: {{socket: \"{shown}\", neighbours: [\"http://{icscf}\", \"http://{scscf}\"]}}\n"
+    ));
+    site.icscf_more.push_str(&format!("  admin: \"{icscf}\"\n"));
+    site.scscf_more.push_str(&format!("  admin: \"{scscf}\"\n"));
+    let network = Network::start(site, vec![subscriber(1)]);
+    let nodes = socket.to_str().expect("a path");
+    let ask = |args: &[&str]| run_with(nodes, args);
+    ask(&["pcap", "start", IMSI])
+        .ended(0)
+        .says(&["P-CSCF: keeps its packets", "S-CSCF: keeps"]);
+    let phone = network.phone(1, |config| config);
+    network.must(&phone, UeCommand::Register);
+    ask(&["status"])
+        .ended(0)
+        .says(&["P-CSCF", "I-CSCF", "S-CSCF", "1 users, 1 contacts"]);
+    ask(&["why", IMSI])
+        .ended(0)
+        .says(&["UE     > P-CSCF", "I-CSCF > HSS    UAR", "S-CSCF > HSS    SAR"]);
+    ask(&["drain", "hss"])
+        .ended(2)
+        .complains("no node is called hss; there are pcscf, icscf, scscf");
+
+    let file = place.0.with_file_name("alice");
+    let name = file.to_str().expect("a path");
+    ask(&["pcap", "save", IMSI, name]).ended(0).says(&["written"]);
+    let saved = std::fs::read(format!("{name}.pcscf.pcap")).expect("a file");
+    assert!(saved.len() > 2_000, "{} octets", saved.len());
+    ask(&["pcap", "stop", IMSI])
+        .ended(0)
+        .says(&["keeps them no more"]);
+    ask(&["pcap", "stop", IMSI])
+        .ended(1)
+        .complains("nobody keeps packets");
     network.stop();
 }
