@@ -17,8 +17,6 @@ fn storm(seed: u64, site: Site, storm: Duration) -> Scene {
     let mut site = site;
     site.pcscf_more = "  limits: {retry_after_min: 1s, retry_after_max: 4s}\n".to_owned();
     site.icscf_more.clone_from(&site.pcscf_more);
-    site.pcscf_more
-        .push_str("  register_storm: {retry_after_max: 4s}\n");
     let mut scene = Scene::busy(seed, site, (1..=PHONES).map(subscriber).collect(), SERVICE);
     for number in 1..=PHONES {
         scene.phone_with(&name(number), number, |mut config| {

@@ -72,6 +72,10 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Node for Busy<N> {
         }
     }
 
+    fn poll_note(&mut self) -> Option<Note> {
+        self.node.poll_note()
+    }
+
     fn poll_output(&mut self) -> Option<NetOutput> {
         self.node.poll_output()
     }

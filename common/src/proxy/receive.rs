@@ -6,7 +6,7 @@ use std::time::Instant;
 use rand::RngCore;
 
 use crate::net::{Destination, Flow, Malformed, SipOutput, Transmit, Transport};
-use crate::overload::Work;
+use crate::overload::{Storm, Work};
 use crate::sip::{HeaderName, Message, Method, Request, Response, SipMessage, StatusCode};
 use crate::transaction::key::ServerKey;
 use crate::transaction::layer::{Incoming, ServerTransaction, TAG_STATELESS};
@@ -323,10 +323,10 @@ impl ProxyCore {
 
     /// When the sender of a REGISTER may come again, where phones that are refused come one after the other.
     fn put_off(&mut self, now: Instant, request: &Request) -> Option<u64> {
-        let storm = self
-            .storm
-            .as_mut()
-            .filter(|_| request.method() == Method::Register)?;
+        let is_register = request.method() == Method::Register;
+        // Without a rate of the operator's the Retry-After is drawn, which fills the room that there is at once.
+        let has_rate = |storm: &&mut Storm| is_register && storm.has_rate();
+        let storm = self.storm.as_mut().filter(has_rate)?;
         let retry_after = storm.put_off(now, self.config.limits.retry_after);
         if let Some(state) = storm.poll_state(now) {
             let (min, max) = state.retry_after;
