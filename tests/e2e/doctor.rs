@@ -79,7 +79,7 @@ fn all<'a>(diagnosis: &'a Diagnosis, name: &str) -> Vec<&'a Check> {
 fn assert_says(diagnosis: &Diagnosis, name: &str, verdict: Verdict, words: &str) {
     let says = |check: &&Check| check.verdict == verdict && check.sentence().contains(words);
     assert!(
-        all(diagnosis, name).iter().any(|check| says(check)),
+        all(diagnosis, name).iter().any(says),
         "no check `{name}` is {verdict:?} with `{words}`:\n{diagnosis}"
     );
 }

@@ -62,7 +62,7 @@ fn both(scene: &Scene) -> [CdrLine; 2] {
 }
 
 fn assert_ended(line: &CdrLine, ending: CdrEnding, by: CdrParty, status: Option<u16>) {
-    let cause = line.record.cause.clone().unwrap();
+    let cause = line.record.cause.clone().expect("a cause");
     assert_eq!(
         (cause.ending, cause.by, cause.status),
         (ending, by, status),
