@@ -135,20 +135,20 @@ fn a_browser_shows_the_nodes_who_is_registered_and_why_somebody_is_not() {
 
 #[test]
 fn what_a_stranger_calls_himself_is_text_and_never_markup() {
-    let mut site = Site::on_network([127, 0, 61]);
-    site.pcscf_more = "  admin: {listen: 127.0.61.2:9091}\n".to_owned();
+    let mut site = Site::on_network([127, 0, 70]);
+    site.pcscf_more = "  admin: {listen: 127.0.70.2:9091}\n".to_owned();
     let network = Network::start(site, vec![subscriber(1)]);
     let gm = network.site.gm;
-    let sender = std::net::UdpSocket::bind("127.0.61.77:0").expect("a socket");
+    let sender = std::net::UdpSocket::bind("127.0.70.77:0").expect("a socket");
     let evil = "<img>";
     let options = format!(
-        "OPTIONS sip:ims.test SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.61.77;branch=z9hG4bKx\r\nMax-Forwards: 70\r\n\
+        "OPTIONS sip:ims.test SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.70.77;branch=z9hG4bKx\r\nMax-Forwards: 70\r\n\
          From: <sip:eve@ims.test>;tag=1\r\nTo: <sip:eve@ims.test>\r\nCall-ID: {evil}\r\nCSeq: 1 OPTIONS\r\n\
          Content-Length: 0\r\n\r\n"
     );
     sender.send_to(options.as_bytes(), gm).expect("sent");
     let browser = Browser::new();
-    let page = browser.page("http://127.0.61.2:9091/#/why/eve");
+    let page = browser.page("http://127.0.70.2:9091/#/why/eve");
     assert!(page.contains("OPTIONS"), "{page}");
     assert!(page.contains("&lt;img&gt;"), "{page}");
     assert!(!page.contains("<img"), "{page}");

@@ -67,7 +67,7 @@ fn series(exposition: &Exposition) -> usize {
 
 #[test]
 fn every_metric_of_the_real_nodes_is_promised_and_every_query_is_about_one_of_them() {
-    let site = site(51);
+    let site = site(151);
     let admin = site.admin.expect("operators");
     let network = Network::start(site, vec![subscriber(1), subscriber(2)]);
     let (alice, bob) = (
@@ -182,7 +182,7 @@ fn dashboard_file_is_what_the_code_prints() {
 
 #[test]
 fn strangers_cannot_make_series() {
-    let site = site(52);
+    let site = site(152);
     let (admin, gm) = (site.admin.expect("operators"), site.gm);
     let network = Network::start(site, vec![subscriber(1)]);
     let phone = network.phone(1, |config| config);
@@ -244,7 +244,7 @@ fn captured(server: &UdpSocket, is_enough: impl Fn(&[Decoded]) -> bool) -> Vec<D
 
 #[test]
 fn a_capture_server_sees_a_registration_at_every_node_and_no_keys() {
-    let mut site = site(53);
+    let mut site = site(153);
     let server = UdpSocket::bind((site.gm.ip(), 0)).expect("a socket");
     let collector = server.local_addr().expect("an address");
     let export = |agent: u32| {
@@ -319,7 +319,7 @@ fn http(address: SocketAddr, method: &str, path: &str) -> (String, Vec<u8>) {
 
 #[test]
 fn an_operator_captures_one_subscriber_as_a_file() {
-    let site = site(54);
+    let site = site(154);
     let admin = site.admin.expect("operators");
     let network = Network::start(site, vec![subscriber(1), subscriber(2)]);
     let path = "/api/v1/pcap?who=001010000000001&minutes=5&max_bytes=1000000";
@@ -360,7 +360,7 @@ fn an_operator_captures_one_subscriber_as_a_file() {
 
 #[test]
 fn logs_for_programs_are_json_in_every_line_and_without_identities() {
-    let mut site = site(55);
+    let mut site = site(155);
     for more in [&mut site.pcscf_more, &mut site.icscf_more, &mut site.scscf_more] {
         more.push_str("  log: {format: json}\n");
     }

@@ -89,7 +89,7 @@ fn call(a: &Phone, b: &Phone, number: u8) -> bool {
 
 #[test]
 fn a_scanner_is_banned_while_phones_register_and_call_and_nothing_of_theirs_is_lost() {
-    let mut site = Site::on_network([127, 0, 61]);
+    let mut site = Site::on_network([127, 0, 75]);
     site.admin = Some([9091, 9092, 9093].map(|port| SocketAddr::new(site.gm.ip(), port)));
     let network = Network::start(site, (1..=6).map(subscriber).collect());
     let admin = network.site.admin.expect("operators")[0];
