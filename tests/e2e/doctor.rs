@@ -232,6 +232,22 @@ fn free_diameter_that_knows_us_is_well_and_one_that_does_not_is_told() {
     let (_, diagnosis) = ask(&[], "scscf", &file, &[]);
     // A relay: it serves every application, in the realm of ours.
     assert_says(&diagnosis, "diameter", Verdict::Ok, "serves Cx");
+    // With the daemon on, its name is in use: told where a second node, of another address, has the same.
+    let mut daemon = Daemon::start("scscf", &binaries().join("scscf"), &file).expect("a daemon");
+    daemon.wait_ready().expect("a daemon that serves");
+    let second = site.scscf_file(0).replace("127.0.93.4", "127.0.93.7");
+    let second = folder.file("second.yaml", &second);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (_, diagnosis) = ask(&[], "scscf", &second, &[]);
+        let said = all(&diagnosis, "diameter")[0].sentence();
+        if said.contains("Origin-Host is in use twice") {
+            break;
+        }
+        assert!(Instant::now() < end, "{said}\n{}", agent.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    daemon.stop().expect("a clean end");
     let stranger = site.scscf_file(0).replace(
         &format!("origin_host: scscf1.{HOME}"),
         "origin_host: scscf1.stranger.example",
@@ -400,7 +416,7 @@ fn a_route_that_goes_while_the_p_cscf_runs_explains_what_its_phones_miss() {
         "pcscf.yaml",
         &(pcscf_file("none") + "  admin: \"127.0.0.1:9091\"\n"),
     );
-    let mut daemon = space.daemon("pcscf", &file, &folder);
+    let daemon = space.daemon("pcscf", &file, &folder);
     space.ip("route del 10.45.0.0/16");
     let phone = space.bind_udp("192.0.2.6:5070");
     let register = format!(
@@ -428,8 +444,8 @@ fn a_route_that_goes_while_the_p_cscf_runs_explains_what_its_phones_miss() {
     }
     let diagnosis: Diagnosis = serde_json::from_str(&get("/api/v1/doctor")).expect("a diagnosis");
     assert_says(&diagnosis, "route", Verdict::Fail, NO_ROUTE);
+    // It ends with this value, and waits for no answer to the REGISTER.
     assert!(daemon.log().contains(NO_ROUTE), "{}", daemon.log());
-    daemon.stop().expect("a clean end");
 }
 
 #[test]
