@@ -447,12 +447,9 @@ fn the_description_has_every_route_and_says_who_refuses() {
             assert!(operation["responses"].is_object(), "{method} {route}");
         }
         // What is described is served, and nothing else is.
-        for (route, item) in paths {
-            for method in item.as_object().unwrap().keys() {
-                let other = if method == "get" { "DELETE" } else { "GET" };
-                let (status, _) = ask(lab.admin.unwrap(), &format!("{other} {route}"), &[]).await;
-                assert_eq!(status, 405, "{other} {route}");
-            }
+        for route in paths.keys() {
+            let (status, _) = ask(lab.admin.unwrap(), &format!("PATCH {route}"), &[]).await;
+            assert_eq!(status, 405, "{route}");
         }
         // Every reference leads somewhere.
         let text = document.to_string();
