@@ -350,6 +350,15 @@ impl ScscfConfig {
     fn check(&self) -> Result<(), ConfigError> {
         self.numbers.check()?;
         self.cdr.check("scscf.cdr")?;
+        if self.cdr.directory.is_some() && self.shards.get() > 1 {
+            // A BYE passes the shard of one of two users only, and the record of the other one would stay open.
+            let problem = "shards cannot share the charging data records of a call yet";
+            return Err(ConfigError::invalid(
+                "scscf.shards",
+                problem,
+                "1 with cdr.directory",
+            ));
+        }
         let r = &self.registration;
         if r.expires_min > r.expires_max {
             return Err(ConfigError::invalid(

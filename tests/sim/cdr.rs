@@ -80,7 +80,11 @@ fn a_call_has_a_record_for_each_side() {
         assert_eq!(line.kind, CdrKind::Stop);
         assert_ended(&line, CdrEnding::Released, CdrParty::Called, None);
         let times = line.times;
-        let (ring, answer, end) = (times.ring.unwrap(), times.answer.unwrap(), times.end.unwrap());
+        let (ring, answer, end) = (
+            times.ring.expect("it is known"),
+            times.answer.expect("it is known"),
+            times.end.expect("it is known"),
+        );
         assert!(times.start < ring && ring < answer, "{line:#?}");
         assert!(answer.since(ring) >= 2_000, "{line:#?}");
         assert!((60_000..62_000).contains(&end.since(answer)), "{line:#?}");
@@ -295,7 +299,12 @@ fn a_call_that_the_network_releases_says_so() {
     scene.world.advance(Duration::from_secs(10));
     for line in both(&scene) {
         assert_ended(&line, CdrEnding::Released, CdrParty::Network, None);
-        let reason = line.record.cause.unwrap().reason.unwrap();
+        let reason = line
+            .record
+            .cause
+            .expect("it is known")
+            .reason
+            .expect("it is known");
         assert!(reason.contains("Registration ended"), "{reason}");
     }
 }
@@ -325,7 +334,10 @@ fn a_call_whose_phones_vanish_ends_with_its_session_timer() {
     scene.world.darken("B");
     scene.world.advance(Duration::from_secs(13 * 3_600));
     for line in both(&scene) {
-        assert!(line.duration_ms.unwrap() < 3_600_000 * 2, "{line:#?}");
+        assert!(
+            line.duration_ms.expect("it is known") < 3_600_000 * 2,
+            "{line:#?}"
+        );
     }
 }
 
