@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use ims_common::shell::harden::{Plan, enclose};
 use ims_tests::daemons::{Daemon, fresh_directory, http_get};
@@ -209,5 +210,31 @@ fn what_is_switched_off_holds_nothing_and_what_is_required_holds_all() {
             .arg(&config)
             .args(["--check", "--quiet"]),
     );
+    let _ = fs::remove_dir_all(directory);
+}
+
+#[test]
+fn a_locked_in_daemon_reads_a_configuration_that_has_taken_the_place_of_the_old_one() {
+    let site = Site::on_network([127, 0, 75]);
+    let directory = fresh_directory().expect("a directory");
+    let config = directory.join("icscf.yaml");
+    fs::write(&config, site.icscf_file()).expect("a file");
+    let mut running = start("icscf", &config);
+    for (number, more) in ["", "  no_such_key: 1\n"].into_iter().enumerate() {
+        // As editors and ConfigMaps do it: another file under the old name.
+        let new = directory.join("new.yaml");
+        fs::write(&new, format!("{}{more}", site.icscf_file())).expect("a file");
+        fs::rename(&new, &config).expect("the old name");
+        let pid = running.pid().to_string();
+        must(Command::new("kill").args(["-HUP", &pid]));
+        let end = Instant::now() + Duration::from_secs(20);
+        while running.log().matches("configuration read again").count() <= number {
+            assert!(Instant::now() < end, "{}", running.tail(20));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    assert!(running.log().contains("no_such_key"), "{}", running.log());
+    assert!(!running.log().contains("ermission denied"), "{}", running.log());
+    running.stop().expect("an end");
     let _ = fs::remove_dir_all(directory);
 }
