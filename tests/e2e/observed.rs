@@ -256,7 +256,7 @@ fn a_capture_server_sees_a_registration_at_every_node_and_no_keys() {
     let network = Network::start(site, vec![subscriber(1)]);
     let phone = network.phone(1, |config| config);
     network.must(&phone, UeCommand::Register);
-    let is_register = |it: &&Decoded| it.protocol == 1 && memchr(&it.payload, b"CSeq: 2 REGISTER");
+    let is_register = |it: &&Decoded| it.protocol == 1 && memchr(&it.payload, b" REGISTER\r\n");
     let is_mar = |it: &Decoded| it.protocol == 56 && it.payload.get(5..8) == Some(&[0, 1, 47]);
     let all = captured(&server, |all| {
         let is_answered = all
