@@ -44,7 +44,7 @@ fn the_chapter_on_troubleshooting_is_that_of_the_catalogue() {
 #[test]
 fn every_cause_has_a_name_of_its_own_and_a_test_that_produces_its_sentence() {
     let mut tests = String::new();
-    for suite in ["sim", "e2e", "ipsec"] {
+    for suite in ["sim", "e2e", "ipsec", "../common/src/why/detectors"] {
         collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(suite), &mut tests);
     }
     for detector in CATALOGUE {
@@ -52,11 +52,14 @@ fn every_cause_has_a_name_of_its_own_and_a_test_that_produces_its_sentence() {
         assert_eq!(same_name, 1, "{}", detector.name);
         assert!(detector.example.ends_with('.'), "{}", detector.name);
         let is_tested = tests.lines().any(|line| {
-            line.contains("assert_explained") && line.contains(&format!("\"{}\"", detector.name))
+            ["assert_explained(", "assert_example("]
+                .iter()
+                .any(|it| line.contains(it))
+                && line.contains(&format!("\"{}\"", detector.name))
         });
         assert!(
             is_tested,
-            "no test calls assert_explained(…, \"{}\")",
+            "no test calls assert_explained(…, \"{}\") or assert_example",
             detector.name
         );
     }
