@@ -2,27 +2,22 @@
 //!
 //! Read first: RFC 3261 21.5.4, TS 24.229 5.1.1.2.1 (a UE waits as long as Retry-After says).
 //!
-//! Each REGISTER that is refused gets the next of equal slots, as many a second as are served: the rate of the
-//! configuration, or what was served in the last seconds. So the phones of a storm come back evenly and find room. Past
+//! Each REGISTER that is refused gets the next of equal slots, as many a second as the operator lets begin. So the phones of a storm come back evenly and find room. Past
 //! the longest Retry-After the slots begin again at the shortest: no moment is that of all who are left over.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::RetryAfter;
 
-/// Over which the rate of served REGISTERs is measured.
-const MEASURED: Duration = Duration::from_secs(5);
-/// Seconds of the measure.
-const SLOTS: usize = 5;
-
+/// How often an operator is told of a storm.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 /// Fewer refusals than these are not worth telling.
 const REFUSED_MIN: u64 = 10;
 
 /// What the operator wants.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StormLimits {
-    /// REGISTERs a second that begin a registration; `None`: as many as this node and the home network can do.
+    /// REGISTERs a second that begin a registration; `None`: no such limit, and no slots.
     pub per_second: Option<u32>,
     /// The longest Retry-After.
     pub retry_after_max: Duration,
@@ -31,7 +26,7 @@ pub struct StormLimits {
 /// What a storm looks like just now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StormState {
-    /// REGISTERs a second that are served.
+    /// REGISTERs a second that may begin.
     pub per_second: u64,
     /// Refused since the storm began.
     pub refused: u64,
@@ -45,7 +40,6 @@ pub struct Storm {
     limits: StormLimits,
     /// When the bucket of the configured rate will be dry.
     dry: Option<Instant>,
-    served: VecDeque<(Instant, u32)>,
     /// The slot that was given last.
     slot: Option<Instant>,
     refused: u64,
@@ -61,7 +55,6 @@ impl Storm {
         Self {
             limits,
             dry: None,
-            served: VecDeque::new(),
             slot: None,
             refused: 0,
             shortest: u64::MAX,
@@ -89,15 +82,6 @@ impl Storm {
         false
     }
 
-    /// One was taken.
-    pub fn on_taken(&mut self, now: Instant) {
-        self.forget(now);
-        match self.served.back_mut() {
-            Some((since, count)) if now.saturating_duration_since(*since) < MEASURED / 5 => *count += 1,
-            _ => self.served.push_back((now, 1)),
-        }
-    }
-
     /// One is refused: the seconds after which it may come again.
     pub fn put_off(&mut self, now: Instant, spread: RetryAfter) -> u64 {
         let first = now + spread.min.max(Duration::from_secs(1));
@@ -105,7 +89,7 @@ impl Storm {
         if self.slot.is_none_or(|slot| slot < now) {
             (self.refused, self.shortest, self.longest) = (0, u64::MAX, 0);
         }
-        let gap = Duration::from_secs(1) / u32::try_from(self.rate(now)).unwrap_or(u32::MAX).max(1);
+        let gap = Duration::from_secs(1) / self.rate();
         let next = self.slot.map_or(first, |slot| (slot + gap).max(first));
         let slot = if next > last { first } else { next };
         self.slot = Some(slot);
@@ -120,41 +104,20 @@ impl Storm {
     pub fn poll_state(&mut self, now: Instant) -> Option<StormState> {
         let is_due = self
             .told
-            .is_none_or(|told| now.saturating_duration_since(told) >= MEASURED);
+            .is_none_or(|told| now.saturating_duration_since(told) >= TOLD_EVERY);
         if !is_due || self.refused < REFUSED_MIN || self.slot.is_none_or(|slot| slot < now) {
             return None;
         }
         self.told = Some(now);
         Some(StormState {
-            per_second: self.rate(now),
+            per_second: u64::from(self.rate()),
             refused: self.refused,
             retry_after: (self.shortest, self.longest),
         })
     }
 
-    /// How many a second are served.
-    fn rate(&mut self, now: Instant) -> u64 {
-        if let Some(rate) = self.limits.per_second {
-            return u64::from(rate.max(1));
-        }
-        self.forget(now);
-        let Some((first, _)) = self.served.front() else {
-            return 1;
-        };
-        let served: u64 = self.served.iter().map(|(_, count)| u64::from(*count)).sum();
-        let millis = now.saturating_duration_since(*first).as_millis().max(200);
-        (u128::from(served) * 1_000 / millis)
-            .try_into()
-            .unwrap_or(u64::MAX)
-            .max(1)
-    }
-
-    fn forget(&mut self, now: Instant) {
-        while let Some((first, _)) = self.served.front() {
-            if self.served.len() <= SLOTS && now.saturating_duration_since(*first) < MEASURED {
-                return;
-            }
-            self.served.pop_front();
-        }
+    /// How many a second may begin.
+    fn rate(&self) -> u32 {
+        self.limits.per_second.unwrap_or(1).max(1)
     }
 }

@@ -84,7 +84,6 @@ impl ProxyCore {
                     self.note_refusal(now, key, &flow);
                 }
                 None => {
-                    self.note_register(now, request);
                     self.receive_new(now, key, request, flow);
                 }
             },
@@ -309,16 +308,6 @@ impl ProxyCore {
     /// 503 without a transaction, for when there is no room for one.
     fn refuse_stateless(&mut self, request: &Request, flow: &Flow) {
         self.refuse_with(request, flow, None);
-    }
-
-    /// A registration begins.
-    fn note_register(&mut self, now: Instant, request: &Request) {
-        if let Some(storm) = &mut self.storm
-            && request.method() == Method::Register
-            && Work::of(request) == Work::New
-        {
-            storm.on_taken(now);
-        }
     }
 
     /// When the sender of a REGISTER may come again, where phones that are refused come one after the other.
