@@ -27,7 +27,11 @@ use crate::sip::Message;
 /// A story is looked at so long after something in it looked like trouble: silence takes time to show.
 const RIPENING: Duration = Duration::from_secs(12);
 /// Stories that are looked at in one second; the others keep their entries and are explained when somebody asks.
-const LOOKS_PER_SECOND: u32 = 200;
+const LOOKS_PER_SECOND: u32 = 100;
+/// And in one turn of the node.
+const LOOKS_PER_TURN: usize = 4;
+/// Of one subscriber, so many of the latest stories are looked at without being asked.
+const STORIES_PER_LOOK: usize = 6;
 /// Entries that concern the whole node.
 const SITE_MAX: usize = 512;
 /// Findings that are kept for a list.
@@ -56,6 +60,9 @@ pub struct RecorderSettings {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Followed(pub u64);
 
+/// A Diameter request without an answer: its connection and hop-by-hop identifier, and whether this node asks.
+type AskedKey = (ConnectionId, u32, bool);
+
 /// See the [module](super).
 #[derive(Debug)]
 pub struct Recorder {
@@ -63,8 +70,8 @@ pub struct Recorder {
     limits: SipLimits,
     stories: Stories,
     site: VecDeque<Step>,
-    asked: HashMap<(ConnectionId, u32), StoryId>,
-    asked_order: VecDeque<(ConnectionId, u32)>,
+    asked: HashMap<AskedKey, (StoryId, Vec<String>)>,
+    asked_order: VecDeque<AskedKey>,
     /// Diameter connections that are there, and whereto.
     links: BTreeMap<ConnectionId, String>,
     /// Those that are dialled.
@@ -239,9 +246,18 @@ impl Recorder {
         if let (Some(icid), Some(story)) = (&reading.icid, self.stories.get_mut(id)) {
             story.icid.get_or_insert_with(|| icid.as_str().into());
         }
-        match reading.step.method == "REGISTER" {
-            true => self.stories.belongs_to_one(id, &reading.identities),
-            false => self.stories.belongs_to(id, &reading.identities),
+        let is_grant = reading.step.method == "REGISTER" && reading.step.status.is_some();
+        if is_grant {
+            // What the home network has granted is of one subscriber; what a request says may be anybody's.
+            let mut identities = reading.identities;
+            let impi = self
+                .stories
+                .get(id)
+                .and_then(|story| story.impi_of(reading.step.cseq));
+            identities.extend(impi);
+            self.stories.belongs_to_one(id, &identities);
+        } else {
+            self.stories.belongs_to(id, &reading.identities);
         }
         let is_trouble = match reading.step.status {
             Some(status) => status >= 300 || (status >= 200 && reading.step.method == "REGISTER"),
@@ -265,22 +281,32 @@ impl Recorder {
         let Some(reading) = DiameterReading::of(bytes, way) else {
             return;
         };
-        let key = (connection, reading.hop_by_hop);
+        let is_ours = (way == Way::Said) == reading.is_request;
+        let key = (connection, reading.hop_by_hop, is_ours);
         let what = What::Diameter(reading.step);
         if matches!(&what, What::Diameter(step) if matches!(&*step.command, "CER" | "CEA" | "DPR" | "DPA")) {
             return self.of_site(now, what, reading.facts);
         }
-        let id = match (reading.is_request, self.asked.remove(&key)) {
-            (false, Some(id)) => id,
-            (false, None) => return self.counters.count("ims_why_unread_total", "diameter_answer"),
-            (true, _) => {
+        let id = match reading.is_request {
+            true => {
                 let id = self.recent_or(now, &reading.identities, &reading.session_id);
-                self.await_answer(key, id);
+                self.stories.belongs_to(id, &reading.identities);
+                self.await_answer(key, id, reading.identities);
+                id
+            }
+            false => {
+                let Some((id, asked)) = self.asked.remove(&key) else {
+                    return self.counters.count("ims_why_unread_total", "diameter_answer");
+                };
+                let is_success =
+                    matches!(&what, What::Diameter(step) if step.result.is_some_and(|it| it / 1000 == 2));
+                if is_success {
+                    // The HSS says that this IMPI and this IMPU are of one subscriber.
+                    self.stories.belongs_to_one(id, &asked);
+                }
                 id
             }
         };
-        // An IMPI and an IMPU in one command are of one subscriber.
-        self.stories.belongs_to_one(id, &reading.identities);
         if matches!(&what, What::Diameter(step) if step.result.is_some_and(|it| it / 1000 != 2)) {
             self.ripen(now, id);
         }
@@ -294,8 +320,8 @@ impl Recorder {
         );
     }
 
-    fn await_answer(&mut self, key: (ConnectionId, u32), id: StoryId) {
-        self.asked.insert(key, id);
+    fn await_answer(&mut self, key: AskedKey, id: StoryId, identities: Vec<String>) {
+        self.asked.insert(key, (id, identities));
         self.asked_order.push_back(key);
         if self.asked_order.len() > ASKED_MAX
             && let Some(oldest) = self.asked_order.pop_front()
@@ -352,12 +378,12 @@ impl Recorder {
         self.ripening.front().map(|(at, _)| *at)
     }
 
-    /// Looks at the stories that are ripe.
+    /// Looks at some of the stories that are ripe; the others want the next call at once, so that no turn of a node is long.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((at, id)) = self.ripening.front().copied() {
-            if at > now {
+        for _ in 0..LOOKS_PER_TURN {
+            let Some((_, id)) = self.ripening.front().copied().filter(|(at, _)| *at <= now) else {
                 return;
-            }
+            };
             self.ripening.pop_front();
             if let Some(story) = self.stories.get_mut(id) {
                 story.is_ripening = false;
@@ -383,7 +409,7 @@ impl Recorder {
         let names: Vec<String> = self.stories.subject_names(id).map(str::to_owned).collect();
         for name in names {
             let Ok(who) = Who::parse(&name) else { continue };
-            let case = self.case(&who, now);
+            let case = self.case_of(&who, now, STORIES_PER_LOOK);
             for finding in explain(&case) {
                 self.found(name.clone(), finding);
             }
@@ -423,6 +449,10 @@ impl Recorder {
     /// What this node knows of one subscriber or call.
     #[must_use]
     pub fn case(&self, who: &Who, now: Instant) -> Case {
+        self.case_of(who, now, usize::MAX)
+    }
+
+    fn case_of(&self, who: &Who, now: Instant, stories_max: usize) -> Case {
         let name = who.name();
         let mut case = Case {
             who: who.to_string(),
@@ -437,7 +467,8 @@ impl Recorder {
         for address in &self.settings.addresses {
             case.places.insert(*address, Cow::Borrowed(self.settings.node));
         }
-        for id in self.stories.of_name(who.as_str(), name.as_deref()) {
+        let ids = self.stories.of_name(who.as_str(), name.as_deref());
+        for id in ids.iter().copied().rev().take(stories_max) {
             let steps = self
                 .stories
                 .get(id)

@@ -1,6 +1,6 @@
 //! Engine: the REGISTERs of a case, each with its final answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::case::Case;
@@ -66,28 +66,26 @@ impl Case {
 
     fn registers(&self, is_there: impl Fn(&Entry) -> bool) -> Vec<Registering<'_>> {
         let mut all: Vec<Registering<'_>> = Vec::new();
-        for (place, entry) in self.entries.iter().enumerate() {
+        let mut places: BTreeMap<(&str, &str, u32), usize> = BTreeMap::new();
+        for entry in &self.entries {
             let Some(step) = entry.sip().filter(|_| is_there(entry)) else {
                 continue;
             };
-            let is_same = |other: &Entry| {
-                let is_same_number = |other: &super::entry::SipStep| other.cseq == step.cseq;
-                other.node == entry.node
-                    && other.call_id == entry.call_id
-                    && other.sip().is_some_and(is_same_number)
-            };
-            if !entry.is_request("REGISTER") || !entry.is_heard() || all.iter().any(|it| is_same(it.request))
+            let key = (&*entry.node, entry.call_id.as_str(), step.cseq);
+            if entry.is_request("REGISTER") && entry.is_heard() {
+                places.entry(key).or_insert_with(|| {
+                    all.push(Registering {
+                        request: entry,
+                        answer: None,
+                    });
+                    all.len() - 1
+                });
+            } else if entry.answer_to("REGISTER").is_some_and(|status| status >= 200)
+                && !entry.is_heard()
+                && let Some(known) = places.get(&key).and_then(|place| all.get_mut(*place))
             {
-                continue;
+                known.answer.get_or_insert(entry);
             }
-            let answer = self.entries.iter().skip(place).find(|later| {
-                let is_final = later.answer_to("REGISTER").is_some_and(|status| status >= 200);
-                is_final && !later.is_heard() && is_there(later) && is_same(later)
-            });
-            all.push(Registering {
-                request: entry,
-                answer,
-            });
         }
         all
     }

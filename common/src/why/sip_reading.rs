@@ -12,6 +12,8 @@ use crate::sip::{HeaderName, Message, NameAddr, Uri};
 
 /// Octets of a Call-ID or ICID that is kept; longer ones are cut, so that they may meet, which no phone's do.
 pub(super) const ID_MAX: usize = 128;
+/// Mechanisms of one header that are looked at.
+const MECHANISMS_MAX: usize = 16;
 /// Characters of a method that is not known.
 const METHOD_MAX: usize = 24;
 
@@ -73,14 +75,15 @@ impl SipReading {
     fn read(&mut self, message: &Message, wants_parties: bool) {
         let is_register = self.step.method == "REGISTER";
         match self.step.status {
-            None if is_register => self.register(message),
+            None if is_register => self.register(message, wants_parties),
             None => self.request(message, wants_parties),
             Some(401 | 407) => self.challenge(message),
             Some(status) if status >= 300 => self.refusal(message),
             Some(status) if status >= 200 && is_register => self.grant(message),
             Some(_) => {}
         }
-        if is_register && self.step.status.is_none_or(|status| status / 100 == 2) {
+        let is_grant = self.step.status.is_some_and(|status| status / 100 == 2);
+        if is_register && (is_grant || (wants_parties && self.step.status.is_none())) {
             self.party(message.to().ok());
         }
     }
@@ -91,7 +94,7 @@ impl SipReading {
         }
     }
 
-    fn register(&mut self, message: &Message) {
+    fn register(&mut self, message: &Message, wants_parties: bool) {
         let facts = &mut self.facts;
         if let Ok(uri) = Uri::parse(message.request_uri_octets()) {
             facts.put_value(Fact::RequestHost, &uri.host());
@@ -123,7 +126,10 @@ impl SipReading {
         }
         if let Ok(Some(credentials)) = message.authorization() {
             if let Some(username) = credentials.username() {
-                self.identities.push(text(&username, ID_MAX));
+                facts.put_octets(Fact::Impi, Some(&username));
+                if wants_parties {
+                    self.identities.push(text(&username, ID_MAX));
+                }
             }
             if credentials.auts().is_some() {
                 facts.put(Fact::Auts, "yes");
@@ -260,7 +266,7 @@ fn known_method(method: &str) -> Cow<'static, str> {
 
 fn mechanisms(facts: &mut Facts, message: &Message, header: HeaderName, fact: Fact) {
     let mut pairs = String::new();
-    for mechanism in message.security_mechanisms(header) {
+    for mechanism in message.security_mechanisms(header).take(MECHANISMS_MAX) {
         let alg = mechanism.alg().unwrap_or_default();
         let pair = format!(
             "{}/{}",

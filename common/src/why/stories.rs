@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::entry::{SipStep, Way, What};
-use super::facts::Facts;
+use super::facts::{Fact, Facts};
 use super::who::name_of;
 use crate::node::{NumberMap, give_back};
 
@@ -19,6 +19,8 @@ const STEPS_OF_THE_BEGINNING: usize = 16;
 const STORIES_OF_ONE: usize = 24;
 /// Names that one subscriber may have.
 const NAMES_MAX: usize = 24;
+/// Subscribers of one story: a call has two, and whoever sends more to one Call-ID is not told of.
+const SUBJECTS_MAX: usize = 8;
 /// A Diameter request belongs to what its subscriber did last, if that was not longer ago.
 const RECENT: Duration = Duration::from_secs(35);
 
@@ -227,6 +229,11 @@ impl Stories {
         let known = names
             .iter()
             .find_map(|name| self.by_name.get(name.as_str()).copied());
+        let Some(story) = self.get(id) else { return };
+        let is_his = known.is_some_and(|subject| story.subjects.contains(&subject));
+        if !is_his && story.subjects.len() >= SUBJECTS_MAX {
+            return;
+        }
         let subject = known.unwrap_or_else(|| {
             self.next += 1;
             let subject = SubjectId(self.next);
@@ -273,8 +280,12 @@ impl Stories {
         for name in other_subject.names {
             if self.by_name.get(&name) == Some(&other) {
                 self.by_name.insert(name.clone(), subject);
-                if let Some(known) = self.subjects.get_mut(&subject.0) {
+                if let Some(known) = self.subjects.get_mut(&subject.0)
+                    && known.names.len() < NAMES_MAX
+                {
                     known.names.push(name);
+                } else {
+                    self.by_name.remove(&name);
                 }
             }
         }
@@ -338,6 +349,13 @@ impl Stories {
 }
 
 impl Story {
+    /// The IMPI that the REGISTER with this CSeq names.
+    pub(super) fn impi_of(&self, cseq: u32) -> Option<String> {
+        let of_request = |step: &&Step| matches!(&step.what, What::Sip(sip) if sip.status.is_none() && sip.method == "REGISTER" && sip.cseq == cseq);
+        let mut requests = self.steps.iter().rev().filter(of_request);
+        requests.find_map(|step| step.facts.get(Fact::Impi).map(str::to_owned))
+    }
+
     /// Whether what is said now was heard just before.
     pub(super) fn has_heard(&self, said: &SipStep) -> bool {
         said.way == Way::Said

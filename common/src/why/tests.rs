@@ -213,3 +213,33 @@ fn what_a_stranger_writes_is_kept_without_control_characters_and_cut() {
     );
     assert!(value.starts_with("a   [2Jé"), "{value:?}");
 }
+
+#[test]
+fn one_call_id_with_many_names_is_not_many_subscribers() {
+    let now = now();
+    let mut recorder = recorder(now, 100);
+    for number in 0..10_000 {
+        let to = format!("To: <sip:{number}@ims.test>\r\n");
+        recorder.heard(now, &heard("REGISTER sip:ims.test SIP/2.0", "one", &to));
+    }
+    assert!(gauge(&recorder, "ims_why_names") <= 8);
+}
+
+#[test]
+fn what_a_stranger_claims_joins_nobody_and_what_the_network_grants_does() {
+    let now = now();
+    let mut recorder = recorder(now, 100);
+    recorder.heard(now, &register(2));
+    let claim = |call_id: &str| {
+        let lines = "To: <sip:alice@ims.test>\r\n\
+                     Authorization: Digest username=\"001010000000002@ims.test\", realm=\"ims.test\", nonce=\"\", \
+                     uri=\"sip:ims.test\", response=\"\"\r\n";
+        heard("REGISTER sip:ims.test SIP/2.0", call_id, lines)
+    };
+    recorder.heard(now, &claim("claim"));
+    assert_eq!(case(&recorder, "alice", now).entries.len(), 1);
+    assert_eq!(case(&recorder, "001010000000002", now).entries.len(), 2);
+    let granted = "To: <sip:alice@ims.test>;tag=2\r\n";
+    recorder.heard(now, &heard("SIP/2.0 200 OK", "claim", granted));
+    assert_eq!(case(&recorder, "alice", now).entries.len(), 3);
+}

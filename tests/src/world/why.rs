@@ -174,7 +174,9 @@ impl World {
         let Some(recorder) = self.why.0.get_mut(&id) else {
             return Vec::new();
         };
-        recorder.handle_timeout(now);
+        while recorder.poll_timeout().is_some_and(|at| at <= now) {
+            recorder.handle_timeout(now);
+        }
         std::iter::from_fn(|| recorder.poll_finding()).collect()
     }
 }
