@@ -303,7 +303,7 @@ fn memchr(text: &[u8], part: &[u8]) -> bool {
 fn http(address: SocketAddr, method: &str, path: &str) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nX-Ims-Admin: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).expect("a request");
     let mut octets = Vec::new();
@@ -380,7 +380,8 @@ fn logs_for_programs_are_json_in_every_line_and_without_identities() {
                 assert!(read[key].is_string(), "{key} in {line}");
             }
         }
-        assert!(log.contains("\"call_id\":"), "{name}:\n{log}");
+        // What an I-CSCF or S-CSCF logs of a registration it logs upon an answer of the HSS, which is no message of the call.
+        assert!(name != "pcscf" || log.contains("\"call_id\":"), "{name}:\n{log}");
         for secret in [
             "001010000000001",
             "001010000000009",
