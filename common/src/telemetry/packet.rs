@@ -129,13 +129,26 @@ fn blank_diameter(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut blanked = bytes.to_vec();
     let mut open = vec![(Header::LEN, bytes.len(), 0)];
     while let Some((from, to, depth)) = open.pop() {
-        for avp in Avps::new(bytes.get(from..to)?).map_while(Result::ok) {
+        for avp in Avps::new(bytes.get(from..to)?) {
+            // Where the next one would begin nobody knows: all that is left may be a key.
+            let avp = match avp {
+                Ok(avp) => avp,
+                Err(broken) => {
+                    blanked
+                        .get_mut(to.checked_sub(broken.rest.len())?..to)?
+                        .fill(BLANK);
+                    break;
+                }
+            };
             let start = avp.data.as_ptr().addr() - bytes.as_ptr().addr();
             let end = start + avp.data.len();
             if SECRETS.contains(&avp.code) {
                 blanked.get_mut(start..end)?.fill(BLANK);
-            } else if GROUPS.contains(&avp.code) && depth < DEPTH_MAX {
-                open.push((start, end, depth + 1));
+            } else if GROUPS.contains(&avp.code) {
+                match depth < DEPTH_MAX {
+                    true => open.push((start, end, depth + 1)),
+                    false => blanked.get_mut(start..end)?.fill(BLANK),
+                }
             }
         }
     }
@@ -230,5 +243,25 @@ mod tests {
             .map(|avp| avp.unwrap().code)
             .collect();
         assert_eq!(read, [612, 635], "still Diameter");
+    }
+
+    #[test]
+    fn keys_behind_a_broken_avp_are_overwritten_too() {
+        // Its length goes beyond the message.
+        let mut broken = avp(609, b"rand and autn");
+        broken[7] = 0xFF;
+        let item = [avp(610, b"XRES"), broken, avp(625, b"CK-secret-CK")].concat();
+        for body in [avp(612, &item), item] {
+            let mut answer = vec![1, 0, 0, 0, 0x40, 0, 1, 47, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 9];
+            answer.extend(avp(1, b"impi"));
+            answer.extend(body);
+            let length = answer.len();
+            let mut packet = packet(Protocol::Diameter, answer);
+            packet.blank();
+            assert_eq!(packet.bytes.len(), length);
+            let has = |text: &[u8]| memchr::memmem::find(&packet.bytes, text).is_some();
+            assert!(has(b"impi"));
+            assert!(!has(b"XRES") && !has(b"secret"));
+        }
     }
 }
