@@ -49,7 +49,7 @@ pub use daemon::{
 };
 pub use documented::{check_documented, documented, uncommented};
 pub use error::ConfigError;
-pub use export::{ExportConfig, HepConfig, HepTransport, OtlpConfig, PcapConfig};
+pub use export::{ExportConfig, HepConfig, HepKey, HepTransport, OtlpConfig, PcapConfig};
 pub use hosts::HostsConfig;
 pub use sections::{
     CxConfig, GmTimersConfig, Harden, HssConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, MwConfig,

@@ -1,9 +1,13 @@
 //! Codec: where copies of messages go.
 
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 /// Copies of messages, for capture servers, trace collectors and capture files.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -29,9 +33,51 @@ pub struct HepConfig {
     /// The number of this capture agent.
     #[serde(default = "agent")]
     pub agent: u32,
-    /// Its authentication key.
+    /// Its authentication key; it is not printed.
     #[serde(default)]
-    pub key: Option<String>,
+    pub key: Option<HepKey>,
+}
+
+/// What a capture server knows its agents by.
+#[derive(Clone, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
+pub struct HepKey(Zeroizing<String>);
+
+impl HepKey {
+    /// The key in clear.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl TryFrom<String> for HepKey {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.starts_with(REDACTED) {
+            return Err("the key was left out when this was printed; expected the key itself");
+        }
+        Ok(Self(Zeroizing::new(text)))
+    }
+}
+
+/// How a key that is not shown begins.
+const REDACTED: &str = "<redacted";
+
+/// Another key is written otherwise, so that a reload sees the change; what is written says nothing outside of the process.
+impl Serialize for HepKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        static STATE: OnceLock<RandomState> = OnceLock::new();
+        let mark = STATE.get_or_init(RandomState::new).hash_one(self.reveal());
+        serializer.collect_str(&format_args!("{REDACTED} {mark:016x}>"))
+    }
+}
+
+impl fmt::Debug for HepKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
 }
 
 const fn agent() -> u32 {
@@ -103,5 +149,38 @@ impl Default for PcapConfig {
             captures: 8,
             max_bytes: 64 << 20,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{effective, parse};
+
+    #[derive(Debug, Deserialize, Serialize)]
+    struct Echo {
+        export: ExportConfig,
+    }
+
+    #[test]
+    fn the_key_of_a_capture_server_is_read_and_never_shown() {
+        let text = "echo:\n  export: {hep: {collector: '192.0.2.9:9060', key: s3cr3t}}\n";
+        let config: Echo = parse("echo", text).unwrap();
+        let key = config.export.hep.as_ref().and_then(|hep| hep.key.as_ref());
+        assert_eq!(key.map(HepKey::reveal), Some("s3cr3t"));
+        assert!(!format!("{config:?}").contains("s3cr3t"));
+        let printed = effective("echo", &config).unwrap();
+        assert!(
+            printed.contains("192.0.2.9") && !printed.contains("s3cr3t"),
+            "{printed}"
+        );
+        let complaint = parse::<Echo>("echo", &printed).unwrap_err().to_string();
+        assert!(complaint.contains("the key itself"), "{complaint}");
+        let read = |key: &str| {
+            let config: Echo = parse("echo", &text.replace("s3cr3t", key)).unwrap();
+            effective("echo", &config).unwrap()
+        };
+        assert_eq!(read("s3cr3t"), printed);
+        assert_ne!(read("another"), printed, "a reload sees it");
     }
 }

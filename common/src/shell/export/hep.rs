@@ -30,7 +30,7 @@ pub(super) fn start(config: HepConfig) -> Arc<Outlet> {
 fn run(outlet: &Outlet, config: &HepConfig) {
     let agent = Agent {
         id: config.agent,
-        key: config.key.clone(),
+        key: config.key.as_ref().map(|key| key.reveal().to_owned()),
     };
     let mut trail = Trail::default();
     let mut server = Server::new(config);

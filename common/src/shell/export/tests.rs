@@ -43,7 +43,7 @@ fn hep(collector: SocketAddr, transport: HepTransport) -> Exports {
             collector,
             transport,
             agent: 7,
-            key: Some("k".into()),
+            key: Some("k".to_owned().try_into().unwrap()),
         }),
         ..ExportConfig::default()
     };
