@@ -289,7 +289,12 @@ async function show(mine) {
     document.body.dataset.shown = page || "overview";
   } catch (error) {
     if (mine !== turn) return;
-    if (error.status === 401) askForToken();
+    if (error.status === 401) {
+      // Asked again with a wrong token, the node would make this address wait.
+      sessionStorage.removeItem("token");
+      turn += 1;
+      askForToken();
+    }
     state.className = "bad";
     state.textContent = error instanceof Refused ? [error.message, error.hint].filter(Boolean).join("; ") : "The node does not answer.";
   }
