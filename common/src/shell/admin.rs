@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use axum::Extension;
 use serde::Serialize;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use self::access::Access;
 use self::desk::Desk;
@@ -105,7 +105,6 @@ pub(super) async fn serve(
         .map_err(|problem| ShellError::Preflight(format!("{name}.admin.{problem}")))?;
     let desk = Arc::new(Desk::new(name, access, drivers, &config.neighbours).with_pcap(pcap));
     let routes = api::routes(&desk).layer(Extension(Surgery::new(shell)));
-    let open = Arc::new(Semaphore::new(listen::CONNECTIONS_MAX));
     let mut served = Served {
         address: None,
         socket: None,
@@ -118,7 +117,7 @@ pub(super) async fn serve(
             ))
         })?;
         served.socket = Some(file);
-        listen::serve_socket(listener, routes.clone(), Arc::clone(&open));
+        listen::serve_socket(listener, routes.clone());
     }
     if let Some(address) = config.listen {
         let key = format!("{name}.admin");
@@ -126,7 +125,7 @@ pub(super) async fn serve(
             .await
             .map_err(|error| refused(&key, address, error))?;
         served.address = Some(bound);
-        listen::serve_tcp(listener, routes, open);
+        listen::serve_tcp(listener, routes);
     }
     Ok(served)
 }

@@ -202,7 +202,8 @@ impl Captures {
             .map(|(id, _)| *id)
     }
 
-    fn forget(&mut self, now: u64) {
+    /// Forgets those that ended an hour ago.
+    pub fn forget(&mut self, now: u64) {
         self.all
             .retain(|_, capture| now < capture.until.saturating_add(KEPT));
     }

@@ -79,6 +79,8 @@ pub(super) struct Access {
 struct State {
     api: Bucket,
     probes: Bucket,
+    /// Of the Unix socket: who floods TCP does not lock out whoever is on the machine.
+    socket: Bucket,
     wrong: BTreeMap<IpAddr, Wrong>,
     counters: Counters,
 }
@@ -87,7 +89,7 @@ struct State {
 #[derive(Clone, Copy)]
 struct Wrong {
     count: u32,
-    /// Until then nothing is looked at.
+    /// Until then wrong ones are told to wait.
     until: Instant,
 }
 
@@ -104,6 +106,7 @@ impl Access {
             state: Mutex::new(State {
                 api: Bucket::full(now, API_RATE),
                 probes: Bucket::full(now, PROBE_RATE),
+                socket: Bucket::full(now, API_RATE),
                 wrong: BTreeMap::new(),
                 counters: Counters::default(),
             }),
@@ -150,9 +153,10 @@ impl Access {
     fn decide(&self, now: Instant, caller: Caller, right: Right, headers: &HeaderMap) -> Result<(), Refusal> {
         {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let bucket = match right {
-                Right::Open | Right::Figures => &mut state.probes,
-                Right::Read | Right::Write => &mut state.api,
+            let bucket = match (caller, right) {
+                (Caller::Socket, _) => &mut state.socket,
+                (Caller::Tcp { .. }, Right::Open | Right::Figures) => &mut state.probes,
+                (Caller::Tcp { .. }, Right::Read | Right::Write) => &mut state.api,
             };
             if !bucket.take(now) {
                 return Err(Refusal::TooFast);
@@ -188,19 +192,20 @@ impl Access {
     }
 
     fn check(&self, now: Instant, peer: IpAddr, right: Right, presented: &str) -> Result<(), Refusal> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.wrong.get(&peer).is_some_and(|wrong| wrong.until > now) {
-            return Err(Refusal::TooManyWrongTokens);
-        }
         let is = |token: &Option<Token>| token.as_ref().is_some_and(|token| token.is(presented));
         // Both are looked at, so that the time says nothing.
         let (may_write, may_read) = (is(&self.write), is(&self.read));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // A right one passes at once, though others at its address, as behind a NAT, have to wait.
         if may_write || may_read {
             state.wrong.remove(&peer);
             return match right {
                 Right::Write if !may_write => Err(Refusal::ReadOnlyToken),
                 Right::Open | Right::Figures | Right::Read | Right::Write => Ok(()),
             };
+        }
+        if state.wrong.get(&peer).is_some_and(|wrong| wrong.until > now) {
+            return Err(Refusal::TooManyWrongTokens);
         }
         state.remember_wrong(now, peer);
         Err(Refusal::WrongToken)
@@ -309,5 +314,60 @@ impl Bucket {
         }
         self.left -= 1.0;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = "0123456789abcdef";
+
+    fn access() -> (Access, Instant) {
+        let now = Instant::now();
+        let mut access = Access::new(now, &AdminConfig::default()).unwrap();
+        access.read = Token::new(RIGHT).ok();
+        (access, now)
+    }
+
+    fn headers(token: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "192.0.2.1:9091".parse().unwrap());
+        headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        headers
+    }
+
+    fn stranger() -> Caller {
+        Caller::Tcp {
+            peer: SocketAddr::from(([192, 0, 2, 9], 40_000)),
+            local: SocketAddr::from(([192, 0, 2, 1], 9_091)),
+        }
+    }
+
+    #[test]
+    fn a_right_token_passes_though_its_address_has_to_wait_for_wrong_ones() {
+        let (access, now) = access();
+        let ask = |token: &str| access.admit(now, stranger(), Right::Read, &headers(token));
+        for _ in 0..=WRONG_FREE {
+            assert_eq!(ask("fedcba9876543210"), Err(Refusal::WrongToken));
+        }
+        assert_eq!(ask("fedcba9876543210"), Err(Refusal::TooManyWrongTokens));
+        assert_eq!(ask(RIGHT), Ok(()));
+    }
+
+    #[test]
+    fn a_flood_over_tcp_does_not_lock_out_the_unix_socket() {
+        let (access, now) = access();
+        for right in [Right::Open, Right::Read] {
+            let mut asked = 0;
+            while access.admit(now, stranger(), right, &headers("")) != Err(Refusal::TooFast) {
+                asked += 1;
+                assert!(asked < 1_000, "it is bounded");
+            }
+            assert_eq!(
+                access.admit(now, Caller::Socket, right, &HeaderMap::new()),
+                Ok(())
+            );
+        }
     }
 }

@@ -22,6 +22,8 @@ use crate::why::Entry;
 const TURNS: usize = 32;
 /// Live traces at a time; more are refused.
 const TRACES: usize = 16;
+/// Downloads of captures at a time; more are refused.
+const DOWNLOADS: usize = 2;
 /// How long a driver may take to answer.
 const DRIVER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a neighbour may take.
@@ -34,6 +36,8 @@ pub(super) struct Desk {
     pub(super) turns: Semaphore,
     /// Live traces that may be read at a time.
     pub(super) traces: Arc<Semaphore>,
+    /// Captures whose files may be made at a time: each is a copy of what it has.
+    pub(super) downloads: Arc<Semaphore>,
     /// The drivers of all shards.
     drivers: Vec<mpsc::Sender<Event>>,
     neighbours: Vec<Client>,
@@ -59,6 +63,7 @@ impl Desk {
             access,
             turns: Semaphore::new(TURNS),
             traces: Arc::new(Semaphore::new(TRACES)),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS)),
             drivers,
             neighbours: neighbours.iter().map(client).collect(),
             pcap: None,

@@ -53,7 +53,11 @@ pub(super) async fn why(State(desk): State<Arc<Desk>>, Params(query): Params<Why
         case = answers.into_iter().fold(case, joined);
     }
     let subscriber = case.subscriber();
-    let findings = explain(&case);
+    // A long timeline takes its time: not in the thread that serves calls.
+    let explained = tokio::task::spawn_blocking(move || (explain(&case), case)).await;
+    let Ok((findings, case)) = explained else {
+        return Refusal::NoAnswer.into_response();
+    };
     let findings = findings
         .into_iter()
         .map(|finding| FindingRow::new(subscriber.clone(), finding));

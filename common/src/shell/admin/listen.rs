@@ -18,8 +18,8 @@ use tokio::sync::Semaphore;
 
 use super::access::Caller;
 
-/// Connections at a time; more are closed at once.
-pub(super) const CONNECTIONS_MAX: usize = 128;
+/// Connections at a time, of TCP and of the Unix socket each; more are closed at once.
+const CONNECTIONS_MAX: usize = 128;
 /// How long the head of a request may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// Octets of the head of a request.
@@ -30,7 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MODE: u32 = 0o660;
 
 /// Serves TCP.
-pub(super) fn serve_tcp(listener: TcpListener, routes: Router, open: Arc<Semaphore>) {
+pub(super) fn serve_tcp(listener: TcpListener, routes: Router) {
+    let open = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     tokio::spawn(async move {
         loop {
             let accepted = async {
@@ -48,7 +49,9 @@ pub(super) fn serve_tcp(listener: TcpListener, routes: Router, open: Arc<Semapho
 }
 
 /// Serves the Unix socket.
-pub(super) fn serve_socket(listener: UnixListener, routes: Router, open: Arc<Semaphore>) {
+pub(super) fn serve_socket(listener: UnixListener, routes: Router) {
+    // Not that of TCP, whose clients may be strangers.
+    let open = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     tokio::spawn(async move {
         loop {
             match listener.accept().await {

@@ -131,7 +131,8 @@ pub(super) struct FetchQuery {
 /// A capture as a pcap file with raw IP packets, for Wireshark; or the list of captures.
 #[utoipa::path(get, path = "/api/v1/pcap", params(FetchQuery), responses(
     (status = 200, description = "The file, or without a query the list", body = Vec<CaptureRow>),
-    (status = 404, description = "There is no such capture", body = Told)
+    (status = 404, description = "There is no such capture", body = Told),
+    (status = 503, description = "Two are fetched already", body = Told)
 ))]
 pub(super) async fn fetch(State(desk): State<Arc<Desk>>, Params(query): Params<FetchQuery>) -> Response {
     let Some(pcap) = &desk.pcap else {
@@ -145,7 +146,16 @@ pub(super) async fn fetch(State(desk): State<Arc<Desk>>, Params(query): Params<F
         (Some(id), _) => Some(id),
         (None, Some(who)) => pcap.latest_of(who),
     };
-    match id.and_then(|id| pcap.file(id)) {
+    let Some(id) = id else {
+        return no_such_capture();
+    };
+    let Ok(turn) = Arc::clone(&desk.downloads).try_acquire_owned() else {
+        return Refusal::TooMany.into_response();
+    };
+    let pcap = Arc::clone(pcap);
+    // Not in the thread that serves calls. The turn goes when the file is made, though whoever asked may have gone before.
+    let made = tokio::task::spawn_blocking(move || (pcap.file(id), turn)).await;
+    match made.ok().and_then(|(file, _)| file) {
         Some(file) => {
             let disposition = "attachment; filename=\"capture.pcap\"";
             let headers = [

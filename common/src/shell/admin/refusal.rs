@@ -21,7 +21,7 @@ pub(super) enum Refusal {
     TokenNeeded,
     /// No token is like this one.
     WrongToken,
-    /// After many wrong tokens none is looked at.
+    /// After many wrong tokens another one.
     TooManyWrongTokens,
     /// The token lets read only.
     ReadOnlyToken,

@@ -78,7 +78,8 @@ impl Pcap {
     /// How all captures do.
     pub(crate) fn states(&self) -> Vec<CaptureState> {
         let mut captures = self.captures();
-        self.settle(&mut captures);
+        // What waits the thread keeps in a moment: a driver asks here.
+        captures.forget(unix_micros());
         captures.states()
     }
 
@@ -97,12 +98,13 @@ impl Pcap {
         file_of(&packets).ok()
     }
 
-    /// Keeps what waits.
+    /// Keeps what waits, and forgets what ended an hour ago.
     fn settle(&self, captures: &mut Captures) {
         for packet in self.outlet.take() {
             captures.offer(packet);
             self.outlet.sent(1);
         }
+        captures.forget(unix_micros());
     }
 
     /// Until nothing is captured any more.
@@ -114,13 +116,15 @@ impl Pcap {
             if !captures.is_wanted(unix_micros()) {
                 // Under the lock: whoever starts another one starts another thread.
                 self.is_active.store(false, Relaxed);
+                // What a driver put meanwhile is after the end of all captures.
+                drop(self.outlet.take());
                 return;
             }
         }
     }
 
     pub(super) fn metrics(&self, out: &mut Metrics) {
-        let states = self.captures().states();
+        let states = self.states();
         out.gauge("ims_pcap_captures", &[], states.len() as u64);
         let bytes: usize = states.iter().map(|state| state.bytes).sum();
         out.gauge("ims_pcap_bytes", &[], bytes as u64);

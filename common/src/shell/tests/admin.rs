@@ -127,7 +127,7 @@ fn who_has_no_token_or_a_wrong_one_gets_nothing_where_one_is_wanted() {
 }
 
 #[test]
-fn who_guesses_tokens_has_to_wait_and_cannot_even_use_the_right_one() {
+fn who_guesses_tokens_has_to_wait_and_the_right_one_still_passes() {
     let folder = Folder::new("guesses");
     run(
         &with_admin(locked(&folder)),
@@ -142,7 +142,7 @@ fn who_guesses_tokens_has_to_wait_and_cannot_even_use_the_right_one() {
             }
             assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 429]);
             let right = format!("Authorization: Bearer {READ}");
-            assert_eq!(ask(admin, "GET /api/v1/users", &[&right]).await.0, 429);
+            assert_eq!(ask(admin, "GET /api/v1/users", &[&right]).await.0, 200);
         },
     );
 }
