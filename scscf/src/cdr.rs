@@ -397,8 +397,10 @@ impl Records {
                 continue;
             };
             open.heard = now;
-            if offers && let Some(lasts) = session_expires(request) {
-                open.lasts = lasts;
+            if offers {
+                // RFC 4028 7.2: without Session-Expires the timer is off. A refused request (422, 491) changes nothing, and
+                // whether this one is refused is not known, so it shortens nothing.
+                open.lasts = open.lasts.max(session_expires(request).unwrap_or(IDLE_MAX));
             }
             self.timers.set(key, now + open.lasts);
             if offers && open.add_media(request) {

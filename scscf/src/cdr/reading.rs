@@ -97,11 +97,14 @@ pub(super) fn media_of(message: &Message) -> Vec<String> {
     media
 }
 
+/// RFC 4028 4: "the absolute minimum is 90 seconds", and whatever asks for less, a session outlives it.
+const SESSION_EXPIRES_MIN: Duration = Duration::from_secs(90);
+
 /// RFC 4028 4.
 pub(super) fn session_expires(message: &Message) -> Option<Duration> {
     let value = std::str::from_utf8(message.header(HeaderName::SessionExpires)?).ok()?;
     let seconds: u32 = value.split(';').next()?.trim().parse().ok()?;
-    Some(Duration::from_secs(u64::from(seconds)))
+    Some(Duration::from_secs(u64::from(seconds)).max(SESSION_EXPIRES_MIN))
 }
 
 /// What a dialog is known by, whoever speaks in it.
