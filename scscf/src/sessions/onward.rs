@@ -9,7 +9,8 @@ use ims_common::sip::{HeaderName, Host, Method, Request, Scheme, Uri, UriBuf};
 
 use super::charging::{self, Boundary};
 use super::{
-    Await, BETWEEN_SERVERS, Downstream, Session, Step, dialog, is_own, makes_a_dialog, record_route,
+    Await, BETWEEN_SERVERS, Downstream, Session, Step, dialog, is_emergency, is_own, makes_a_dialog,
+    record_route,
 };
 use crate::call_limits::TrunkId;
 use crate::context::Context;
@@ -119,13 +120,15 @@ pub(crate) fn on_naptr(
     leave(ctx, session)
 }
 
-/// The next of the ways on; of trunks the next with room for a call.
+/// The next of the ways on; of trunks the next with room for a call. Calls for help are not counted, so no trunk is full for
+/// them.
 fn next_exit(ctx: &Context<'_>, session: &mut Session) -> Result<Exit, RequestReject> {
     let is_call = session.request.method() == Method::Invite;
+    let is_for_help = is_emergency(&session.request);
     let mut is_any_full = false;
     while let Some(exit) = session.exits.pop_front() {
         let trunk = ctx.sessions.limits.trunk_of(&exit.hop).filter(|_| is_call);
-        if trunk.is_none_or(|trunk| trunk_has_room(ctx, session, trunk)) {
+        if is_for_help || trunk.is_none_or(|trunk| trunk_has_room(ctx, session, trunk)) {
             session.trunk = trunk;
             return Ok(exit);
         }

@@ -216,6 +216,16 @@ fn calls_for_help_and_messages_do_not_count() {
     assert_eq!(calls.rig.sent().0.method().as_str(), "MESSAGE");
 }
 
+/// A bug: the E-CSCF, where it counted as a trunk, was full for calls for help too.
+#[test]
+fn no_trunk_is_full_for_a_call_for_help() {
+    let mut calls = Calls::new(
+        "  call_limits: {trunks: {\"sip:192.0.2.99\": 0}}\n  sessions: {ecscf: \"sip:192.0.2.99\"}\n",
+    );
+    assert_eq!(calls.make("urn:service:sos").unwrap().1, "192.0.2.99:5060");
+    assert_eq!(calls.counted(), (0, 0));
+}
+
 #[test]
 fn where_nothing_is_limited_nothing_is_kept() {
     let mut calls = Calls::new("");
