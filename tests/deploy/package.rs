@@ -237,12 +237,15 @@ fn the_package_is_installed_upgraded_removed_and_purged_in_a_fresh_root() {
 
     let mine = root.0.join("etc/ims/pcscf.yaml");
     fs::write(&mine, "pcscf: {of: mine}\n").expect("a file");
+    // A machine for one of the daemons does without the files of the others; dpkg leaves them deleted.
+    fs::remove_file(root.0.join("etc/ims/scscf.yaml")).expect("a file");
     root.dpkg(&["--install", next.to_str().expect("UTF-8")]);
     assert_eq!(root.read("etc/ims/pcscf.yaml"), "pcscf: {of: mine}\n");
     assert!(
         root.read("etc/ims/pcscf.yaml.dpkg-dist")
             .contains("of the next version")
     );
+    assert!(!root.has("etc/ims/scscf.yaml"));
     assert_eq!(
         root.told(),
         [
