@@ -113,6 +113,18 @@ fn only_the_p_cscf_has_a_capability_and_only_that_of_ipsec() {
     }
 }
 
+/// systemd gives up after five starts in ten seconds unless told.
+#[test]
+fn a_daemon_whose_address_comes_late_is_started_until_it_has_it() {
+    for daemon in DAEMONS {
+        let unit = text(&format!("systemd/{daemon}.service"));
+        let (head, service) = unit.split_once("[Service]").expect("a section");
+        assert_eq!(values(head, "StartLimitIntervalSec"), ["0"], "{daemon}");
+        assert_eq!(values(service, "Restart"), ["on-failure"], "{daemon}");
+        assert_eq!(values(service, "RestartSec"), ["2s"], "{daemon}");
+    }
+}
+
 #[test]
 fn the_units_differ_only_where_the_daemons_do() {
     let general = |daemon: &str| -> Vec<String> {
