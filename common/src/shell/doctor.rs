@@ -120,6 +120,11 @@ pub async fn examine(config: &ShellConfig, questions: &Questions) -> Result<Diag
     let file: Option<PathBuf> = file.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
     let receivers = process::all_receivers();
     let own = ports::running(config, file.as_ref(), &receivers);
+    let daemon = match own {
+        Some(_) => Daemon::Runs,
+        None if ports::is_held_unseen(config, &receivers) => Daemon::MayRun,
+        None => Daemon::IsNotThere,
+    };
     let mut checks = addresses::concrete(config);
     let rules = match config.ue_pools.is_empty() {
         true => nat::Ruleset::default(),
@@ -128,7 +133,11 @@ pub async fn examine(config: &ShellConfig, questions: &Questions) -> Result<Diag
     checks.extend(of_machine(config, Machine::gather(config).await, &rules));
     checks.extend(rights::judge(config, process::rights()));
     if let Some(protected) = &config.protected {
-        checks.extend(ipsec::judge(protected, &Trial::of(protected), own.is_some()));
+        checks.extend(ipsec::judge(
+            protected,
+            &Trial::of(protected),
+            daemon != Daemon::IsNotThere,
+        ));
         checks.push(ipsec::ike(&ike_daemons(&receivers)));
     }
     checks.extend(ports::judge(config, own, &receivers));
@@ -137,7 +146,7 @@ pub async fn examine(config: &ShellConfig, questions: &Questions) -> Result<Diag
         room.synchronised = process::synchronised().await;
     }
     checks.extend(limits::judge(config, config.surroundings.shards.max(1), &room));
-    checks.extend(of_neighbours(config, own.is_some()).await);
+    checks.extend(of_neighbours(config, daemon).await);
     checks.extend(compared);
     let mut diagnosis = Diagnosis::new(config.name, checks);
     let wanted = diagnosis.checks.iter().any(Check::asks_for_a_snippet);
@@ -147,8 +156,17 @@ pub async fn examine(config: &ShellConfig, questions: &Questions) -> Result<Diag
     Ok(diagnosis)
 }
 
+/// Whether our own daemon runs beside us.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Daemon {
+    Runs,
+    /// Somebody who cannot be seen holds a port of it.
+    MayRun,
+    IsNotThere,
+}
+
 /// The HSSs and the next hops.
-async fn of_neighbours(config: &ShellConfig, is_running: bool) -> Vec<Check> {
+async fn of_neighbours(config: &ShellConfig, daemon: Daemon) -> Vec<Check> {
     let around = &config.surroundings;
     let mut neighbours = match Neighbours::new(config) {
         Ok(neighbours) => neighbours,
@@ -158,7 +176,9 @@ async fn of_neighbours(config: &ShellConfig, is_running: bool) -> Vec<Check> {
     if let Some(hss) = &around.hss {
         if hss.peers.is_empty() {
             checks.push(diameter::without_peers(config.diameter_listen));
-        } else if is_running {
+        } else if daemon == Daemon::MayRun {
+            checks.push(diameter::not_tried());
+        } else if daemon == Daemon::Runs {
             let told = match endpoint(config) {
                 Some(endpoint) => process::peers(endpoint).await,
                 None => process::PeersTold::default(),

@@ -206,6 +206,15 @@ fn remedy(own: &HssSurroundings, code: u32) -> String {
     }
 }
 
+/// A second peer of our name would take the place of the daemon, if that is who holds the port.
+pub(super) fn not_tried() -> Check {
+    Check::skipped(
+        NAME,
+        "the HSSs are not tried: a process that cannot be seen from here holds a port of the configuration; if it is this \
+         daemon, a second peer of its name would end its connections; look as root, or as the user of the daemon",
+    )
+}
+
 /// Only HSSs that dial us can reach such a node.
 pub(super) fn without_peers(listen: Option<SocketAddr>) -> Check {
     match listen {

@@ -149,6 +149,13 @@ pub(super) fn running<'a>(
         })
 }
 
+/// Whether a port that it asks for is held by a process that cannot be seen from here: it may be our own daemon.
+pub(super) fn is_held_unseen(config: &ShellConfig, receivers: &Receivers) -> bool {
+    let wanted = wanted(config);
+    let mut sockets = wanted.iter().flat_map(|w| receivers.at(w.protocol, w.address));
+    sockets.any(|socket| !receivers.holders.contains_key(&socket.inode))
+}
+
 /// Each port is free, or held by the daemon itself; else it is told by whom.
 pub(super) fn judge(config: &ShellConfig, own: Option<&Holder>, receivers: &Receivers) -> Vec<Check> {
     let wanted = wanted(config);
@@ -328,6 +335,14 @@ mod tests {
                 .contains("in use by another pcscf: pcscf (pid 9, --config /etc/ims/other.yaml)"),
             "{check:?}"
         );
+    }
+
+    #[test]
+    fn a_port_of_somebody_unseen_may_be_the_daemons() {
+        let is_unseen = |address, holder| is_held_unseen(&config(address), &seen(holder));
+        assert!(is_unseen("192.0.2.5", None));
+        assert!(!is_unseen("192.0.2.5", Some(holder(7, "kamailio", None))));
+        assert!(!is_unseen("192.0.2.6", None));
     }
 
     #[test]
