@@ -170,7 +170,9 @@ fn note_message_to_nobody(ctx: &mut Context<'_>, session: &Session) {
         .to_ascii_lowercase()
         .starts_with(b"application/vnd.3gpp.sms");
     let has_matched = session.chain.next > 0;
-    if request.method() == Method::Message && is_sms && !has_matched {
+    // TS 24.341 5.3.2.4: a report to the gateway goes by its address and needs no criterion.
+    let is_report = request.header(HeaderName::InReplyTo).is_some();
+    if request.method() == Method::Message && is_sms && !is_report && !has_matched {
         let user = session.chain.served.impu.as_str();
         ctx.note(NoteKind::NoCriteriaMatched, request, || {
             Facts::new().with(Fact::Identity, user)
