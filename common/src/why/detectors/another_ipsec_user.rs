@@ -10,7 +10,7 @@ pub(super) const DETECTOR: Detector = Detector {
     name: "another-ipsec-user",
     title: "Another program uses the kernel's IPsec beside the P-CSCF",
     signal: "an IKE daemon, states or policies of another program at the start, and security associations of the phone that \
-             failed, vanished or stay silent",
+             failed",
     example: "Security associations of IMSI 001010000000001 failed, and the P-CSCF is not alone in the kernel's IPsec: another IKE \
               daemon is here: charon (pid 812); keep it off the Gm address, the protected ports and ipsec.reqid, or stop it.",
     weight: 40,
@@ -19,13 +19,9 @@ pub(super) const DETECTOR: Detector = Detector {
 
 fn detect(case: &Case) -> Vec<Finding> {
     let trouble = case
-        .newest(|entry| {
-            matches!(
-                entry.note(),
-                Some(NoteKind::AssociationsFailed | NoteKind::AssociationsSilent)
-            )
-        })
-        .next();
+        .newest(|entry| entry.note() == Some(NoteKind::AssociationsFailed))
+        .next()
+        .filter(|entry| !case.is_granted_after(entry.at));
     trouble
         .and_then(|entry| beside(case, entry))
         .into_iter()

@@ -58,18 +58,29 @@ fn detect(case: &Case) -> Vec<Finding> {
 }
 
 fn silent(case: &Case, challenge: &Entry) -> Finding {
+    let registers = case.registers_on_gm();
+    let mut grants = registers.iter().filter_map(Registering::granted_at);
+    // Keys that were right once still are.
+    let was_granted = grants.any(|granted| granted < challenge.at);
+    let (reason, remedy) = match (was_granted, is_aka(challenge)) {
+        (true, _) => (
+            "it was registered before, so it is gone, or the 401 was lost on the way",
+            "look whether the handset is on and in coverage; if it is, whether the 401 reaches it",
+        ),
+        (false, true) => ("it could not verify the network", remedy(challenge)),
+        (false, false) => (
+            "it has no password, or does not do this algorithm",
+            remedy(challenge),
+        ),
+    };
     let finding = Finding::new(
         challenge,
         format!(
-            "The handset of {} did not answer the challenge ({}) within {ANSWER_SECS} s: {}",
+            "The handset of {} did not answer the challenge ({}) within {ANSWER_SECS} s: {reason}",
             case.subscriber(),
             what_was_asked(challenge),
-            match is_aka(challenge) {
-                true => "it could not verify the network",
-                false => "it has no password, or does not do this algorithm",
-            }
         ),
-        remedy(challenge),
+        remedy,
     );
     let note = case
         .after(challenge.at)

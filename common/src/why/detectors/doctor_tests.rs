@@ -129,6 +129,12 @@ fn another_ike_daemon_is_told_only_where_security_associations_fail() {
     let found = sentences(ike(), vec![failed("exists")], Duration::from_secs(5));
     assert_example(&found, "another-ipsec-user");
     assert_eq!(sentences(ike(), Vec::new(), Duration::from_secs(5)), []);
+    let silent = Note::of(NoteKind::AssociationsSilent, IMSI, Facts::new());
+    assert_eq!(
+        sentences(ike(), vec![silent], Duration::from_secs(5)),
+        [],
+        "a phone out of coverage is silent too"
+    );
 }
 
 #[test]

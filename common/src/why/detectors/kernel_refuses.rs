@@ -23,7 +23,8 @@ const STALE_SECS: u64 = 3_600;
 fn detect(case: &Case) -> Vec<Finding> {
     let failed = case
         .newest(|entry| entry.note() == Some(NoteKind::AssociationsFailed))
-        .next();
+        .next()
+        .filter(|entry| !case.is_granted_after(entry.at));
     if let Some(finding) = failed.and_then(|entry| refused(case, entry)) {
         return vec![finding];
     }

@@ -18,15 +18,21 @@ pub(super) const DETECTOR: Detector = Detector {
 
 /// RFC 3261 18.1.1: what a path of unknown MTU carries in one piece.
 const SAFE_OCTETS: u32 = 1_300;
+/// A datagram that is sent so often more is not lost by chance.
+const AGAIN_MIN: u32 = 3;
+/// A phone that was heard so many seconds before or after is in coverage.
+const HEARD_SECS: u64 = 300;
 
 fn detect(case: &Case) -> Vec<Finding> {
     let lost = case.newest(is_large).find(|request| is_unanswered(case, request));
-    lost.and_then(finding).into_iter().collect()
+    lost.and_then(|request| finding(case, request))
+        .into_iter()
+        .collect()
 }
 
 fn is_large(entry: &Entry) -> bool {
     entry.sip().is_some_and(|sip| {
-        let is_repeated = sip.again > 0;
+        let is_repeated = sip.again >= AGAIN_MIN;
         sip.way == Way::Said
             && sip.status.is_none()
             && sip.transport == Transport::Udp
@@ -48,18 +54,41 @@ fn is_unanswered(case: &Case, request: &Entry) -> bool {
     })
 }
 
-fn finding(request: &Entry) -> Option<Finding> {
+/// Whether the phone said something small around that time.
+fn is_in_coverage(case: &Case, request: &Entry) -> bool {
+    let peer = request.sip().map(|sip| sip.peer.ip());
+    case.entries.iter().any(|it| {
+        it.is_heard()
+            && it.is_gm()
+            && it.at.abs_diff(request.at) / 1_000_000 <= HEARD_SECS
+            && it
+                .sip()
+                .is_some_and(|sip| Some(sip.peer.ip()) == peer && sip.octets <= SAFE_OCTETS)
+    })
+}
+
+fn finding(case: &Case, request: &Entry) -> Option<Finding> {
     let sip = request.sip()?;
+    let (reason, remedy) = match is_in_coverage(case, request) {
+        true => (
+            "it was probably lost to fragmentation",
+            "let the path carry fragments (MTU of the user plane's tunnel), or let the phone accept TCP",
+        ),
+        false => (
+            "the phone is out of coverage, or the datagram was lost to fragmentation",
+            "look whether the phone is attached; if it is, let the path carry fragments (MTU of the user plane's tunnel), or \
+             let the phone accept TCP",
+        ),
+    };
     Some(Finding::new(
         request,
         format!(
-            "The {} to the phone at {} has {} octets in one datagram, was sent {} times and got no answer: it was probably lost \
-             to fragmentation",
+            "The {} to the phone at {} has {} octets in one datagram, was sent {} times and got no answer: {reason}",
             sip.method,
             sip.peer,
             sip.octets,
             sip.again + 1
         ),
-        "let the path carry fragments (MTU of the user plane's tunnel), or let the phone accept TCP",
+        remedy,
     ))
 }
