@@ -5,9 +5,9 @@
 //! * Too many messages: new requests get a 503 with Retry-After, and twice as many nothing at all.
 //! * Too many failures, that is, what no phone does often: a ban. Challenges that come to nothing are failures, too,
 //!   some time later.
-//! * A sign of a known scanner: a ban at once.
+//! * A sign of a known scanner: a ban at once, over UDP at the third.
 //!
-//! Contacts behind a source raise its limits, registrations that are granted make up for failures, and the first minutes
+//! Who has contacts behind it is limited but never banned, registrations that are granted make up for failures, and the first minutes
 //! after a start bear with much: a busy NAT is no scanner. What comes over security associations is never banned.
 //! What is dropped under a ban is not read, and costs no allocation.
 
@@ -39,7 +39,9 @@ use self::watched::WatchedTable;
 const START: Duration = Duration::from_secs(600);
 /// How much more is borne with then.
 const START_FACTOR: u32 = 10;
-/// How many failures a registration that is granted makes up for.
+/// How many datagrams with the sign of a scanner ban a source: one may be forged.
+const SIGNS: u32 = 3;
+/// How many failures a registration that is granted makes up for; in a minute no more than the limit.
 const RELIEF: u32 = 5;
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -122,6 +124,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Sender {
     pub(crate) address: IpAddr,
     pub(crate) contacts: usize,
+    /// Over UDP, where anybody may have written the address.
+    pub(crate) is_forgeable: bool,
 }
 
 /// The guard of Gm.
@@ -131,6 +135,8 @@ pub(crate) struct Guard {
     watched: WatchedTable,
     bans: Bans,
     journal: Journal,
+    /// What the site's timeline gets.
+    notes: Journal,
     counters: Counters,
     started: Option<Instant>,
     closing: VecDeque<ConnectionId>,
@@ -145,6 +151,7 @@ impl Guard {
             bans: Bans::new(policy.terms),
             policy,
             journal: Journal::default(),
+            notes: Journal::default(),
             counters: Counters::default(),
             started: None,
             closing: VecDeque::new(),
@@ -179,7 +186,10 @@ impl Guard {
         }
         if self.is_of_scanner(message) {
             self.counters.count("ims_pcscf_guard_dropped_total", "scanner");
-            self.offended(now, sender, "scanner", sender.contacts == 0);
+            let is_sure = !sender.is_forgeable || self.watched.of(now, source).sign() >= SIGNS;
+            if is_sure {
+                self.offended(now, sender, "scanner");
+            }
             return Verdict::Drop;
         }
         self.judge_challenges(now, sender);
@@ -229,7 +239,10 @@ impl Guard {
         let size = self.failure_size(now, sender.contacts);
         let watched = self.watched.of(now, Source::of(sender.address));
         watched.registered();
-        watched.failures.relieve(size, RELIEF);
+        let most = (size.burst / RELIEF).max(1);
+        if watched.relief.fill(now, Size::new(most, MINUTE, most)) {
+            watched.failures.relieve(size, RELIEF);
+        }
     }
 
     fn judge_challenges(&mut self, now: Instant, sender: Sender) {
@@ -248,7 +261,7 @@ impl Guard {
         let size = self.failure_size(now, sender.contacts);
         let watched = self.watched.of(now, Source::of(sender.address));
         if !watched.failures.fill(now, size) {
-            self.offended(now, sender, failure.label(), true);
+            self.offended(now, sender, failure.label());
         }
     }
 
@@ -259,25 +272,29 @@ impl Guard {
         self.policy.failures.size(MINUTE, contacts, factor)
     }
 
-    /// Bans a source, unless it may not be.
-    fn offended(&mut self, now: Instant, sender: Sender, reason: &'static str, may_be_banned: bool) {
+    /// Bans a source, unless it may not be. Who may have been forged is banned for the first term, however often.
+    fn offended(&mut self, now: Instant, sender: Sender, reason: &'static str) {
         let source = Source::of(sender.address);
         let is_exempt = self
             .policy
             .exempt
             .iter()
             .any(|block| block.contains(sender.address));
-        if is_exempt || !may_be_banned {
+        if is_exempt || sender.contacts > 0 {
             self.counters.count("ims_pcscf_guard_spared_total", reason);
             return;
         }
         if self.bans.is_in_force(now, source) {
             return;
         }
-        let lasts = self.bans.ban(now, source, reason);
+        let grows = !sender.is_forgeable || self.watched.of(now, source).is_proven();
+        let lasts = self.bans.ban(now, source, reason, grows);
         self.watched.forget(source);
         self.counters.count("ims_pcscf_guard_bans_total", reason);
-        self.fresh.push_back((source, reason, lasts));
+        // Forged addresses must not drive all else out of the timeline.
+        if self.notes.line(now).is_some() {
+            self.fresh.push_back((source, reason, lasts));
+        }
         if let Some(kept_back) = self.journal.line(now) {
             warn!(%source, reason, ?lasts, contacts = sender.contacts, kept_back, "source banned from Gm");
         }

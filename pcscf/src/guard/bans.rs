@@ -91,15 +91,26 @@ impl Bans {
         true
     }
 
-    /// Bans a source; says for how long.
-    pub(crate) fn ban(&mut self, now: Instant, source: Source, reason: &'static str) -> Duration {
+    /// Bans a source; says for how long. One that does not grow lasts the first term and counts as no further one.
+    pub(crate) fn ban(
+        &mut self,
+        now: Instant,
+        source: Source,
+        reason: &'static str,
+        grows: bool,
+    ) -> Duration {
         let before = self
             .records
             .get(&source)
             .map(|record| (record.times, record.dropped));
         let (times, dropped) = before.unwrap_or_default();
-        let times = times.saturating_add(1);
-        let factor = 1_u32.checked_shl(times - 1).unwrap_or(u32::MAX);
+        let times = if grows {
+            times.saturating_add(1)
+        } else {
+            times.max(1)
+        };
+        let doubled = if grows { times - 1 } else { 0 };
+        let factor = 1_u32.checked_shl(doubled).unwrap_or(u32::MAX);
         let lasts = self.terms.first.saturating_mul(factor).min(self.terms.longest);
         if before.is_none() && self.records.len() >= self.terms.places {
             self.make_room();

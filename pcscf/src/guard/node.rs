@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use ims_common::net::{Flow, Interface};
+use ims_common::net::{Flow, Interface, Transport};
 use ims_common::operate::{BanRow, Question, Report};
 use ims_common::sip::{Message, StatusCode};
 use ims_common::why::{Fact, Facts, Note, NoteKind};
@@ -13,10 +13,19 @@ use crate::node::Pcscf;
 use crate::reject::Reject;
 
 impl Pcscf {
-    fn sender(&self, address: IpAddr) -> Sender {
+    fn sender(&self, flow: &Flow) -> Sender {
+        Sender {
+            is_forgeable: flow.transport == Transport::Udp,
+            ..self.sender_at(flow.remote.ip())
+        }
+    }
+
+    /// Somebody of whom only the address is known: it may be forged.
+    fn sender_at(&self, address: IpAddr) -> Sender {
         Sender {
             address,
             contacts: self.contacts.count_behind(address),
+            is_forgeable: true,
         }
     }
 
@@ -57,13 +66,19 @@ impl Pcscf {
 
     /// What becomes of a message from a UE, before anything else is looked at.
     pub(crate) fn guarded(&mut self, now: Instant, flow: &Flow, message: &Message) -> Verdict {
-        let sender = self.sender(flow.remote.ip());
+        if self.guard.is_none() || flow.interface == Interface::Mw {
+            return Verdict::Pass;
+        }
+        let sender = (flow.interface == Interface::Gm).then(|| self.sender(flow));
         let Some(guard) = &mut self.guard else {
             return Verdict::Pass;
         };
         let verdict = match flow.interface {
             Interface::Mw => return Verdict::Pass,
-            Interface::Gm => guard.on_message(now, sender, message),
+            Interface::Gm => match sender {
+                Some(sender) => guard.on_message(now, sender, message),
+                None => Verdict::Pass,
+            },
             Interface::GmProtected => {
                 let sas = self.protection.as_ref().map(|protection| &protection.sas);
                 let impi = sas.and_then(|sas| sas.impi(sas.set_of_flow(flow)?));
@@ -84,10 +99,10 @@ impl Pcscf {
 
     /// Something that is no SIP: whether it is dropped.
     pub(crate) fn guards_malformed(&mut self, now: Instant, flow: &Flow) -> bool {
-        if flow.interface != Interface::Gm {
+        if flow.interface != Interface::Gm || self.guard.is_none() {
             return false;
         }
-        let sender = self.sender(flow.remote.ip());
+        let sender = self.sender(flow);
         let Some(guard) = &mut self.guard else {
             return false;
         };
@@ -111,7 +126,7 @@ impl Pcscf {
 
     /// OPTIONS to this P-CSCF itself.
     pub(crate) fn note_options(&mut self, now: Instant, flow: &Flow) {
-        let sender = self.sender(flow.remote.ip());
+        let sender = self.sender(flow);
         if sender.contacts == 0 {
             self.note_failure(now, flow, Failure::Options);
         }
@@ -159,10 +174,10 @@ impl Pcscf {
     }
 
     fn note_failure(&mut self, now: Instant, flow: &Flow, failure: Failure) {
-        if flow.interface != Interface::Gm {
+        if flow.interface != Interface::Gm || self.guard.is_none() {
             return;
         }
-        let sender = self.sender(flow.remote.ip());
+        let sender = self.sender(flow);
         if let Some(guard) = &mut self.guard {
             guard.failed(now, sender, failure);
         }
@@ -170,7 +185,7 @@ impl Pcscf {
 
     /// The home network has answered a REGISTER that came from an address, in clear or not.
     pub(crate) fn note_register(&mut self, now: Instant, ue: IpAddr, status: StatusCode) {
-        let sender = self.sender(ue);
+        let sender = self.sender_at(ue);
         let Some(guard) = &mut self.guard else {
             return;
         };

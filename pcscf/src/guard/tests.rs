@@ -35,6 +35,7 @@ fn sender(address: &str, contacts: usize) -> Sender {
     Sender {
         address: address.parse().unwrap(),
         contacts,
+        is_forgeable: false,
     }
 }
 
@@ -118,7 +119,10 @@ fn the_sign_of_a_scanner_bans_at_once_but_not_whoever_shares_an_address_with_pho
 fn contacts_behind_a_source_raise_its_limits() {
     let (mut guard, now) = (guard(|_| {}), start());
     let nat = sender("192.0.2.1", 1_000);
-    assert_eq!(fail(&mut guard, now, nat), 6 + 6 * 1_000 + 1);
+    for _ in 0..10_000 {
+        guard.failed(now, nat, Failure::Register);
+    }
+    assert!(!guard.is_banned(now, nat.address));
     let passed = |guard: &mut Guard, sender: Sender| {
         let verdicts = (0..20_000).map(|_| guard.on_message(now, sender, &message("x")));
         verdicts.filter(|verdict| *verdict == Verdict::Pass).count()
@@ -128,17 +132,65 @@ fn contacts_behind_a_source_raise_its_limits() {
 }
 
 #[test]
-fn registrations_behind_a_nat_make_up_for_failures() {
-    let (mut guard, mut now) = (guard(|_| {}), start());
+fn registrations_make_up_for_failures_but_in_a_minute_for_no_more_than_the_limit() {
+    let (mut guard, now) = (guard(|_| {}), start());
     let nat = sender("192.0.2.1", 0);
-    for _ in 0..500 {
-        for _ in 0..4 {
-            guard.failed(now, nat, Failure::Register);
-        }
-        guard.registered(now, nat);
-        now += Duration::from_millis(100);
+    for _ in 0..6 {
+        guard.failed(now, nat, Failure::Register);
     }
-    assert!(!guard.is_banned(now, nat.address));
+    for _ in 0..100 {
+        guard.registered(now, nat);
+    }
+    assert_eq!(fail(&mut guard, now, nat), 6);
+    let later = now + secs(600);
+    guard.handle_timeout(later);
+    assert_eq!(fail(&mut guard, later, nat), 7);
+}
+
+#[test]
+fn who_may_be_forged_is_banned_for_the_first_term_only_until_a_registration_proved_it() {
+    let (mut guard, mut now) = (guard(|_| {}), start());
+    let forged = Sender {
+        is_forgeable: true,
+        ..sender(SCANNER, 0)
+    };
+    let mut lasted = Vec::new();
+    for round in 0..4 {
+        if round >= 2 {
+            guard.registered(now, forged);
+        }
+        fail(&mut guard, now, forged);
+        let left = guard.bans(now)[0].left;
+        lasted.push(left.as_secs());
+        now += left;
+        guard.handle_timeout(now);
+    }
+    assert_eq!(lasted, [60, 60, 120, 240]);
+}
+
+#[test]
+fn one_datagram_with_the_sign_of_a_scanner_may_be_forged_and_the_third_bans() {
+    let (mut guard, now) = (guard(|_| {}), start());
+    let forged = Sender {
+        is_forgeable: true,
+        ..sender(SCANNER, 0)
+    };
+    let banned = [(); 3].map(|()| {
+        guard.on_message(now, forged, &message("sipvicious"));
+        guard.is_banned(now, forged.address)
+    });
+    assert_eq!(banned, [false, false, true]);
+}
+
+#[test]
+fn bans_of_many_addresses_do_not_fill_the_timeline() {
+    let (mut guard, now) = (guard(|_| {}), start());
+    for n in 0..1_000 {
+        let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
+        guard.on_message(now, sender(&address, 0), &message("sipvicious"));
+    }
+    assert_eq!(guard.bans(now).len(), 1_000);
+    assert_eq!(std::iter::from_fn(|| guard.poll_fresh()).count(), 30);
 }
 
 #[test]

@@ -30,6 +30,12 @@ pub(crate) struct Watched {
     /// Twice as large: what overflows this one too is not even refused.
     pub(crate) flood: Bucket,
     pub(crate) failures: Bucket,
+    /// Registrations that made up for failures.
+    pub(crate) relief: Bucket,
+    /// A registration was granted there: what we send arrives.
+    is_proven: bool,
+    /// Messages that look like a scanner's.
+    signs: u32,
     window: Option<Instant>,
     before: Outcomes,
     latest: Outcomes,
@@ -44,6 +50,18 @@ impl Watched {
     /// A registration was granted.
     pub(crate) fn registered(&mut self) {
         self.latest.registered = self.latest.registered.saturating_add(1);
+        self.is_proven = true;
+    }
+
+    /// Whether a registration was granted.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
+    /// One more message looks like a scanner's; says how many do.
+    pub(crate) fn sign(&mut self) -> u32 {
+        self.signs = self.signs.saturating_add(1);
+        self.signs
     }
 
     /// How many challenges had their time and came to nothing, each told once.
