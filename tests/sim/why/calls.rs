@@ -112,7 +112,13 @@ fn an_invite_that_no_path_carries_in_one_piece_is_measured() {
     scene.world.links.set("P-CSCF", "B", narrow);
     let plan = Plan::to(&ims_tests::scene::calls::tel(2)).offer(Offer::Long);
     scene.tell_of_calls("A", UeCommand::Call(plan));
-    scene.world.assert_explained(&imsi(1), "large-datagram-lost");
+    scene.world.assert_explained(&imsi(2), "large-datagram-lost");
+    // Who knows only the caller cannot tell it from a phone that is switched off.
+    let told = scene.world.why(&imsi(1));
+    assert!(
+        told.contains("out of coverage, or the datagram was lost"),
+        "{told}"
+    );
 }
 
 #[test]
