@@ -370,6 +370,8 @@ fn logs_for_programs_are_json_in_every_line_and_without_identities() {
     let stranger = network.phone(9, |config| config);
     let _ = stranger.tell_and_wait(UeCommand::Register, PATIENCE);
     network.must(&phone, UeCommand::Deregister);
+    // The last lines are written when a daemon ends.
+    network.daemons.stop().expect("they end");
     for name in ["pcscf", "icscf", "scscf1"] {
         let log = network.daemons.get(name).log();
         assert!(!log.is_empty(), "{name}");
@@ -393,5 +395,4 @@ fn logs_for_programs_are_json_in_every_line_and_without_identities() {
             assert!(!log.contains(secret), "{name} logs {secret}:\n{log}");
         }
     }
-    network.stop();
 }
