@@ -79,6 +79,14 @@ impl Method {
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
+            Self::Other(token) if text::is_token(token) => std::str::from_utf8(token).unwrap_or("UNKNOWN"),
+            known => known.known_name().unwrap_or("UNKNOWN"),
+        }
+    }
+
+    /// The text of a method that is known here.
+    pub(crate) fn known_name(&self) -> Option<&'static str> {
+        Some(match self {
             Self::Register => "REGISTER",
             Self::Invite => "INVITE",
             Self::Ack => "ACK",
@@ -93,9 +101,8 @@ impl Method {
             Self::Notify => "NOTIFY",
             Self::Publish => "PUBLISH",
             Self::Refer => "REFER",
-            Self::Other(token) if text::is_token(token) => std::str::from_utf8(token).unwrap_or("UNKNOWN"),
-            Self::Other(_) => "UNKNOWN",
-        }
+            Self::Other(_) => return None,
+        })
     }
 
     /// The method's bytes.

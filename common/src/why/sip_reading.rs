@@ -8,7 +8,7 @@ use super::entry::{SipStep, Way};
 use super::facts::{Fact, Facts};
 use super::stories::Story;
 use crate::net::{Interface, Transport};
-use crate::sip::{HeaderName, Message, NameAddr, Uri};
+use crate::sip::{HeaderName, Message, Method, NameAddr, Uri};
 
 /// Octets of a Call-ID or ICID that is kept; longer ones are cut, so that they may meet, which no phone's do.
 pub(super) const ID_MAX: usize = 128;
@@ -41,7 +41,7 @@ impl SipReading {
         let cseq = message.cseq().ok()?;
         let steps = story.map_or(0, |story| story.steps.len());
         let status = message.status_code();
-        let method = known_method(cseq.method.as_str());
+        let method = known_method(&cseq.method);
         // Whose it is shows when it begins: as it came, and as it was passed on with an asserted identity; a phone says its
         // private identity only when it is challenged.
         let wants_parties = steps < if method == "REGISTER" { 12 } else { 2 };
@@ -241,26 +241,10 @@ impl SipReading {
     }
 }
 
-fn known_method(method: &str) -> Cow<'static, str> {
-    const KNOWN: [&str; 14] = [
-        "REGISTER",
-        "INVITE",
-        "ACK",
-        "BYE",
-        "CANCEL",
-        "OPTIONS",
-        "PRACK",
-        "UPDATE",
-        "INFO",
-        "MESSAGE",
-        "SUBSCRIBE",
-        "NOTIFY",
-        "PUBLISH",
-        "REFER",
-    ];
-    match KNOWN.iter().find(|known| **known == method) {
+fn known_method(method: &Method) -> Cow<'static, str> {
+    match method.known_name() {
         Some(known) => Cow::Borrowed(known),
-        None => Cow::Owned(method.chars().take(METHOD_MAX).collect()),
+        None => Cow::Owned(method.as_str().chars().take(METHOD_MAX).collect()),
     }
 }
 
