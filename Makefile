@@ -11,9 +11,9 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # For kernels without ESP: a virtual machine with Debian's.
 VM_PACKAGES := qemu-system-x86 busybox-static kmod lz4 xz-utils binutils dash iproute2 procps tcpdump
-LAB_PACKAGES := gcc libc6-dev $(if $(CLEAR),,$(VM_PACKAGES))
-TEST_PACKAGES := $(LAB_PACKAGES) pkg-config libssl-dev sip-tester freediameterd freediameter-extensions libfreediameter-dev \
-  kamailio baresip-core chromium systemd shellcheck python3-jsonschema python3-yaml
+LAB_PACKAGES := gcc libc6-dev pkg-config libpcsclite-dev $(if $(CLEAR),,$(VM_PACKAGES))
+TEST_PACKAGES := $(LAB_PACKAGES) libssl-dev sip-tester freediameterd freediameter-extensions libfreediameter-dev \
+  kamailio baresip-core pcscd vsmartcard-vpcd chromium systemd shellcheck python3-jsonschema python3-yaml
 
 .PHONY: lab test setup-lab setup-test toolchain
 

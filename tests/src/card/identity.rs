@@ -1,0 +1,179 @@
+//! Testkit: who a phone is by its card (TS 24.229 5.1.1.1A, TS 23.003 13).
+
+use super::contents::{CardContents, PcscfAddress, Read};
+use crate::ue::identity::UeIdentity;
+
+/// Who a phone is by its card.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CardIdentity {
+    /// Its names.
+    pub names: UeIdentity,
+    /// Where they come from.
+    pub origin: Origin,
+    /// P-CSCFs that the card names, in their order; a phone asks them when the network names none.
+    pub pcscfs: Vec<PcscfAddress>,
+    /// The service centre for short messages over IP, a URI (`EF_PSISMSC`).
+    pub psismsc: Option<String>,
+}
+
+/// Where a phone's names come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// From the ISIM; the public identity from this record of `EF_IMPU`.
+    Isim {
+        /// Record, from 1.
+        record: usize,
+    },
+    /// Derived from the IMSI of the USIM, for the card has no ISIM.
+    Usim,
+}
+
+/// Why a phone has no names by its card.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NoIdentity {
+    /// There is an ISIM, and it does not say this.
+    #[error("the ISIM has no usable {0}")]
+    Isim(&'static str),
+    /// There is no ISIM, and the USIM does not say this.
+    #[error("the card has no ISIM, and its USIM has no usable {0}")]
+    Usim(&'static str),
+    /// There is neither.
+    #[error("the card has neither an ISIM nor a USIM")]
+    NoApplication,
+}
+
+impl CardContents {
+    /// Who a phone is by this card: by its ISIM when it has one, else by the IMSI of its USIM. The public identity is
+    /// the first SIP URI of `EF_IMPU`: a REGISTER cannot be for a tel URI.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn identity(&self) -> Result<CardIdentity, NoIdentity> {
+        match (&self.isim, &self.usim) {
+            (Some(isim), _) => {
+                let impi = isim.impi.is().ok_or(NoIdentity::Isim("EF_IMPI"))?;
+                let home = isim.domain.is().ok_or(NoIdentity::Isim("EF_DOMAIN"))?;
+                let mut impus = isim.impus.records();
+                let (record, impu) = impus
+                    .find(|(_, impu)| is_sip(impu))
+                    .ok_or(NoIdentity::Isim("EF_IMPU"))?;
+                Ok(CardIdentity {
+                    names: UeIdentity::isim(impi, impu, home),
+                    origin: Origin::Isim { record },
+                    pcscfs: isim
+                        .pcscfs
+                        .records()
+                        .map(|(_, address)| address.clone())
+                        .collect(),
+                    psismsc: isim.psismsc.records().next().map(|(_, uri)| uri.clone()),
+                })
+            }
+            (None, Some(usim)) => {
+                let imsi = usim.imsi.is().ok_or(NoIdentity::Usim("EF_IMSI"))?;
+                Ok(CardIdentity {
+                    names: UeIdentity::from_imsi(imsi, usim.mnc_digits()),
+                    origin: Origin::Usim,
+                    pcscfs: Vec::new(),
+                    psismsc: usim.psismsc.records().next().map(|(_, uri)| uri.clone()),
+                })
+            }
+            (None, None) => Err(NoIdentity::NoApplication),
+        }
+    }
+}
+
+impl super::contents::Usim {
+    /// Digits of the MNC; two when the card does not say it.
+    #[must_use]
+    pub fn mnc_digits(&self) -> usize {
+        let said = match &self.ad {
+            Read::Is(ad) => ad.mnc_digits,
+            _ => None,
+        };
+        said.map_or(2, usize::from)
+    }
+}
+
+fn is_sip(impu: &str) -> bool {
+    let scheme = impu.split(':').next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contents::{AdministrativeData, Isim, Usim};
+    use super::*;
+
+    fn isim() -> Isim {
+        Isim {
+            aid: Vec::new(),
+            impi: Read::Is("alice@ims.example".to_owned()),
+            domain: Read::Is("ims.example".to_owned()),
+            impus: Read::Is(vec![
+                Read::Empty,
+                Read::Is("tel:+15550001".to_owned()),
+                Read::Is("sip:alice@ims.example".to_owned()),
+            ]),
+            ad: Read::Absent,
+            ist: Read::Absent,
+            pcscfs: Read::Absent,
+            smsp: Read::Absent,
+            psismsc: Read::Absent,
+        }
+    }
+
+    fn usim(imsi: &str, mnc_digits: Option<u8>) -> Usim {
+        Usim {
+            aid: Vec::new(),
+            imsi: Read::Is(imsi.to_owned()),
+            ad: Read::Is(AdministrativeData {
+                operation: 0,
+                mnc_digits,
+            }),
+            ust: Read::Absent,
+            msisdns: Read::Absent,
+            smsp: Read::Absent,
+            psismsc: Read::Absent,
+        }
+    }
+
+    fn card(isim: Option<Isim>, usim: Option<Usim>) -> CardContents {
+        CardContents {
+            atr: Vec::new(),
+            iccid: Read::Absent,
+            applications: Read::Absent,
+            pin: None,
+            isim,
+            usim,
+        }
+    }
+
+    #[test]
+    fn the_isim_goes_before_the_usim_and_a_sip_identity_before_a_number() {
+        let card = card(Some(isim()), Some(usim("001010000000001", Some(2))));
+        let identity = card.identity().unwrap();
+        assert_eq!(identity.origin, Origin::Isim { record: 3 });
+        let names = UeIdentity::isim("alice@ims.example", "sip:alice@ims.example", "ims.example");
+        assert_eq!(identity.names, names);
+    }
+
+    #[test]
+    fn without_an_isim_all_is_derived_from_the_imsi_and_the_length_of_its_mnc() {
+        let home = |digits| {
+            let card = card(None, Some(usim("001010000000001", digits)));
+            card.identity().unwrap().names.home
+        };
+        assert_eq!(home(Some(2)), "ims.mnc001.mcc001.3gppnetwork.org");
+        assert_eq!(home(Some(3)), "ims.mnc010.mcc001.3gppnetwork.org");
+        assert_eq!(home(None), "ims.mnc001.mcc001.3gppnetwork.org");
+    }
+
+    #[test]
+    fn an_isim_that_is_there_and_empty_is_no_reason_to_take_the_usim() {
+        let mut empty = isim();
+        empty.impi = Read::Empty;
+        let failed = card(Some(empty), Some(usim("001010000000001", Some(2)))).identity();
+        assert_eq!(failed, Err(NoIdentity::Isim("EF_IMPI")));
+        assert_eq!(card(None, None).identity(), Err(NoIdentity::NoApplication));
+    }
+}
