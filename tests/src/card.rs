@@ -2,10 +2,12 @@
 //!
 //! * [`apdu`], [`tlv`]: what goes to the card and comes from it
 //! * [`channel`]: commands and their answers, over any [`Transmit`](channel::Transmit)
+//! * [`reader`]: a card in a reader, by the PC/SC service
 //! * [`contents`], [`identity`]: what is on a card, and who the phone is by it
 
 pub mod apdu;
 pub mod channel;
 pub mod contents;
 pub mod identity;
+pub mod reader;
 pub mod tlv;
