@@ -79,6 +79,7 @@ impl ProxyCore {
             Incoming::New(key) => match self.overload(now, request, &flow, urgency) {
                 Some(reason) => {
                     self.counters.count("ims_sip_refusals_total", reason);
+                    self.note_reason(request, reason);
                     let retry_after = self.put_off(now, request);
                     self.refuse_with(request, &flow, retry_after);
                     self.note_refusal(now, key, &flow);
@@ -173,6 +174,7 @@ impl ProxyCore {
             }),
             Err(refusal) => {
                 self.counters.count("ims_sip_refusals_total", refusal.reason);
+                self.note_reason(request, refusal.reason);
                 let retry_after = self.config.limits.retry_after.of(self.rng.next_u64());
                 self.reject_with(now, transaction, refusal.status, |mut reply| {
                     if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
@@ -185,6 +187,14 @@ impl ProxyCore {
                 });
             }
         }
+    }
+
+    /// For whoever asks later why this request was refused.
+    fn note_reason(&mut self, request: &Request, reason: &'static str) {
+        self.note(|| {
+            let call_id = request.call_id().unwrap_or_default();
+            Note::of_call(NoteKind::Refused, call_id, Facts::new()).saying(reason)
+        });
     }
 
     /// RFC 3261 16.3, in its order.

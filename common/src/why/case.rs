@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
 use super::facts::Fact;
+use super::note::NoteKind;
 
 /// Entries of one case; of more the oldest are left out.
 const ENTRIES_MAX: usize = 2_000;
@@ -73,6 +74,14 @@ impl Case {
         self.entries
             .iter()
             .filter(move |entry| entry.call_id == of.call_id || (of.icid.is_some() && entry.icid == of.icid))
+    }
+
+    /// Why a node refused with an answer of its own, by the label that it noted.
+    #[must_use]
+    pub fn reason_of_refusal<'a>(&'a self, answer: &'a Entry) -> Option<&'a str> {
+        let noted = |entry: &&Entry| entry.node == answer.node && entry.note() == Some(NoteKind::Refused);
+        let newest = self.story(answer).filter(noted).last()?;
+        newest.get(Fact::Words)
     }
 
     /// How the subscriber is called in a sentence: the IMSI if it is known, else what was asked for.

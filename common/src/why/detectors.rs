@@ -20,6 +20,7 @@ mod no_common_algorithm;
 mod no_reg_subscription;
 mod no_route_to_ues;
 mod no_security_client;
+mod node_refuses;
 mod registration_loop;
 mod registration_storm;
 mod resynchronisation;
@@ -51,6 +52,7 @@ pub const CATALOGUE: &[Detector] = &[
     registration_loop::DETECTOR,
     foreign_realm::DETECTOR,
     registration_storm::DETECTOR,
+    node_refuses::DETECTOR,
     access_changed::DETECTOR,
     no_route_to_ues::DETECTOR,
     kernel_refuses::DETECTOR,

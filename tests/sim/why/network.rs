@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ims_common::net::Command;
 use ims_tests::scene::{Scene, imsi, subscriber};
 use ims_tests::ue::{Ue, UeCommand};
 
@@ -70,4 +71,41 @@ fn a_storm_is_told_from_a_failure() {
     let refused = (1..=100).find(|number| scene.is_rejected(&format!("UE{number}"), 503));
     let refused = refused.expect("a phone that was refused");
     scene.world.assert_explained(&imsi(refused), "registration-storm");
+}
+
+#[test]
+fn a_node_that_is_drained_is_told_from_a_storm() {
+    let mut scene = Scene::with(6_104, site(), vec![subscriber(1)]);
+    scene.world.record_why();
+    scene.phone("UE", 1);
+    scene.world.command("P-CSCF", Command::Drain);
+    scene.tell("UE", UeCommand::Register);
+    scene.world.assert_explained(&imsi(1), "node-refuses");
+}
+
+#[test]
+fn a_node_without_room_names_the_limit() {
+    let mut site = site();
+    site.pcscf_more = "  limits: {transactions: 1}\n".to_owned();
+    let mut scene = Scene::busy(
+        6_105,
+        site,
+        vec![subscriber(1), subscriber(2)],
+        Duration::from_millis(20),
+    );
+    scene.world.record_why();
+    for number in 1..=2 {
+        scene.phone(&format!("UE{number}"), number);
+        scene.ue(&format!("UE{number}"), |now, ue| {
+            ue.command(now, UeCommand::Register)
+        });
+    }
+    scene.world.advance(Duration::from_secs(5));
+    let findings = scene.world.findings(&imsi(2));
+    let cause = findings
+        .iter()
+        .find(|it| it.detector == "node-refuses")
+        .map(|it| it.cause.as_str());
+    let expected = "P-CSCF refused the REGISTER with 503: it has as many requests under way as limits.transactions allows";
+    assert_eq!(cause, Some(expected), "{findings:?}");
 }

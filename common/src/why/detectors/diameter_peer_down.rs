@@ -43,22 +43,30 @@ fn behind(case: &Case, answer: &Entry) -> Option<Finding> {
         .iter()
         .filter(|entry| entry.node == answer.node && entry.at <= answer.at);
     let mut peers: BTreeMap<&str, &Entry> = BTreeMap::new();
-    let mut refusal = None;
+    let mut ceas: BTreeMap<&str, (&Entry, u32)> = BTreeMap::new();
     for entry in before {
         match &entry.what {
             What::Connection(_) => {
                 peers.insert(entry.get(Fact::Address).unwrap_or("a peer"), entry);
             }
             What::Diameter(step) if step.command == "CEA" => {
-                refusal = Some((entry, step.result?)).filter(|(_, result)| *result != SUCCESS);
+                let peer = entry.get(Fact::Peer).unwrap_or("the HSS");
+                ceas.insert(peer, (entry, step.result?));
             }
             _ => {}
         }
     }
+    let is_up = |entry: &&Entry| matches!(&entry.what, What::Connection(step) if step.is_up);
+    let accepts = |(_, result): &(&Entry, u32)| *result == SUCCESS;
+    // With one HSS that is there the failure has another cause, whoever else refuses or is gone.
+    if peers.values().any(is_up) && ceas.values().any(accepts) {
+        return None;
+    }
+    let refusals = ceas.iter().filter(|(_, cea)| !accepts(cea));
+    let refusal = refusals.max_by_key(|(_, (entry, _))| entry.at);
     let node = name_of(&answer.node);
     let outcome = format!("and the {} got {}", sip.method, sip.status?);
-    if let Some((cea, result)) = refusal {
-        let peer = cea.get(Fact::Peer).unwrap_or("the HSS");
+    if let Some((peer, (cea, result))) = refusal {
         let said = cea
             .get(Fact::ErrorMessage)
             .map(|it| format!(", \"{it}\""))
@@ -67,20 +75,19 @@ fn behind(case: &Case, answer: &Entry) -> Option<Finding> {
             cea,
             format!(
                 "{node} is refused by its Diameter peer {peer}: {}{said}, {outcome}",
-                words(result)
+                words(*result)
             ),
             "let the HSS know this node by its origin_host and realm (ConnectPeer in freeDiameter's configuration)",
         ));
     }
-    let is_down = |entry: &&Entry| matches!(&entry.what, What::Connection(step) if !step.is_up);
-    if peers.is_empty() || !peers.values().all(is_down) {
+    if peers.values().any(is_up) {
         return None;
     }
+    let newest = peers.values().max_by_key(|entry| entry.at)?;
     let states: Vec<String> = peers
         .iter()
         .map(|(address, entry)| format!("{address} is {}", entry.get(Fact::Words).unwrap_or("down")))
         .collect();
-    let newest = peers.values().max_by_key(|entry| entry.at)?;
     Some(
         Finding::new(
             newest,
@@ -113,5 +120,87 @@ pub(super) fn name_of(node: &str) -> &str {
         "icscf" => "I-CSCF",
         "scscf" => "S-CSCF",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Interface, Transport};
+    use crate::why::entry::{ConnectionStep, DiameterStep, SipStep, Way};
+    use crate::why::facts::Facts;
+
+    fn entry(what: What, facts: Facts) -> Entry {
+        Entry {
+            at: 1,
+            node: "icscf".into(),
+            call_id: String::new(),
+            icid: None,
+            what,
+            facts,
+        }
+    }
+
+    fn connection(address: &str, is_up: bool) -> Entry {
+        let words = if is_up { "connected" } else { "closed" };
+        let facts = Facts::new().with(Fact::Address, address).with(Fact::Words, words);
+        entry(What::Connection(ConnectionStep { is_up }), facts)
+    }
+
+    fn cea(peer: &str, result: u32) -> Entry {
+        let step = DiameterStep {
+            way: Way::Heard,
+            command: "CEA".into(),
+            result: Some(result),
+        };
+        entry(What::Diameter(step), Facts::new().with(Fact::Peer, peer))
+    }
+
+    /// What is found behind a 480 to a REGISTER after this.
+    fn causes(site: Vec<Entry>) -> Vec<String> {
+        let answer = SipStep {
+            way: Way::Said,
+            side: Interface::Mw,
+            transport: Transport::Udp,
+            peer: ([192, 0, 2, 2], 5060).into(),
+            method: "REGISTER".into(),
+            status: Some(480),
+            cseq: 1,
+            octets: 300,
+            again: 0,
+        };
+        let case = Case {
+            entries: vec![entry(What::Sip(answer), Facts::new())],
+            site,
+            ..Case::default()
+        };
+        detect(&case).into_iter().map(|finding| finding.cause).collect()
+    }
+
+    #[test]
+    fn the_only_hss_that_refuses_or_is_gone_is_named() {
+        let refused = causes(vec![connection("192.0.2.5:3868", true), cea("hss1", 3_010)]);
+        assert_eq!(
+            refused,
+            [
+                "I-CSCF is refused by its Diameter peer hss1: it does not know us (3010), and the REGISTER got 480"
+            ]
+        );
+        let gone = causes(vec![cea("hss1", SUCCESS), connection("192.0.2.5:3868", false)]);
+        assert_eq!(
+            gone,
+            ["I-CSCF has no Diameter connection: 192.0.2.5:3868 is closed, and the REGISTER got 480"]
+        );
+    }
+
+    #[test]
+    fn a_second_hss_that_refuses_is_not_blamed_while_the_first_is_there() {
+        let first = || vec![connection("192.0.2.5:3868", true), cea("hss1", SUCCESS)];
+        for result in [3_010, 5_012] {
+            let second = [connection("192.0.2.6:3868", true), cea("hss2", result)];
+            assert_eq!(causes([&first()[..], &second].concat()), [""; 0]);
+            let closed = connection("192.0.2.6:3868", false);
+            assert_eq!(causes([&first()[..], &second, &[closed]].concat()), [""; 0]);
+        }
     }
 }

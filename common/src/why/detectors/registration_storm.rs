@@ -11,7 +11,7 @@ use super::diameter_peer_down::name_of;
 pub(super) const DETECTOR: Detector = Detector {
     name: "registration-storm",
     title: "Too many registrations at once",
-    signal: "503 with Retry-After to a REGISTER, made by the node itself",
+    signal: "503 with Retry-After to a REGISTER, made by a node because there are too many",
     example: "Registration storm: P-CSCF refused the REGISTER with 503 and Retry-After 3 s; \
               throttling at 20/s, 10 refused, Retry-After 3-3 s; nothing to do, phones come back by themselves, one \
               after the other; if it lasts, give the node more cores (shards) or \
@@ -20,19 +20,16 @@ pub(super) const DETECTOR: Detector = Detector {
     detect,
 };
 
+/// Reasons of the node for refusing a REGISTER, when there are too many.
+const REASONS: [&str; 3] = ["register_rate", "overload", "next_hop_overload"];
+
 fn detect(case: &Case) -> Vec<Finding> {
     let mut refused = case.newest(|entry| entry.answer_to("REGISTER") == Some(503) && !entry.is_heard());
-    let made_here = refused.find(|entry| {
-        entry.get(Fact::RetryAfter).is_some()
-            && !case.story(entry).any(|other| {
-                // Somebody else's answer is only passed on.
-                other.node == entry.node
-                    && other.is_heard()
-                    && other.at <= entry.at
-                    && other.answer_to("REGISTER") == Some(503)
-                    && other.sip().map(|it| it.cseq) == entry.sip().map(|it| it.cseq)
-            })
-    });
+    let is_for_their_number = |entry: &&Entry| {
+        case.reason_of_refusal(entry)
+            .is_some_and(|it| REASONS.contains(&it))
+    };
+    let made_here = refused.find(is_for_their_number);
     made_here.map(|entry| finding(case, entry)).into_iter().collect()
 }
 
