@@ -74,7 +74,7 @@ impl CdrWriter {
         let refused = |error: std::io::Error| {
             format!(
                 "{name}.cdr.directory {shown}: {error}; it must be a directory of this node alone that the daemon may \
-                 write to, on a disk with space left"
+                 write to"
             )
         };
         let files = Files::take(directory, name, place).map_err(refused)?;

@@ -6,7 +6,7 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::time::{Duration, Instant};
 
 use super::files::{Files, Head, Mark};
-use super::recovery;
+use super::recovery::{self, Found};
 use crate::cdr::{CdrKind, CdrLine, UtcMillis, WallClock};
 use crate::config::CdrConfig;
 use crate::node::{Counters, Metrics};
@@ -41,6 +41,8 @@ pub(super) struct Ledger {
     /// Lines that the disk has not taken, in order.
     waiting: VecDeque<Line>,
     waiting_octets: usize,
+    /// What an earlier process left, until the lines that close it are written.
+    earlier: Option<Found>,
     complained: Option<Instant>,
     is_failing: bool,
     /// Files with lines that are not on the disk for certain.
@@ -83,10 +85,11 @@ impl Current {
 
 impl Ledger {
     /// Closes what was left open, and begins a file. A crash between may lead to a second start like this one, never to a
-    /// lost record.
+    /// lost record. On a full disk all of this waits, and the node serves.
     pub(super) fn begin(files: Files, config: &CdrConfig, pen: Pen, clock: WallClock) -> io::Result<Self> {
         let mut found = recovery::read(&files)?;
         let file = files.create(found.next)?;
+        let (closed, torn, since) = (std::mem::take(&mut found.closed), found.torn, found.open_since);
         let mut ledger = Self {
             current: Current::of(file, found.next, clock),
             files,
@@ -95,19 +98,20 @@ impl Ledger {
             open: BTreeMap::new(),
             waiting: VecDeque::new(),
             waiting_octets: 0,
+            earlier: Some(found),
             complained: None,
             is_failing: false,
             dirty: Vec::new(),
             counters: Counters::default(),
         };
-        let (closed, torn, since) = (std::mem::take(&mut found.closed), found.torn, found.open_since);
-        ledger.put(head_line(clock, since)).map_err(|(error, _)| error)?;
+        ledger.put_or_hold(head_line(clock, since), clock.now)?;
         for line in &closed {
-            ledger.put(Line::of(line)).map_err(|(error, _)| error)?;
+            ledger.put_or_hold(Line::of(line), clock.now)?;
             ledger.counters.count("ims_cdr_recovered_total", "node restarted");
         }
-        ledger.current.file.sync_data()?;
-        found.finish()?;
+        if ledger.waiting.is_empty() {
+            ledger.finish_earlier()?;
+        }
         if !closed.is_empty() || torn > 0 {
             tracing::warn!(
                 closed = closed.len(),
@@ -116,6 +120,33 @@ impl Ledger {
             );
         }
         Ok(ledger)
+    }
+
+    /// A line of the start: of all that can be wrong with a disk only that it is full passes by itself.
+    fn put_or_hold(&mut self, line: Line, now: Instant) -> io::Result<()> {
+        if !self.waiting.is_empty() {
+            self.hold(line);
+            return Ok(());
+        }
+        match self.put(line) {
+            Err((error, line)) if is_full(&error) => {
+                self.fail(&error, now);
+                self.hold(line);
+                Ok(())
+            }
+            put => put.map_err(|(error, _)| error),
+        }
+    }
+
+    /// Gives the files of an earlier process their last names: what closes their records is written here.
+    fn finish_earlier(&mut self) -> io::Result<()> {
+        let Some(earlier) = &self.earlier else {
+            return Ok(());
+        };
+        self.current.file.sync_data()?;
+        earlier.finish()?;
+        self.earlier = None;
+        Ok(())
     }
 
     /// Writes a line, or lets it wait.
@@ -146,6 +177,10 @@ impl Ledger {
             // Whoever reads the files is told by the counter that some are missing.
             return self.counters.count("ims_cdr_lost_total", "buffer full");
         }
+        self.hold(line);
+    }
+
+    fn hold(&mut self, line: Line) {
         self.waiting_octets += line.text.len();
         self.waiting.push_back(line);
     }
@@ -239,6 +274,9 @@ impl Ledger {
             self.waiting_octets -= octets;
             self.current.last_line = clock.utc;
         }
+        if let Err(error) = self.finish_earlier() {
+            return self.fail(&error, clock.now);
+        }
         if was_waiting || self.is_failing {
             self.is_failing = false;
             self.complained = None;
@@ -270,6 +308,14 @@ impl Ledger {
         out.gauge("ims_cdr_waiting_lines", &[], count(self.waiting.len()));
         out.gauge("ims_cdr_waiting_bytes", &[], count(self.waiting_octets));
     }
+}
+
+/// ENOSPC, EDQUOT.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 impl Line {

@@ -29,7 +29,7 @@ pub(super) struct Found {
 
 impl Found {
     /// Gives files their last names, once the lines of `closed` are written elsewhere.
-    pub(super) fn finish(self) -> io::Result<()> {
+    pub(super) fn finish(&self) -> io::Result<()> {
         self.unfinished
             .iter()
             .try_for_each(|(file, octets)| file.done_after(*octets))

@@ -313,6 +313,47 @@ fn a_full_disk_costs_no_line_when_there_is_room_again_in_time() {
 }
 
 #[test]
+fn a_node_that_starts_on_a_full_disk_serves_and_closes_the_earlier_records_when_there_is_room() {
+    let scratch = Scratch::new("full-at-start");
+    let earlier = open(&scratch.config());
+    earlier.write(&event("open", CdrKind::Start));
+    kill(earlier);
+    let begin = |room: &Arc<AtomicUsize>, at| {
+        let files = Files::take(scratch.0.clone(), "scscf", ShardPlace::ALONE).unwrap();
+        Ledger::begin(files, &scratch.config(), small_disk(room), at).unwrap()
+    };
+    let names = scratch.names();
+    let parts = |names: &[String]| names.iter().filter(|name| name.ends_with(".part")).count();
+    let full = Arc::new(AtomicUsize::new(0));
+    let mut at = clock();
+    let dies = begin(&full, at);
+    assert!(dies.is_failing());
+    assert_eq!(
+        parts(&scratch.names()),
+        parts(&names) + 1,
+        "nothing is finished yet"
+    );
+    drop(dies);
+    let room = Arc::new(AtomicUsize::new(30));
+    let mut ledger = begin(&room, at);
+    ledger.write(&event("1", CdrKind::Event).line(at), at);
+    ledger.visit(at);
+    assert!(ledger.is_failing());
+    room.store(1 << 20, Relaxed);
+    at.now += Duration::from_secs(1);
+    ledger.visit(at);
+    assert!(!ledger.is_failing());
+    assert_eq!(parts(&scratch.names()), 1, "only the file of this process");
+    let lines = scratch.lines();
+    let kinds = |id: &str| -> Vec<CdrKind> {
+        let of = lines.iter().filter(|line| line.record.id == id);
+        of.map(|line| line.kind).collect()
+    };
+    assert_eq!(kinds("open"), [CdrKind::Start, CdrKind::Stop], "closed once");
+    assert_eq!(kinds("1"), [CdrKind::Event]);
+}
+
+#[test]
 fn lines_beyond_the_buffer_are_counted_as_lost() {
     let scratch = Scratch::new("buffer");
     let config = CdrConfig {
