@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ims_common::net::Transport;
+use ims_common::why::{Entry, NoteKind};
 use ims_tests::app_server::AsBehaviour;
 use ims_tests::hss::{Ifc, Subscriber};
 use ims_tests::scene::{Scene, imsi, subscriber};
@@ -153,4 +154,17 @@ fn a_short_message_without_a_gateway_is_told_what_it_lacks() {
     scene.tell("A", UeCommand::Message(message));
     scene.world.advance(Duration::from_secs(1));
     scene.world.assert_explained(&imsi(1), "sms-without-gateway");
+}
+
+#[test]
+fn a_short_message_that_reaches_somebody_without_a_criterion_lacks_nothing() {
+    let mut scene = talking(6_009, site(), |_, config| config);
+    let other_phone = format!("sip:+15550002@{HOME};user=phone");
+    let message = Text::sms(&other_phone, "15550100", "15550002", 1, b"\0octets");
+    scene.tell("A", UeCommand::Message(message));
+    scene.world.advance(Duration::from_secs(1));
+    let ladder = scene.ladder();
+    let noted = |it: &Entry| it.note() == Some(NoteKind::NoCriteriaMatched);
+    assert!(scene.world.case(&imsi(1)).entries.iter().any(noted), "{ladder}");
+    assert_eq!(scene.world.findings(&imsi(1)), [], "{ladder}");
 }

@@ -2,6 +2,7 @@
 
 use crate::why::case::Case;
 use crate::why::detector::{Detector, Finding};
+use crate::why::entry::Entry;
 use crate::why::facts::Fact;
 use crate::why::note::NoteKind;
 
@@ -19,7 +20,7 @@ pub(super) const DETECTOR: Detector = Detector {
 fn detect(case: &Case) -> Vec<Finding> {
     let note = case
         .newest(|entry| entry.note() == Some(NoteKind::NoCriteriaMatched))
-        .next();
+        .find(|note| !is_delivered(case, note));
     let finding = note.map(|note| {
         let user = note.get(Fact::Identity).unwrap_or("the user");
         Finding::new(
@@ -32,4 +33,13 @@ fn detect(case: &Case) -> Vec<Finding> {
         )
     });
     finding.into_iter().collect()
+}
+
+/// It went another way: a gateway may be the called user, or stand behind a route.
+fn is_delivered(case: &Case, note: &Entry) -> bool {
+    case.story(note).any(|entry| {
+        entry.node == note.node
+            && entry.at >= note.at
+            && matches!(entry.answer_to("MESSAGE"), Some(200..=299))
+    })
 }
