@@ -1,13 +1,16 @@
 //! Testkit: a UICC with an ISIM and a USIM as a phone uses it, by a card reader (ETSI TS 102 221, TS 31.102, TS 31.103).
 //!
-//! * [`apdu`], [`tlv`]: what goes to the card and comes from it
+//! * [`apdu`], [`tlv`], [`files`]: what goes to the card and comes from it
 //! * [`channel`]: commands and their answers, over any [`Transmit`](channel::Transmit)
 //! * [`reader`]: a card in a reader, by the PC/SC service
+//! * [`session`]: what a phone asks of a card
 //! * [`contents`], [`identity`]: what is on a card, and who the phone is by it
 
 pub mod apdu;
 pub mod channel;
 pub mod contents;
+pub mod files;
 pub mod identity;
 pub mod reader;
+pub mod session;
 pub mod tlv;

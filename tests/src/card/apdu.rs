@@ -262,8 +262,12 @@ impl StatusWord {
     pub const BLOCKED: Self = Self(0x6983);
     /// 6982
     pub const SECURITY_STATUS: Self = Self(0x6982);
+    /// 6984
+    pub const DEACTIVATED: Self = Self(0x6984);
     /// 6985
     pub const CONDITIONS: Self = Self(0x6985);
+    /// 6282
+    pub const ENDED_EARLY: Self = Self(0x6282);
     /// 6A82
     pub const NOT_FOUND: Self = Self(0x6A82);
     /// 6A83

@@ -13,13 +13,13 @@ pub struct Tlv<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TlvError {
     /// The octets end in a tag or a length.
-    #[error("a data object ends in its tag or length")]
+    #[error("it ends in the tag or the length of a data object")]
     Short,
     /// The length is said in a form that is not used on cards.
-    #[error("a length that begins with {0:02X}")]
+    #[error("its length begins with {0:02X}; one over 127 is written as 81 and an octet, or as 82 and two")]
     Length(u8),
     /// The length says more than there is.
-    #[error("a data object of {length} octets has only {octets}")]
+    #[error("its length says {length} octets, and only {octets} follow")]
     Overrun {
         /// What the length says.
         length: usize,
@@ -27,7 +27,7 @@ pub enum TlvError {
         octets: usize,
     },
     /// A data object that has to be there is not.
-    #[error("no data object {0:02X}")]
+    #[error("it has no data object {0:02X}")]
     Missing(u16),
 }
 

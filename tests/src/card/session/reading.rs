@@ -1,0 +1,227 @@
+//! Testkit: reading the files of a card (ETSI TS 102 221 11.1.3, 11.1.5).
+
+use super::{Adf, Card, SELECT_MF, select};
+use crate::card::apdu::{Command, EXPECTED_MAX, Reply, StatusWord};
+use crate::card::channel::{CardError, Channel, Transmit, broken};
+use crate::card::contents::{CardContents, Isim, Read, Records, Usim};
+use crate::card::files::fcp::{Fcp, Structure};
+use crate::card::files::{self, administrative_data, iccid, imsi, msisdn, pcscf, service_table, smsp, text};
+
+/// Octets of a file; a larger one is not read. Those that are read here have a hundred or two.
+const FILE_OCTETS_MAX: usize = 1_024;
+/// Without a size, one command reads all: the card corrects its length, or ends early.
+const SIZE_UNTOLD: usize = 256;
+/// Records of a file that are read. Cards have ten or so.
+const RECORDS_MAX: u8 = 64;
+
+const SELECT: &str = "SELECT";
+const READ_BINARY: &str = "READ BINARY";
+const READ_RECORD: &str = "READ RECORD";
+
+impl<T: Transmit> Card<T> {
+    /// Reads what a phone reads. What cannot be read, and why, is in its place.
+    ///
+    /// # Errors
+    /// When the card or the reader is gone.
+    pub fn read(&mut self) -> Result<CardContents, CardError> {
+        self.unless_reset(Self::read_all)
+    }
+
+    fn read_all(&mut self) -> Result<CardContents, CardError> {
+        let channel = &mut self.channel;
+        let mut mf = Directory::enter(channel, SELECT_MF, files::MF)?;
+        let iccid = mf.transparent(files::EF_ICCID, iccid::decode)?;
+        let usim = self
+            .usim
+            .as_ref()
+            .map(|adf| read_usim(channel, adf))
+            .transpose()?;
+        let isim = self
+            .isim
+            .as_ref()
+            .map(|adf| read_isim(channel, adf))
+            .transpose()?;
+        Ok(CardContents {
+            atr: self.channel.atr().to_vec(),
+            iccid,
+            applications: self.applications.clone(),
+            pin: match self.select_and_ask_pin() {
+                Ok(pin) => Some(pin),
+                Err(error @ CardError::Reader(_)) => return Err(error),
+                // An application that cannot be selected has said so in each of its files.
+                Err(_) => None,
+            },
+            isim,
+            usim,
+        })
+    }
+}
+
+/// TS 31.103 4.2
+fn read_isim<T: Transmit>(channel: &mut Channel<T>, adf: &Adf) -> Result<Isim, CardError> {
+    let mut directory = Directory::of(adf.select(channel), channel)?;
+    Ok(Isim {
+        aid: adf.aid.clone(),
+        impi: directory.transparent(files::EF_IMPI, text::decode)?,
+        domain: directory.transparent(files::EF_DOMAIN, text::decode)?,
+        impus: directory.records(files::EF_IMPU, text::decode_uri)?,
+        ad: directory.transparent(files::EF_AD, administrative_data::decode_isim)?,
+        ist: directory.transparent(files::EF_IST, service_table::decode)?,
+        pcscfs: directory.records(files::EF_PCSCF, pcscf::decode)?,
+        smsp: directory.records(files::EF_SMSP, smsp::decode)?,
+        psismsc: directory.psismsc()?,
+    })
+}
+
+/// TS 31.102 4.2
+fn read_usim<T: Transmit>(channel: &mut Channel<T>, adf: &Adf) -> Result<Usim, CardError> {
+    let mut directory = Directory::of(adf.select(channel), channel)?;
+    Ok(Usim {
+        aid: adf.aid.clone(),
+        imsi: directory.transparent(files::EF_IMSI, imsi::decode)?,
+        ad: directory.transparent(files::EF_AD, administrative_data::decode_usim)?,
+        ust: directory.transparent(files::EF_UST, service_table::decode)?,
+        msisdns: directory.records(files::EF_MSISDN, msisdn::decode)?,
+        smsp: directory.records(files::EF_SMSP, smsp::decode)?,
+        psismsc: directory.psismsc()?,
+    })
+}
+
+/// A directory whose files are read.
+pub(super) struct Directory<'a, T> {
+    channel: &'a mut Channel<T>,
+    /// Why it could not be selected: then this is what each of its files says.
+    refusal: Option<CardError>,
+}
+
+impl<'a, T: Transmit> Directory<'a, T> {
+    /// The one that was selected, or why it was not.
+    pub(super) fn of(
+        selected: Result<Fcp, CardError>,
+        channel: &'a mut Channel<T>,
+    ) -> Result<Self, CardError> {
+        let refusal = match selected {
+            Ok(_) => None,
+            Err(error @ CardError::Reader(_)) => return Err(error),
+            Err(error) => Some(error),
+        };
+        Ok(Self { channel, refusal })
+    }
+
+    /// Selects one by its identifier.
+    pub(super) fn enter(
+        channel: &'a mut Channel<T>,
+        what: &'static str,
+        file: u16,
+    ) -> Result<Self, CardError> {
+        Self::of(select(channel, what, &Command::select_file(file)), channel)
+    }
+
+    /// A file that is one row of octets.
+    fn transparent<V>(&mut self, file: u16, decode: fn(&[u8]) -> Read<V>) -> Result<Read<V>, CardError> {
+        self.octets(file)
+            .map(|octets| decode(&octets))
+            .or_else(unreadable)
+    }
+
+    /// A file of records.
+    pub(super) fn records<V>(
+        &mut self,
+        file: u16,
+        decode: fn(&[u8]) -> Read<V>,
+    ) -> Result<Records<V>, CardError> {
+        let (length, count) = match self.record_format(file) {
+            Ok(format) => format,
+            Err(error) => return unreadable(error),
+        };
+        let mut records = Vec::new();
+        for number in 1..=count.min(RECORDS_MAX) {
+            let command = Command::read_record(number, length.clamp(1, EXPECTED_MAX));
+            match self.channel.ask(READ_RECORD, &command) {
+                Ok(record) => records.push(decode(&record)),
+                Err(CardError::Refused { status, .. }) if status == StatusWord::NO_RECORD => break,
+                // What is refused of the first one is refused of all.
+                Err(error) if records.is_empty() => return unreadable(error),
+                Err(error) => records.push(unreadable(error)?),
+            }
+        }
+        Ok(if records.is_empty() {
+            Read::Empty
+        } else {
+            Read::Is(records)
+        })
+    }
+
+    /// `EF_PSISMSC` is in the application, or in `DF_TELECOM` for all of them. Nothing more is read of this directory.
+    fn psismsc(mut self) -> Result<Records<String>, CardError> {
+        let own = self.records(files::EF_PSISMSC, text::decode_uri)?;
+        if own != Read::Absent {
+            return Ok(own);
+        }
+        let mf = Self::enter(self.channel, SELECT_MF, files::MF)?;
+        let mut telecom = Directory::enter(mf.channel, "SELECT DF_TELECOM", files::DF_TELECOM)?;
+        telecom.records(files::EF_PSISMSC, text::decode_uri)
+    }
+
+    fn octets(&mut self, file: u16) -> Result<Vec<u8>, CardError> {
+        let size = self.select(file)?.size.unwrap_or(SIZE_UNTOLD);
+        if size > FILE_OCTETS_MAX {
+            let why = format!("the file says that it has {size} octets; at most {FILE_OCTETS_MAX} are read");
+            return Err(broken(SELECT, why));
+        }
+        let mut octets = Vec::new();
+        while octets.len() < size {
+            let expected = u16::try_from(size - octets.len())
+                .unwrap_or(EXPECTED_MAX)
+                .min(EXPECTED_MAX);
+            let offset = u16::try_from(octets.len()).unwrap_or(u16::MAX);
+            let piece = self.piece(&Command::read_binary(offset, expected))?;
+            octets.extend(&piece);
+            if piece.len() < usize::from(expected) {
+                break;
+            }
+        }
+        octets.truncate(size);
+        Ok(octets)
+    }
+
+    fn piece(&mut self, command: &Command) -> Result<Vec<u8>, CardError> {
+        let Reply { data, status } = self.channel.send(READ_BINARY, command)?;
+        if status.is_ok() || status == StatusWord::ENDED_EARLY {
+            return Ok(data);
+        }
+        let what = READ_BINARY;
+        Err(CardError::Refused { what, status })
+    }
+
+    /// Octets of a record, and how many there are.
+    fn record_format(&mut self, file: u16) -> Result<(u16, u8), CardError> {
+        match self.select(file)?.structure {
+            Some(Structure::Linear { length, count }) => Ok((length, count)),
+            _ => Err(broken(
+                SELECT,
+                "this has to be a file of records, and it is none".to_owned(),
+            )),
+        }
+    }
+
+    fn select(&mut self, file: u16) -> Result<Fcp, CardError> {
+        match &self.refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => select(self.channel, SELECT, &Command::select_file(file)),
+        }
+    }
+}
+
+/// What becomes of a file, or a record, that is not there or cannot be read.
+fn unreadable<V>(error: CardError) -> Result<Read<V>, CardError> {
+    match error {
+        CardError::Refused { status, .. } if status == StatusWord::NOT_FOUND => Ok(Read::Absent),
+        CardError::Refused { status, .. } => Ok(Read::Refused(status)),
+        CardError::Broken { .. } => Ok(Read::Malformed {
+            why: error.to_string(),
+            octets: Vec::new(),
+        }),
+        CardError::Reader(_) | CardError::NoApplication => Err(error),
+    }
+}
