@@ -5,6 +5,7 @@
 //! * [`reader`]: a card in a reader, by the PC/SC service
 //! * [`session`]: what a phone asks of a card
 //! * [`contents`], [`identity`]: what is on a card, and who the phone is by it
+//! * [`virtual_card`]: a card that is none, for tests and for people without one
 
 pub mod apdu;
 pub mod channel;
@@ -14,3 +15,4 @@ pub mod identity;
 pub mod reader;
 pub mod session;
 pub mod tlv;
+pub mod virtual_card;
