@@ -84,3 +84,53 @@ fn without_padding(octets: &[u8]) -> &[u8] {
         .map_or(0, |last| last + 1);
     octets.get(..end).unwrap_or_default()
 }
+
+/// Octets as the specifications write them: hexadecimal, with spaces where they please.
+#[cfg(test)]
+pub(crate) fn octets(hex: &str) -> Vec<u8> {
+    let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
+    let octet = |pair: &[u32]| u8::try_from(pair.iter().fold(0, |octet, digit| octet << 4 | digit));
+    digits
+        .chunks(2)
+        .map(|pair| octet(pair).expect("two digits"))
+        .collect()
+}
+
+/// Why octets mean nothing.
+#[cfg(test)]
+fn why<T: std::fmt::Debug>(read: Read<T>) -> String {
+    match read {
+        Read::Malformed { why, .. } => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_written_is_empty_in_each_file() {
+        for blank in [vec![], vec![0xFF; 3], vec![0xFF; 40]] {
+            assert_eq!(text::decode(&blank), Read::Empty);
+            assert_eq!(text::decode_uri(&blank), Read::Empty);
+            assert_eq!(pcscf::decode(&blank), Read::Empty);
+            assert_eq!(dir::decode(&blank), Read::Empty);
+            assert_eq!(iccid::decode(&blank), Read::Empty);
+            assert_eq!(imsi::decode(&blank), Read::Empty);
+            assert_eq!(msisdn::decode(&blank), Read::Empty);
+            assert_eq!(smsp::decode(&blank), Read::Empty);
+            assert_eq!(service_table::decode(&blank), Read::Empty);
+            assert_eq!(administrative_data::decode_isim(&blank), Read::Empty);
+            assert_eq!(administrative_data::decode_usim(&blank), Read::Empty);
+        }
+    }
+
+    #[test]
+    fn padding_is_added_and_taken_away() {
+        let padded = padded(vec![1, 0xFF, 2], 6);
+        assert_eq!(padded, [1, 0xFF, 2, 0xFF, 0xFF, 0xFF]);
+        assert_eq!(without_padding(&padded), [1, 0xFF, 2]);
+        assert_eq!(super::padded(vec![1, 2], 1), [1, 2]);
+    }
+}

@@ -51,3 +51,47 @@ fn operation(octets: &[u8]) -> Result<u8, String> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::card::files::why;
+
+    fn data(operation: u8, mnc_digits: Option<u8>) -> AdministrativeData {
+        AdministrativeData {
+            operation,
+            mnc_digits,
+        }
+    }
+
+    #[test]
+    fn a_usim_says_how_many_digits_the_mnc_has() {
+        assert_eq!(decode_usim(&[0, 0, 0, 2]), Read::Is(data(0, Some(2))));
+        assert_eq!(
+            decode_usim(&[0x80, 0, 8, 0xF3, 0xFF]),
+            Read::Is(data(0x80, Some(3)))
+        );
+        for data in [data(0x81, Some(3)), data(0, None)] {
+            assert_eq!(decode_usim(&encode(&data)), Read::Is(data));
+        }
+    }
+
+    #[test]
+    fn an_isim_and_an_old_card_do_not_say_it() {
+        assert_eq!(decode_isim(&[0, 0, 0, 2]), Read::Is(data(0, None)));
+        assert_eq!(decode_usim(&[0, 0, 0]), Read::Is(data(0, None)));
+        assert_eq!(decode_usim(&[0, 0, 0, 0xFF]), Read::Is(data(0, None)));
+    }
+
+    #[test]
+    fn a_short_file_and_an_mnc_of_five_digits_are_malformed() {
+        assert_eq!(
+            why(decode_isim(&[0, 0])),
+            "it has at least 3 octets, and this one has 2"
+        );
+        assert_eq!(
+            why(decode_usim(&[0, 0, 0, 5])),
+            "the MNC is said to have 5 digits; it has 2 or 3"
+        );
+    }
+}

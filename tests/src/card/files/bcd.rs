@@ -49,3 +49,34 @@ const fn nibble(character: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn digits_end_with_the_octets_or_with_f() {
+        assert_eq!(decode(&[0x21, 0x43]), Ok("1234".to_owned()));
+        assert_eq!(decode(&[0x21, 0xF3, 0xFF]), Ok("123".to_owned()));
+        assert_eq!(decode(&[0xFF]), Ok(String::new()));
+        assert_eq!(encode("123"), [0x21, 0xF3]);
+    }
+
+    #[test]
+    fn what_is_no_digit_is_named() {
+        assert_eq!(decode(&[0xA1]), Err("A is no digit".to_owned()));
+        assert_eq!(decode_number(&[0xA1, 0xFB]), Ok("1*#".to_owned()));
+        assert_eq!(decode_number(&[0xC1]), Err("C is no digit".to_owned()));
+        let behind = Err("its digits go on behind the F that ends them".to_owned());
+        assert_eq!(decode(&[0x1F]), behind);
+        assert_eq!(decode(&[0xF1, 0x22]), behind);
+    }
+
+    proptest! {
+        #[test]
+        fn digits_go_both_ways(digits in "[0-9*#]{0,30}") {
+            prop_assert_eq!(decode_number(&encode(&digits)), Ok(digits));
+        }
+    }
+}

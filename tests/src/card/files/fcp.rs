@@ -209,3 +209,119 @@ fn encode_pins(pins: &[PinStatus]) -> Vec<u8> {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::card::files::octets;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_record_file_says_how_long_its_records_are_and_how_many() {
+        let answer =
+            octets("62 17  82 05 42 21 00 6E 05  83 02 6F 04  8A 01 05  8B 03 2F 06 02  80 02 02 26");
+        let fcp = Fcp {
+            structure: Some(Structure::Linear {
+                length: 110,
+                count: 5,
+            }),
+            size: Some(550),
+            file: Some(0x6F04),
+            ..Fcp::default()
+        };
+        assert_eq!(Fcp::decode(&answer), Ok(fcp));
+    }
+
+    #[test]
+    fn an_application_says_its_whole_name_and_which_pins_are_enabled() {
+        let answer = octets(
+            "62 27  82 02 78 21  84 10 A0 00 00 00 87 10 04 FF 49 FF 05 89 00 00 01 00  8A 01 05
+             C6 0C  90 01 60  83 01 01  83 01 81  83 01 0A",
+        );
+        // PS_DO 60: the first key reference is disabled, the second and the third are enabled.
+        let pin = |reference, enabled| PinStatus {
+            reference,
+            enabled,
+            usage: None,
+        };
+        let fcp = Fcp::decode(&answer).unwrap();
+        assert_eq!(fcp.structure, Some(Structure::Directory));
+        assert_eq!(
+            fcp.name,
+            Some(octets("A0 00 00 00 87 10 04 FF 49 FF 05 89 00 00 01 00"))
+        );
+        assert_eq!(fcp.pins, [pin(0x01, false), pin(0x81, true), pin(0x0A, true)]);
+        assert_eq!(fcp.pin(), Some(pin(0x01, false)));
+    }
+
+    /// ETSI TS 102 221 9.5.1: the table of the application's PIN and the universal PIN.
+    #[test]
+    fn the_universal_pin_is_said_when_it_replaces_the_one_of_the_application() {
+        let own = |enabled| PinStatus {
+            reference: 0x02,
+            enabled,
+            usage: None,
+        };
+        let universal = |enabled, usage| PinStatus {
+            reference: PinStatus::UNIVERSAL,
+            enabled,
+            usage: Some(usage),
+        };
+        let pin = |pins: &[PinStatus]| {
+            let pins = pins.to_vec();
+            let fcp = Fcp {
+                pins,
+                ..Fcp::default()
+            };
+            fcp.pin().map(|pin| (pin.reference, pin.enabled))
+        };
+        assert_eq!(pin(&[own(true), universal(true, 8)]), Some((0x02, true)));
+        assert_eq!(pin(&[own(true), universal(false, 0)]), Some((0x02, true)));
+        assert_eq!(pin(&[own(false), universal(true, 8)]), Some((0x11, true)));
+        assert_eq!(pin(&[own(false), universal(true, 0)]), Some((0x02, false)));
+        assert_eq!(pin(&[own(false), universal(false, 0)]), Some((0x02, false)));
+        assert_eq!(pin(&[universal(true, 8)]), Some((0x11, true)));
+        assert_eq!(pin(&[]), None);
+    }
+
+    #[test]
+    fn what_is_broken_or_missing_is_said() {
+        assert_eq!(Fcp::decode(&[]), Err(TlvError::Missing(0x62)));
+        let overrun = TlvError::Overrun { length: 5, octets: 4 };
+        assert_eq!(Fcp::decode(&octets("62 05 82 02 41 21")), Err(overrun));
+        assert_eq!(Fcp::decode(&octets("62 00")), Ok(Fcp::default()));
+        let odd = octets("62 10 82 00 83 01 6F 80 09 01 00 00 00 00 00 00 00 00");
+        assert_eq!(Fcp::decode(&odd), Ok(Fcp::default()));
+    }
+
+    fn structure() -> impl Strategy<Value = Structure> {
+        prop_oneof![
+            Just(Structure::Directory),
+            Just(Structure::Transparent),
+            (any::<u16>(), any::<u8>()).prop_map(|(length, count)| Structure::Linear { length, count }),
+            Just(Structure::Other(0x79)),
+        ]
+    }
+
+    fn pin() -> impl Strategy<Value = PinStatus> {
+        (any::<u8>(), any::<bool>(), any::<Option<u8>>()).prop_map(|(reference, enabled, usage)| PinStatus {
+            reference,
+            enabled,
+            usage,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_template_goes_both_ways(
+            structure in proptest::option::of(structure()),
+            size in proptest::option::of(0_usize..100_000),
+            file in any::<Option<u16>>(),
+            name in proptest::option::of(proptest::collection::vec(any::<u8>(), 5..=16)),
+            pins in proptest::collection::vec(pin(), 0..20),
+        ) {
+            let fcp = Fcp { structure, size, file, name, pins };
+            prop_assert_eq!(Fcp::decode(&fcp.encode()), Ok(fcp));
+        }
+    }
+}

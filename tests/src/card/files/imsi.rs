@@ -63,3 +63,53 @@ fn imsi(nibbles: String, is_odd: bool) -> Result<String, String> {
     }
     Ok(digits.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::card::files::{octets, why};
+    use proptest::prelude::*;
+
+    #[test]
+    fn odd_and_even_numbers_of_digits_have_their_parity() {
+        for (hex, imsi) in [
+            ("08 09 10 10 00 00 00 00 10", "001010000000001"),
+            ("08 01 10 10 00 00 00 00 F1", "00101000000001"),
+            ("04 09 10 10 32 FF FF FF FF", "0010123"),
+        ] {
+            assert_eq!(decode(&octets(hex)), Read::Is(imsi.to_owned()));
+            assert_eq!(encode(imsi), octets(hex));
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_malformed() {
+        let told = |hex| why(decode(&octets(hex)));
+        assert_eq!(
+            told("0F 09 10 10 00 00 00 00 10"),
+            "its length says 15 octets, where 8 follow and at most 8 are used"
+        );
+        assert_eq!(
+            told("08 09 10 10"),
+            "its length says 8 octets, where 3 follow and at most 8 are used"
+        );
+        assert_eq!(
+            told("08 01 10 10 00 00 00 00 10"),
+            "its parity bit does not fit its 15 digits"
+        );
+        assert_eq!(
+            told("08 0A 10 10 00 00 00 00 10"),
+            "it begins with 0A, and the low bits of an IMSI are 001"
+        );
+        assert_eq!(told("08 09 10 10 00 0C 00 00 10"), "C is no digit");
+        assert_eq!(told("02 09 10"), "an IMSI has 6 to 15 digits, and this one has 3");
+        assert_eq!(decode(&octets("00 FF FF FF FF FF FF FF FF")), Read::Empty);
+    }
+
+    proptest! {
+        #[test]
+        fn an_imsi_goes_both_ways(imsi in "[0-9]{6,15}") {
+            prop_assert_eq!(decode(&encode(&imsi)), Read::Is(imsi));
+        }
+    }
+}

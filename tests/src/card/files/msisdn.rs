@@ -74,3 +74,52 @@ pub(super) fn encode_number(number: &str) -> Vec<u8> {
     let length = u8::try_from(1 + digits.len()).unwrap_or(u8::MAX);
     [&[length, kind], digits].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::card::files::{octets, why};
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_number_stands_behind_an_alpha_identifier_of_any_length() {
+        let international = octets("06 91 51 55 00 00 F1 FF FF FF FF FF FF FF");
+        assert_eq!(decode(&international), Read::Is("+155500001".to_owned()));
+        assert_eq!(encode("+155500001", 0), international);
+        let named = octets("4D 79 20 6E FF FF  03 81 11 F0 FF FF FF FF FF FF FF FF FF FF");
+        assert_eq!(decode(&named), Read::Is("110".to_owned()));
+        let unnamed = octets("FF FF FF FF FF FF  03 81 11 F0 FF FF FF FF FF FF FF FF FF FF");
+        assert_eq!(encode("110", 6), unnamed);
+    }
+
+    #[test]
+    fn a_record_with_a_name_only_is_empty() {
+        let named = octets("4D 79 FF FF FF FF FF FF FF FF FF FF FF FF FF FF");
+        assert_eq!(decode(&named), Read::Empty);
+        let zero = octets("00 FF FF FF FF FF FF FF FF FF FF FF FF FF");
+        assert_eq!(decode(&zero), Read::Empty);
+    }
+
+    #[test]
+    fn a_length_without_room_and_a_short_record_are_malformed() {
+        assert_eq!(
+            why(decode(&octets("0C 91 51 55 00 00 F1 FF FF FF FF FF FF FF"))),
+            "the length of the number says 12 octets, and there is room for 11"
+        );
+        assert_eq!(
+            why(decode(&octets("03 91 51 E5 FF FF FF FF FF FF FF FF FF FF"))),
+            "in the number, E is no digit"
+        );
+        assert_eq!(
+            why(decode(&[1; 13])),
+            "a record has at least 14 octets, and this one has 13"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_goes_both_ways(number in "\\+?[0-9*#]{1,20}", alpha in 0_usize..100) {
+            prop_assert_eq!(decode(&encode(&number, alpha)), Read::Is(number));
+        }
+    }
+}

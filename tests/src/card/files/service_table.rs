@@ -20,3 +20,16 @@ pub fn encode(services: &[usize]) -> Vec<u8> {
     }
     octets
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_become_bits_from_the_low_one_on() {
+        assert_eq!(encode(&[1, 5, 8, 9]), [0x91, 0x01]);
+        assert_eq!(encode(&[]), [0x00]);
+        assert_eq!(encode(&[0, 3]), [0x04]);
+        assert_eq!(decode(&[0x91, 0x01]), Read::Is(ServiceTable(vec![0x91, 0x01])));
+    }
+}

@@ -45,3 +45,53 @@ pub fn encode(parameters: &ShortMessageParameters, alpha: usize) -> Vec<u8> {
     ]
     .concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::card::files::{octets, why};
+
+    fn service_centre(number: &str) -> ShortMessageParameters {
+        ShortMessageParameters {
+            service_centre: Some(number.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_service_centre_goes_both_ways() {
+        let record = octets(
+            "FF FF  F1  FF FF FF FF FF FF FF FF FF FF FF FF
+             06 91 51 55 00 90 F9 FF FF FF FF FF  00 00 FF",
+        );
+        let parameters = service_centre("+155500099");
+        assert_eq!(decode(&record), Read::Is(parameters.clone()));
+        assert_eq!(encode(&parameters, 2), record);
+        let none = ShortMessageParameters::default();
+        assert_eq!(decode(&encode(&none, 2)), Read::Is(none));
+    }
+
+    #[test]
+    fn an_indicator_says_whether_the_service_centre_is_there() {
+        let mut record = encode(&service_centre("+155500099"), 0);
+        record[0] |= SERVICE_CENTRE;
+        assert_eq!(decode(&record), Read::Is(ShortMessageParameters::default()));
+        // Said to be there, and all FF.
+        let mut record = encode(&ShortMessageParameters::default(), 0);
+        record[0] &= !SERVICE_CENTRE;
+        assert_eq!(decode(&record), Read::Is(ShortMessageParameters::default()));
+    }
+
+    #[test]
+    fn a_length_without_room_and_a_short_record_are_malformed() {
+        let mut record = encode(&service_centre("+155500099"), 0);
+        record[1 + ADDRESS] = 20;
+        assert_eq!(
+            why(decode(&record)),
+            "the length of the number says 20 octets, and there is room for 11"
+        );
+        assert_eq!(
+            why(decode(&[0; 27])),
+            "a record has at least 28 octets, and this one has 27"
+        );
+    }
+}
