@@ -17,6 +17,20 @@ pub trait Transmit {
     fn is_t0(&self) -> bool;
 }
 
+impl<T: Transmit + ?Sized> Transmit for &mut T {
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, ReaderError> {
+        (**self).transmit(command)
+    }
+
+    fn atr(&self) -> &[u8] {
+        (**self).atr()
+    }
+
+    fn is_t0(&self) -> bool {
+        (**self).is_t0()
+    }
+}
+
 /// What is wrong with a reader, or with the service of readers. The text says what to do.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ReaderError {

@@ -13,6 +13,8 @@ use crate::usim::Res;
 mod aka;
 mod pin;
 mod reading;
+#[cfg(test)]
+mod tests;
 
 pub use aka::AkaFailure;
 pub use pin::{NoPinCode, PinCode, PinError};

@@ -117,3 +117,74 @@ impl fmt::Display for Remedy<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::card::files::octets;
+
+    const CK: &str = "10 C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0";
+    const IK: &str = "10 1B1B1B1B1B1B1B1B1B1B1B1B1B1B1B1B";
+
+    fn decoded(parts: &[&str]) -> Result<Res, AkaFailure> {
+        decode(&octets(&parts.concat()))
+    }
+
+    fn told(parts: &[&str]) -> String {
+        decoded(parts).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn keys_are_read_with_kc_and_without_it() {
+        for res in [
+            "04 A1A2A3A4",
+            "08 A1A2A3A4A5A6A7A8",
+            "10 A1A2A3A4A5A6A7A8A1A2A3A4A5A6A7A8",
+        ] {
+            for kc in ["", "08 0102030405060708"] {
+                let keys = decoded(&["DB", res, CK, IK, kc]).unwrap();
+                assert_eq!(keys.res.expose()[..], octets(res)[1..]);
+                assert_eq!((keys.ck.expose(), keys.ik.expose()), (&[0xC0; 16], &[0x1B; 16]));
+                assert!(!format!("{keys:?}").contains("192"), "{keys:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn auts_is_read() {
+        let failure = decoded(&["DC 0E 0102030405060708090A0B0C0D0E"]);
+        let auts = Auts([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+        assert_eq!(failure, Err(AkaFailure::Sync(auts)));
+    }
+
+    #[test]
+    fn an_answer_of_wrong_lengths_is_broken() {
+        const BROKEN: &str = "the card's answer to AUTHENTICATE is broken: ";
+        let rows = [
+            (told(&[""]), "it is empty"),
+            (told(&["DB"]), "it ends within RES"),
+            (told(&["DB 08 A1A2"]), "it ends within RES"),
+            (told(&["DB 04 A1A2A3A4"]), "it ends within CK"),
+            (told(&["DB 04 A1A2A3A4", CK, "10 1B1B"]), "it ends within IK"),
+            (told(&["DB 03 A1A2A3", CK, IK]), "RES has not 4 to 16 octets"),
+            (
+                told(&["DB 11 A1A2A3A4A5A6A7A8A1A2A3A4A5A6A7A8A9", CK, IK]),
+                "RES has not 4 to 16 octets",
+            ),
+            (
+                told(&["DB 04 A1A2A3A4", "08 C0C0C0C0C0C0C0C0", IK]),
+                "CK has not 16 octets",
+            ),
+            (told(&["DB 04 A1A2A3A4", CK, "00"]), "IK has not 16 octets"),
+            (
+                told(&["DC 0D 0102030405060708090A0B0C0D"]),
+                "AUTS has not 14 octets",
+            ),
+            (told(&["DC 0E 01"]), "it ends within AUTS"),
+            (told(&["04 A1A2A3A4"]), "it begins with 04, not with DB or DC"),
+        ];
+        for (told, why) in rows {
+            assert_eq!(told, format!("{BROKEN}{why}"));
+        }
+    }
+}
