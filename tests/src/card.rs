@@ -5,14 +5,19 @@
 //! * [`reader`]: a card in a reader, by the PC/SC service
 //! * [`session`]: what a phone asks of a card
 //! * [`contents`], [`identity`]: what is on a card, and who the phone is by it
+//! * [`core`](self::core), [`findings`], [`show`]: what a card is for, what does not fit, and how its owner is told
 //! * [`virtual_card`]: a card that is none, for tests and for people without one
 
 pub mod apdu;
 pub mod channel;
 pub mod contents;
+pub mod core;
 pub mod files;
+pub mod findings;
 pub mod identity;
 pub mod reader;
 pub mod session;
+pub mod show;
 pub mod tlv;
 pub mod virtual_card;
+pub mod wording;

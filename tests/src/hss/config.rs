@@ -99,6 +99,29 @@ impl SubscriberRange {
     }
 }
 
+impl HssFile {
+    /// Its users.
+    ///
+    /// # Errors
+    /// With the key of the one that makes no sense.
+    pub fn subscribers(&self) -> Result<Vec<Subscriber>, ConfigError> {
+        let mut all = Vec::with_capacity(self.subscribers.len());
+        for (index, subscriber) in self.subscribers.iter().enumerate() {
+            let subscriber = subscriber.build().map_err(|problem| {
+                ConfigError::invalid(&format!("hss.subscribers.{index}"), problem, "a subscriber")
+            })?;
+            all.push(subscriber);
+        }
+        if let Some(range) = &self.range {
+            let range = range
+                .build()
+                .map_err(|problem| ConfigError::invalid("hss.range", problem, "a range of subscribers"))?;
+            all.extend(range);
+        }
+        Ok(all)
+    }
+}
+
 fn default_origin_host() -> String {
     HssConfig::default().origin_host
 }
@@ -125,7 +148,8 @@ hss:
 ";
 
     fn build_shard(self, seed: Seed, _: ShardPlace) -> Result<(Hss, ShellConfig), ConfigError> {
-        let mut config = HssConfig {
+        let config = HssConfig {
+            subscribers: self.subscribers()?,
             origin_host: self.origin_host,
             origin_realm: self.origin_realm,
             peers: self.peers,
@@ -134,18 +158,6 @@ hss:
             sms_over_ims: self.sms_over_ims,
             ..HssConfig::default()
         };
-        for (index, subscriber) in self.subscribers.iter().enumerate() {
-            let subscriber = subscriber.build().map_err(|problem| {
-                ConfigError::invalid(&format!("hss.subscribers.{index}"), problem, "a subscriber")
-            })?;
-            config.subscribers.push(subscriber);
-        }
-        if let Some(range) = &self.range {
-            let subscribers = range
-                .build()
-                .map_err(|problem| ConfigError::invalid("hss.range", problem, "a range of subscribers"))?;
-            config.subscribers.extend(subscribers);
-        }
         let mut shell = ShellConfig::new(Self::NAME, Vec::new());
         shell.diameter_listen = Some(self.listen);
         shell.diameter_local = Some(self.listen.ip());
@@ -180,7 +192,7 @@ pub struct SubscriberConfig {
     digest_password: Option<Password>,
     /// Number: makes a SIP and a tel identity of it and bars the IMSI-derived one.
     msisdn: Option<String>,
-    /// Further public identities.
+    /// Further public identities; one that is there already is replaced.
     #[serde(default)]
     impus: Vec<ImpuConfig>,
     /// Initial filter criteria, XML.

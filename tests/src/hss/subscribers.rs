@@ -199,10 +199,14 @@ impl Subscriber {
         })
     }
 
-    /// With a further entry in the present set.
+    /// With a further entry in the present profile; one of the same identity is replaced.
     #[must_use]
     pub fn public_identity(mut self, entry: PublicIdentity) -> Self {
-        self.profile().public_identities.push(entry);
+        let identities = &mut self.profile().public_identities;
+        match identities.iter_mut().find(|it| it.impu == entry.impu) {
+            Some(same) => *same = entry,
+            None => identities.push(entry),
+        }
         self
     }
 
@@ -303,6 +307,18 @@ impl Subscriber {
             .iter()
             .flatten()
             .flat_map(|profile| &profile.public_identities)
+    }
+
+    /// The public identities of each implicit registration set.
+    pub fn implicit_sets(&self) -> impl Iterator<Item = impl Iterator<Item = &PublicIdentity>> {
+        let sets = self.implicit_sets.iter();
+        sets.map(|profiles| profiles.iter().flat_map(|profile| &profile.public_identities))
+    }
+
+    /// It has K and OPc, not a password.
+    #[must_use]
+    pub const fn has_keys(&self) -> bool {
+        matches!(self.authentication, Authentication::Aka { .. })
     }
 
     /// The same subscriber with other criteria, for a changed profile.
