@@ -47,7 +47,7 @@ use tokio::sync::mpsc;
 use self::admin::AdminRequest;
 pub use self::bound::{Shell, ShellError};
 use self::counters::Counters;
-pub use self::xfrm::KernelSets;
+pub use self::xfrm::{KernelSets, Lack};
 use crate::config::LimitsConfig;
 pub use crate::config::{DaemonConfig, ShellConfig, SipListener};
 use crate::net::{ConnectionId, Interface, NetInput, SendTag};
@@ -104,6 +104,8 @@ struct Context {
     counters: Arc<Counters>,
     limits: Arc<LimitsConfig>,
     connections: Arc<AtomicU64>,
+    /// The network device that SIP goes by, when it is not left to the routes.
+    device: Option<Arc<str>>,
 }
 
 impl Context {

@@ -153,6 +153,8 @@ pub struct ShellConfig {
     pub name: &'static str,
     /// Where SIP is spoken; one per interface and address family, and of [`Interface::GmProtected`] one per port.
     pub sip: Vec<SipListener>,
+    /// The network device that all SIP goes by, whatever the routes say; `None`: as they say.
+    pub device: Option<String>,
     /// Where Diameter connections are accepted.
     pub diameter_listen: Option<SocketAddr>,
     /// Our end of the Diameter connections that we dial.
@@ -197,6 +199,7 @@ impl ShellConfig {
         Self {
             name,
             sip,
+            device: None,
             diameter_listen: None,
             diameter_local: None,
             protected: None,

@@ -126,7 +126,7 @@ impl Post {
         (0..shards).zip(ends).map(shard).collect()
     }
 
-    fn context(&self, limits: LimitsConfig) -> Context {
+    fn context(&self, config: &ShellConfig, limits: LimitsConfig) -> Context {
         let own = self.all.get(usize::from(self.place.shard.0)).cloned();
         let Some(events) = own else {
             unreachable!("a post is among all posts");
@@ -136,6 +136,7 @@ impl Post {
             counters: Arc::new(Counters::default()),
             limits: Arc::new(limits),
             connections: Arc::new(AtomicU64::new(first_connection(self.place.shard))),
+            device: config.device.as_deref().map(Arc::from),
         }
     }
 }
@@ -170,7 +171,7 @@ impl Shell {
             connections: doctor::connections(wanted) / shards,
             ..config.limits.clone()
         };
-        let context = post.context(limits);
+        let context = post.context(config, limits);
         let (protected, clear): (Vec<_>, Vec<_>) = config
             .sip
             .iter()
@@ -233,7 +234,7 @@ impl Shell {
         post: Post,
         sockets: Vec<(Interface, UdpSocket)>,
     ) -> Result<Self, ShellError> {
-        let context = post.context(limits);
+        let context = post.context(config, limits);
         let sides = sockets
             .into_iter()
             .map(|(interface, socket)| UdpSide::new(interface, socket))
@@ -250,7 +251,7 @@ impl Shell {
         let listeners = config.sip.iter().zip(&self.udp);
         let sockets = listeners.map(|(listener, side)| {
             let refused = |error| refused(listener.key, listener.address, error);
-            let socket = udp::open(side.local(), place).map_err(refused)?;
+            let socket = udp::open(side.local(), place, self.context.device.as_deref()).map_err(refused)?;
             Ok((listener.interface, socket))
         });
         sockets.collect()
@@ -434,12 +435,13 @@ fn bind_sip(
     context: &Context,
 ) -> Result<(UdpSide, Option<JoinHandle<()>>), ShellError> {
     let refused = |error| refused(listener.key, listener.address, error);
-    let socket = udp::open(listener.address, place).map_err(refused)?;
+    let device = context.device.as_deref();
+    let socket = udp::open(listener.address, place, device).map_err(refused)?;
     let udp = UdpSide::new(listener.interface, socket).map_err(refused)?;
     if !listener.accepts_streams {
         return Ok((udp, None));
     }
-    let accepting = tcp::listen(udp.local()).map_err(refused)?;
+    let accepting = tcp::listen(udp.local(), device).map_err(refused)?;
     let interface = listener.interface;
     let event = move |stream| Event::SipAccepted { interface, stream };
     let accept = tokio::spawn(tcp::accept(accepting, context.clone(), event));
@@ -448,7 +450,7 @@ fn bind_sip(
 
 fn bind_diameter(name: &str, address: SocketAddr, context: &Context) -> Result<SocketAddr, ShellError> {
     let refused = |error| refused(&format!("{name}.hss.listen"), address, error);
-    let accepting = tcp::listen(address).map_err(refused)?;
+    let accepting = tcp::listen(address, None).map_err(refused)?;
     let bound = accepting.local_addr().map_err(refused)?;
     let event = |stream| Event::DiameterUp {
         attempt: None,

@@ -176,7 +176,7 @@ pub(crate) async fn dial_name(
         let local = same_family(local, remote);
         match is_sctp {
             true => sctp::dial(local, remote, patience).await,
-            false => dial(local.map(|ip| SocketAddr::new(ip, 0)), remote, patience).await,
+            false => dial(local.map(|ip| SocketAddr::new(ip, 0)), remote, None, patience).await,
         }
     };
     if let Ok(remote) = address.parse::<SocketAddr>() {

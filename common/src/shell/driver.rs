@@ -408,7 +408,7 @@ impl<N: Sharded> Driver<N> {
             // With other shards, it serves their messages until the last one has drained.
             NetOutput::Drained => {
                 let is_last = self.crew.as_ref().is_none_or(Crew::has_drained);
-                if self.phase != Phase::Serving && is_last {
+                if is_last {
                     self.phase = Phase::Over;
                 }
             }

@@ -25,7 +25,7 @@ const BACKLOG: i32 = 1_024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listening socket bound to one address.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr, device: Option<&str>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -33,6 +33,9 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // Restarting must not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    if let Some(device) = device {
+        socket.bind_device(Some(device.as_bytes()))?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -59,12 +62,16 @@ pub(crate) async fn accept(listener: TcpListener, context: Context, event: impl 
 pub(crate) async fn dial(
     local: Option<SocketAddr>,
     remote: SocketAddr,
+    device: Option<&str>,
     patience: Duration,
 ) -> io::Result<TcpStream> {
     let socket = match remote {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
+    if let Some(device) = device {
+        socket.bind_device(Some(device.as_bytes()))?;
+    }
     if let Some(local) = local {
         // Connections to other UEs have the same port.
         socket.set_reuseaddr(local.port() != 0)?;
@@ -197,7 +204,7 @@ impl SipStreams {
         let context = self.context.clone();
         tokio::spawn(async move {
             let stream = tokio::select! {
-                stream = dial(Some(local), remote, context.limits.connect.get()) => stream,
+                stream = dial(Some(local), remote, context.device.as_deref(), context.limits.connect.get()) => stream,
                 () = end.killed() => Err(io::ErrorKind::ConnectionAborted.into()),
             };
             attend(id, interface, stream, end, context).await;

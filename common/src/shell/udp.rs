@@ -24,8 +24,8 @@ const DATAGRAM_MAX: usize = 65_535;
 /// Keep-alives that are passed over in one look.
 const KEEP_ALIVES: usize = 64;
 
-/// Binds an address. With other shards, each of which binds it too, the kernel gives each sender's datagrams to one of them.
-pub(crate) fn open(address: SocketAddr, place: ShardPlace) -> io::Result<UdpSocket> {
+/// Binds an address, and to a network device where one is named. With other shards, each of which binds it too, the kernel gives each sender's datagrams to one of them.
+pub(crate) fn open(address: SocketAddr, place: ShardPlace, device: Option<&str>) -> io::Result<UdpSocket> {
     let open = |is_shared: bool| {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
@@ -34,6 +34,9 @@ pub(crate) fn open(address: SocketAddr, place: ShardPlace) -> io::Result<UdpSock
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         socket.set_nonblocking(true)?;
         socket.set_reuse_port(is_shared)?;
+        if let Some(device) = device {
+            socket.bind_device(Some(device.as_bytes()))?;
+        }
         socket.bind(&address.into())?;
         Ok::<Socket, io::Error>(socket)
     };
@@ -168,5 +171,24 @@ impl UdpSide {
             return Some(scan(flow, Bytes::copy_from_slice(datagram), context));
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_of_a_device_hears_by_that_device_and_one_that_is_not_there_is_refused() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let open = |device| open(loopback, ShardPlace::ALONE, device);
+        let (bound, other) = (open(Some("lo")).unwrap(), open(None).unwrap());
+        let device = socket2::SockRef::from(&bound).device().unwrap();
+        assert_eq!(device.as_deref(), Some(&b"lo"[..]));
+        other.send_to(b"hello", bound.local_addr().unwrap()).unwrap();
+        let (length, from) = bound.recv_from(&mut [0; 16]).unwrap();
+        assert_eq!((length, from), (5, other.local_addr().unwrap()));
+        let nowhere = open(Some("nowhere0")).unwrap_err();
+        assert_eq!(nowhere.raw_os_error(), Some(libc::ENODEV));
     }
 }

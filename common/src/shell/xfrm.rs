@@ -32,7 +32,7 @@ use tokio::time::timeout;
 
 pub use self::alone::KernelSets;
 use self::figures::{Figures, Outcome};
-pub(crate) use self::start::Lack;
+pub use self::start::Lack;
 pub(crate) use self::trial::Trial;
 pub(crate) use self::watch::Growth;
 use self::worker::{Task, Told};

@@ -42,7 +42,7 @@ pub(super) fn judge(ports: &ProtectedPorts, trial: &Result<Trial, Lack>, is_runn
 }
 
 fn failed(lack: &Lack) -> Check {
-    Check::fail(IPSEC, lack.found.clone(), lack.remedy.clone())
+    Check::fail(IPSEC, lack.found.clone(), lack.choices())
 }
 
 fn own(ports: &ProtectedPorts, trial: &Trial, is_running: bool) -> Option<Check> {
@@ -149,6 +149,7 @@ mod tests {
         let lack = Lack {
             found: "this kernel has no ESP over IPv4".to_owned(),
             remedy: "load its module".to_owned(),
+            instead: "set gm.security to none".to_owned(),
         };
         let trial = Trial {
             tried: 2,
@@ -160,7 +161,7 @@ mod tests {
             said,
             [(
                 Verdict::Fail,
-                "this kernel has no ESP over IPv4; load its module".to_owned()
+                "this kernel has no ESP over IPv4; load its module or set gm.security to none".to_owned()
             )]
         );
     }

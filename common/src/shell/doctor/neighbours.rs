@@ -56,6 +56,7 @@ impl Neighbours {
             counters: Arc::new(Counters::default()),
             limits: Arc::new(config.limits.clone()),
             connections: Arc::default(),
+            device: None,
         };
         let all = || config.sip.iter().map(|listener| listener.address.ip());
         let families = Families {
@@ -259,7 +260,7 @@ async fn over_udp(local: SocketAddr, remote: SocketAddr, uri: &str, token: u64) 
 }
 
 async fn over_tcp(local: SocketAddr, remote: SocketAddr, uri: &str, token: u64) -> io::Result<Vec<u8>> {
-    let mut stream = crate::shell::tcp::dial(Some(local), remote, PATIENCE).await?;
+    let mut stream = crate::shell::tcp::dial(Some(local), remote, None, PATIENCE).await?;
     let text = options_text(stream.local_addr()?, "TCP", uri, token);
     stream.write_all(text.as_bytes()).await?;
     let mut buffer = vec![0; 8_192];

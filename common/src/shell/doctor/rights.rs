@@ -30,7 +30,7 @@ pub(super) fn judge(config: &ShellConfig, rights: Rights) -> Vec<Check> {
             ),
             false => {
                 let lack = Lack::not_permitted();
-                Check::fail(NAME, lack.found, lack.remedy)
+                Check::fail(NAME, lack.found.clone(), lack.choices())
             }
         });
     }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::Xfrm;
+use super::{Lack, Trial, Xfrm};
 use crate::ipsec::{ProtectedPorts, XfrmInput, XfrmOutput};
 
 /// Security associations of the network namespace in which it was started.
@@ -16,6 +16,17 @@ impl KernelSets {
     /// One line: what this machine lacks, and the remedy.
     pub fn start(ports: &ProtectedPorts) -> Result<Self, String> {
         Xfrm::start(ports).map(Self)
+    }
+
+    /// What this machine lacks for these ports, when it can have none of their pairs of algorithms; nothing is left in
+    /// the kernel by the question.
+    #[must_use]
+    pub fn lack(ports: &ProtectedPorts) -> Option<Lack> {
+        match Trial::of(ports) {
+            Ok(trial) if trial.lacks.len() < trial.tried => None,
+            Ok(trial) => trial.lacks.into_iter().next(),
+            Err(lack) => Some(lack),
+        }
     }
 
     /// Asks; [`Self::answer`] gives what becomes of it.

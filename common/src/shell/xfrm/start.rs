@@ -25,6 +25,7 @@ const PROBE_LIFETIME: Duration = Duration::from_secs(5);
 /// Of the first state that is tried; the next ones are tried when somebody else has it.
 const PROBE_SPI: u32 = 0x494D_5300;
 const PROBE_SPIS: u32 = 16;
+const NO_SECURITY: &str = "set gm.security to none";
 const BOTH: [Direction; 2] = [Direction::In, Direction::Out];
 
 /// Prepares the kernel and starts the thread.
@@ -63,19 +64,35 @@ async fn serve(worker: Worker, tasks: mpsc::UnboundedReceiver<Task>, socket: Soc
     }
 }
 
-/// What this machine lacks, and the remedy.
+/// What this machine lacks for security associations, and the remedy.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Lack {
-    pub(crate) found: String,
-    pub(crate) remedy: String,
+pub struct Lack {
+    /// What is missing.
+    pub found: String,
+    /// What brings it.
+    pub remedy: String,
+    /// How a P-CSCF does without.
+    pub(crate) instead: String,
 }
 
 impl Lack {
-    fn new(found: impl Into<String>, remedy: impl Into<String>) -> Self {
+    fn new(found: impl Into<String>, remedy: impl Into<String>, instead: impl Into<String>) -> Self {
         Self {
             found: found.into(),
             remedy: remedy.into(),
+            instead: instead.into(),
         }
+    }
+
+    /// It is a right that this process lacks, and nothing of the kernel.
+    #[must_use]
+    pub fn is_of_rights(&self) -> bool {
+        *self == Self::not_permitted()
+    }
+
+    /// What the operator of a P-CSCF may do.
+    pub(crate) fn choices(&self) -> String {
+        format!("{} or {}", self.remedy, self.instead)
     }
 
     /// Nobody may ask the kernel for a security association without this right.
@@ -83,7 +100,8 @@ impl Lack {
         Self::new(
             "CAP_NET_ADMIN is missing, without which no security association can be installed",
             "grant it (systemd: AmbientCapabilities=CAP_NET_ADMIN; container: cap_add NET_ADMIN, in the network namespace \
-             that it has) or set gm.security to none",
+             that it has)",
+            NO_SECURITY,
         )
     }
 
@@ -91,12 +109,14 @@ impl Lack {
         match error.raw_os_error() {
             Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT) => Self::new(
                 "this kernel has no IPsec to ask for (no XFRM netlink)",
-                "load the module (modprobe xfrm_user) or set gm.security to none",
+                "load the module (modprobe xfrm_user)",
+                NO_SECURITY,
             ),
             Some(libc::EPERM | libc::EACCES) => Self::not_permitted(),
             _ => Self::new(
                 format!("the kernel's IPsec cannot be asked (XFRM netlink: {error})"),
-                "set gm.security to none or correct this",
+                "correct this",
+                NO_SECURITY,
             ),
         }
     }
@@ -104,7 +124,7 @@ impl Lack {
 
 impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.found, self.remedy)
+        write!(f, "{}: {}", self.found, self.choices())
     }
 }
 
@@ -173,10 +193,8 @@ pub(super) fn probe(
         let module = if is_ipv4 { "esp4" } else { "esp6" };
         return Err(Lack::new(
             format!("this kernel has no ESP over {family} ({said})"),
-            format!(
-                "load its module on the machine itself (modprobe {module}), take a kernel that has it, or set gm.security \
-                 to none"
-            ),
+            format!("load its module on the machine itself (modprobe {module}), take a kernel that has it,"),
+            NO_SECURITY,
         ));
     }
     let (algorithm, modules) = lacking(netlink, ports, suite, is_ipv4);
@@ -184,9 +202,8 @@ pub(super) fn probe(
         format!(
             "this kernel lacks {algorithm}, which alg={alg} with ealg={ealg} needs over {family} ({said})"
         ),
-        format!(
-            "load its modules on the machine itself (modprobe -a {modules}) or take {alg}/{ealg} out of ipsec.algorithms"
-        ),
+        format!("load its modules on the machine itself (modprobe -a {modules})"),
+        format!("take {alg}/{ealg} out of ipsec.algorithms"),
     ))
 }
 
