@@ -146,6 +146,7 @@ pub fn wait_for_peers(hss: &Handle<Hss>, count: usize) -> Result<()> {
 pub struct Phone {
     name: String,
     handle: Handle<Ue>,
+    thread: JoinHandle<()>,
 }
 
 impl Phone {
@@ -158,13 +159,45 @@ impl Phone {
         config: UeConfig,
         watch: impl FnMut(Instant, Seen<'_>) + Send + 'static,
     ) -> Result<Self> {
-        let seed = ims_common::shell::seed()?;
         let sockets = phone_sockets(&config);
-        let (handle, _) = host(Ue::new(config, &seed), sockets, watch)?;
+        Self::start_on(name, config, sockets, watch)
+    }
+
+    /// Switches a phone on, on sockets that are not quite the usual ones.
+    ///
+    /// # Errors
+    /// When its sockets cannot be had.
+    pub fn start_on(
+        name: &str,
+        config: UeConfig,
+        sockets: ShellConfig,
+        watch: impl FnMut(Instant, Seen<'_>) + Send + 'static,
+    ) -> Result<Self> {
+        let seed = ims_common::shell::seed()?;
+        let (handle, thread) = host(Ue::new(config, &seed), sockets, watch)?;
         Ok(Self {
             name: name.to_owned(),
             handle,
+            thread,
         })
+    }
+
+    /// Switches it off, whatever it does: its sockets close, and the kernel keeps nothing of it.
+    ///
+    /// # Errors
+    /// When it has not ended in time.
+    pub fn stop(self, patience: Duration) -> Result<()> {
+        self.handle.act(|_, ue| ue.switch_off());
+        let end = Instant::now() + patience;
+        while !self.thread.is_finished() {
+            anyhow::ensure!(
+                Instant::now() < end,
+                "{} has not ended after {patience:?}",
+                self.name
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Its name.

@@ -7,6 +7,7 @@
 //! * `register`, `sas`, `security`, `esp_keys`: registrations and security associations
 //! * `agent`: all that it does beside; `call`: calls; [`message`], [`subscription`]; `acting` sends what they want
 //! * [`dialog`], [`sdp`], `around`: what their messages are made of
+//! * [`events`], [`progress`], [`verdict`]: what it saw, for programs and for people, and what probably is wrong
 
 mod acting;
 mod agent;
@@ -19,6 +20,7 @@ pub mod events;
 pub mod fixtures;
 pub mod identity;
 pub mod message;
+pub mod progress;
 pub mod register;
 pub mod remote;
 pub mod sas;
@@ -27,6 +29,7 @@ pub mod security;
 pub mod shape;
 pub mod subscription;
 pub mod talk;
+pub mod verdict;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -99,6 +102,11 @@ impl Ue {
     pub fn command(&mut self, now: Instant, command: UeCommand) {
         self.commands.push_back(command);
         self.run(now);
+    }
+
+    /// Ends it, whatever it does: its sockets close, and the kernel keeps nothing of it.
+    pub fn switch_off(&mut self) {
+        self.outputs.push_back(NetOutput::Drained);
     }
 
     /// What it saw since it was last asked.

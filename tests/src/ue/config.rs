@@ -12,6 +12,7 @@ use super::security::{Misdeed, UeSecurity};
 use super::shape::{self, Shape};
 use super::subscription::RegInfo;
 use super::talk::{Answer, CallEvent, CallNumber, Manner, Plan, Text, Twist};
+use crate::card::channel::CardError;
 
 /// What a phone is and how it behaves.
 #[derive(Clone, Debug)]
@@ -214,6 +215,8 @@ pub enum UeEvent {
     MacFailure,
     /// SQN was out of range; AUTS goes back.
     SyncFailure,
+    /// The card did not judge the challenge: the phone stops, and says nothing to the network.
+    CardFailed(CardError),
     /// 200 to a registration.
     Registered(Granted),
     /// 200 to a de-registration.

@@ -13,6 +13,7 @@ pub fn json(event: &UeEvent) -> Value {
         UeEvent::NetworkAuthentic => json!({"event": "network_authentic"}),
         UeEvent::MacFailure => json!({"event": "mac_failure"}),
         UeEvent::SyncFailure => json!({"event": "sync_failure"}),
+        UeEvent::CardFailed(error) => json!({"event": "card_failed", "why": error.to_string()}),
         UeEvent::Registered(granted) => registered(granted),
         UeEvent::Deregistered => json!({"event": "deregistered"}),
         UeEvent::Bindings(contacts) => json!({"event": "bindings", "contacts": contacts}),

@@ -1,6 +1,10 @@
 //! Testkit: who a phone is, by ISIM or by IMSI, and what it proves it with.
 
-use crate::usim::Usim;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::card::session::{Aka, AkaFailure};
+use crate::usim::{Res, Usim};
 
 /// The names of a phone (TS 23.003 13).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,8 +53,36 @@ impl UeIdentity {
 pub enum Secret {
     /// A USIM: IMS AKA.
     Aka(Usim),
+    /// A card in a reader, or a virtual one: IMS AKA, and the keys are where nobody reads them.
+    Card(SharedCard),
     /// A password: SIP Digest (TS 33.203 Annex N).
     Digest(String),
+}
+
+/// A card that answers challenges. Copies of it are the same card.
+#[derive(Clone)]
+pub struct SharedCard(Arc<Mutex<Box<dyn Aka>>>);
+
+impl SharedCard {
+    /// This card.
+    pub fn new(card: impl Aka + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Box::new(card))))
+    }
+
+    /// Runs AUTHENTICATE on it.
+    ///
+    /// # Errors
+    /// When the card refuses the challenge, or does not answer.
+    pub fn authenticate(&self, rand: &[u8; 16], autn: &[u8; 16]) -> Result<Res, AkaFailure> {
+        let mut card = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        card.authenticate(rand, autn)
+    }
+}
+
+impl fmt::Debug for SharedCard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a card")
+    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,25 @@
 //! Testkit: the registration procedures of a phone (TS 24.229 5.1.1).
 
+mod digest;
+mod judge;
+
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ims_common::node::Seed;
 use ims_common::proxy::ForwardId;
 use ims_common::sip::Response;
-use md5::{Digest as _, Md5};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
-use super::identity::Secret;
+pub use self::digest::Authorization;
+use self::digest::{Challenge, Proof};
+use self::judge::Judgement;
 use super::sas::{Said, Sas};
 use super::security::Misdeed;
 use super::shape::Fill;
 use super::{Behaviour, Granted, UeConfig, UeEvent};
 use crate::text::{SipText, param_of};
-use crate::usim::{Res, UsimError};
+use crate::usim::Res;
 
 /// When to refresh a registration of this many seconds (TS 24.229 5.1.1.4.1).
 #[must_use]
@@ -47,31 +49,6 @@ pub enum Procedure {
 
 /// Challenges that a phone answers in one procedure.
 const CHALLENGES_MAX: u32 = 5;
-
-/// The last challenge, and what it takes to answer with it again.
-#[derive(Clone, Debug)]
-struct Challenge {
-    realm: String,
-    nonce: String,
-    algorithm: String,
-    qop: bool,
-    opaque: Option<String>,
-    password: Vec<u8>,
-    nonce_count: u32,
-    cnonce: String,
-}
-
-/// What the Authorization header is to say.
-enum Proof {
-    /// Nothing yet: nonce and response are empty.
-    Nothing,
-    /// The answer to the last challenge, or that answer again with the next nonce count.
-    Answer,
-    /// The nonce with an empty response.
-    MacFailure,
-    /// The nonce with AUTS.
-    Resync([u8; 14]),
-}
 
 /// What is under way.
 struct Pending {
@@ -295,14 +272,32 @@ impl Registrant {
             param_of(value, "algorithm").is_none_or(|name| name == "AKAv1-MD5" || name == "MD5")
         };
         let value = text.headers("WWW-Authenticate").find(supported)?;
-        let mut challenge = self.read_challenge(value);
+        let mut challenge = Challenge::read(value, self.word());
         events.push(UeEvent::Challenged {
             algorithm: challenge.algorithm.clone(),
         });
         if config.behaviour == Behaviour::IgnoreChallenge {
             return None;
         }
-        let (proof, res) = self.judge(&mut challenge, config, events);
+        let judgement = Judgement::of(&challenge, config);
+        events.extend(judgement.event());
+        let (proof, res) = match judgement {
+            Judgement::Password(password) => {
+                challenge.set_password(password.into_bytes());
+                (Proof::Answer, None)
+            }
+            Judgement::Good(res) => {
+                let mut password = res.res.expose().clone();
+                if config.behaviour == Behaviour::WrongResponse {
+                    password.reverse();
+                }
+                challenge.set_password(password);
+                (Proof::Answer, Some(res))
+            }
+            Judgement::Foreign => (Proof::MacFailure, None),
+            Judgement::OutOfRange(auts) => (Proof::Resync(auts), None),
+            Judgement::CardFailed(_) => return None,
+        };
         let bad = matches!(proof, Proof::MacFailure | Proof::Resync(_));
         if let Err(why) = self.protect(now, res.as_ref(), text, config) {
             events.push(UeEvent::SaFailed(why));
@@ -349,67 +344,12 @@ impl Registrant {
         }
     }
 
-    fn read_challenge(&mut self, value: &str) -> Challenge {
-        let param = |name| param_of(value, name).map(ToOwned::to_owned);
-        Challenge {
-            realm: param("realm").unwrap_or_default(),
-            nonce: param("nonce").unwrap_or_default(),
-            algorithm: param("algorithm").unwrap_or_else(|| "MD5".to_owned()),
-            qop: param("qop").is_some(),
-            opaque: param("opaque"),
-            password: Vec::new(),
-            nonce_count: 0,
-            cnonce: self.word(),
-        }
-    }
-
-    /// Checks the network's proof and prepares our own (TS 33.203 6.1).
-    fn judge(
-        &self,
-        challenge: &mut Challenge,
-        config: &mut UeConfig,
-        events: &mut Vec<UeEvent>,
-    ) -> (Proof, Option<Res>) {
-        let usim = match &mut config.secret {
-            Secret::Digest(password) => {
-                challenge.password = password.clone().into_bytes();
-                return (Proof::Answer, None);
-            }
-            Secret::Aka(usim) => usim,
-        };
-        let nonce = STANDARD.decode(&challenge.nonce).unwrap_or_default();
-        let (Some(rand), Some(autn)) = (array::<16>(nonce.get(..16)), array::<16>(nonce.get(16..32))) else {
-            events.push(UeEvent::MacFailure);
-            return (Proof::MacFailure, None);
-        };
-        let result = match config.behaviour {
-            Behaviour::MacFailure => Err(UsimError::MacFailure),
-            Behaviour::AlwaysResync => Err(UsimError::SyncFailure(usim.auts(&rand))),
-            _ => usim.authenticate(&rand, &autn),
-        };
-        match result {
-            Ok(answer) => {
-                events.push(UeEvent::NetworkAuthentic);
-                challenge.password = answer.res.expose().clone();
-                if config.behaviour == Behaviour::WrongResponse {
-                    challenge.password.reverse();
-                }
-                (Proof::Answer, Some(answer))
-            }
-            Err(UsimError::MacFailure) => {
-                events.push(UeEvent::MacFailure);
-                (Proof::MacFailure, None)
-            }
-            Err(UsimError::SyncFailure(auts)) => {
-                events.push(UeEvent::SyncFailure);
-                (Proof::Resync(auts.0), None)
-            }
-        }
-    }
-
     fn request(&mut self, command: Procedure, config: &UeConfig, proof: &Proof) -> String {
         self.cseq += 1;
-        let authorization = self.authorization(config, proof);
+        let authorization = match &mut self.challenge {
+            Some(challenge) => challenge.authorization(&config.identity, proof),
+            None => Authorization::unasked(config),
+        };
         let said = self
             .sas
             .as_ref()
@@ -433,83 +373,9 @@ impl Registrant {
         })
     }
 
-    fn authorization(&mut self, config: &UeConfig, proof: &Proof) -> Authorization {
-        let mut authorization = Authorization {
-            realm: config.identity.home.clone(),
-            ..Authorization::default()
-        };
-        let uri = format!("sip:{}", config.identity.home);
-        let Some(challenge) = &mut self.challenge else {
-            if matches!(config.secret, Secret::Digest(_)) {
-                // So that the network does not expect AKA (TS 33.203 Annex P.3).
-                ",algorithm=MD5".clone_into(&mut authorization.more);
-            }
-            return authorization;
-        };
-        authorization.realm.clone_from(&challenge.realm);
-        authorization.nonce.clone_from(&challenge.nonce);
-        authorization.more = format!(",algorithm={}", challenge.algorithm);
-        if let Some(opaque) = &challenge.opaque {
-            authorization.more += &format!(",opaque=\"{opaque}\"");
-        }
-        match proof {
-            Proof::Nothing | Proof::MacFailure => {}
-            Proof::Resync(auts) => {
-                authorization.more += &format!(",auts=\"{}\"", STANDARD.encode(auts));
-                authorization.response =
-                    challenge.answer(&config.identity.impi, &uri, &[], &mut authorization.more);
-            }
-            Proof::Answer => {
-                let password = challenge.password.clone();
-                authorization.response =
-                    challenge.answer(&config.identity.impi, &uri, &password, &mut authorization.more);
-            }
-        }
-        authorization
-    }
-
     fn word(&mut self) -> String {
         format!("{:016x}", self.rng.random::<u64>())
     }
-}
-
-impl Challenge {
-    /// RFC 2617 3.2.2, RFC 3310 3.4: the response; what goes with it is added to `more`.
-    fn answer(&mut self, user: &str, uri: &str, password: &[u8], more: &mut String) -> String {
-        self.nonce_count += 1;
-        let ha1 = md5(&[user.as_bytes(), b":", self.realm.as_bytes(), b":", password]);
-        let ha2 = md5(&[b"REGISTER:", uri.as_bytes()]);
-        if !self.qop {
-            return md5(&[ha1.as_bytes(), b":", self.nonce.as_bytes(), b":", ha2.as_bytes()]);
-        }
-        let count = format!("{:08x}", self.nonce_count);
-        *more += &format!(",qop=auth,nc={count},cnonce=\"{}\"", self.cnonce);
-        let middle = format!(":{}:{count}:{}:auth:", self.nonce, self.cnonce);
-        md5(&[ha1.as_bytes(), middle.as_bytes(), ha2.as_bytes()])
-    }
-}
-
-/// The variable parts of an Authorization header.
-#[derive(Clone, Debug, Default)]
-pub struct Authorization {
-    /// realm
-    pub realm: String,
-    /// nonce
-    pub nonce: String,
-    /// response
-    pub response: String,
-    /// What follows, with its leading comma.
-    pub more: String,
-}
-
-fn md5(parts: &[&[u8]]) -> String {
-    let mut hash = Md5::new();
-    parts.iter().for_each(|part| hash.update(part));
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn array<const N: usize>(bytes: Option<&[u8]>) -> Option<[u8; N]> {
-    bytes?.try_into().ok()
 }
 
 fn rejected(status: u16, text: SipText<'_>) -> UeEvent {
@@ -572,29 +438,6 @@ pub(super) fn split_list(line: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The worked example of RFC 3310's digest with the first Milenage set: RES as raw octets.
-    #[test]
-    fn the_response_is_the_published_one() {
-        let mut challenge = Challenge {
-            realm: "ims.mnc001.mcc001.3gppnetwork.org".to_owned(),
-            nonce: "I1U8vpY3qJ0hiuZNrke/NVXzKLQ1d7m5Sp/6w1Tfr7M=".to_owned(),
-            algorithm: "AKAv1-MD5".to_owned(),
-            qop: true,
-            opaque: None,
-            password: Vec::new(),
-            nonce_count: 0,
-            cnonce: "0a4f113b5d2c7e91".to_owned(),
-        };
-        let res = [0xa5, 0x42, 0x11, 0xd5, 0xe3, 0xba, 0x50, 0xbf];
-        let user = "001010000000001@ims.mnc001.mcc001.3gppnetwork.org";
-        let uri = "sip:ims.mnc001.mcc001.3gppnetwork.org";
-        let answer = challenge.answer(user, uri, &res, &mut String::new());
-        assert_eq!(answer, "1affab8730666a619c19fbcaa1aed411");
-        challenge.qop = false;
-        let answer = challenge.answer(user, uri, &res, &mut String::new());
-        assert_eq!(answer, "1125a3c2e293453f07e08957ff235efc");
-    }
 
     #[test]
     fn long_registrations_are_refreshed_600_s_before_their_end_and_short_ones_half_way() {

@@ -104,12 +104,12 @@ impl<N: Node<Input = NetInput, Output = NetOutput>> Node for Remote<N> {
     type Output = NetOutput;
 
     fn handle(&mut self, now: Instant, input: NetInput) {
+        self.now = now;
+        (self.watch)(now, Seen::Input(&input));
         // The program decides when its nodes end, not the signal that the driver heard.
         if matches!(input, NetInput::Command(Command::Drain)) {
             return;
         }
-        self.now = now;
-        (self.watch)(now, Seen::Input(&input));
         self.node.handle(now, input);
     }
 

@@ -1,0 +1,381 @@
+//! Testkit: what probably is wrong when a phone did not get what it wanted, and the remedy, as one sentence.
+//!
+//! It says what a phone can know. Why the network did so, the network knows: `imsctl why`.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use ims_common::net::Transport;
+
+use super::UeEvent;
+use super::talk::{CallEvent, Cause};
+use crate::card::session::AkaFailure;
+
+/// What was tried, and with what.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct About {
+    /// The private identity.
+    pub impi: String,
+    /// The public identity.
+    pub impu: String,
+    /// The home domain.
+    pub home: String,
+    /// The P-CSCF.
+    pub pcscf: SocketAddr,
+    /// How it was spoken to.
+    pub transport: Transport,
+    /// With security associations.
+    pub ipsec: bool,
+    /// What answers challenges.
+    pub prover: Prover,
+}
+
+/// What answers challenges.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Prover {
+    /// A card.
+    Card,
+    /// Keys from the command line.
+    Keys,
+}
+
+impl fmt::Display for Prover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Card => "the card",
+            Self::Keys => "the phone",
+        })
+    }
+}
+
+/// A failure, for people and for programs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Verdict {
+    /// Its sort, a word that does not change.
+    pub sort: &'static str,
+    /// The final status that came, when one did.
+    pub status: Option<u16>,
+    /// What probably is wrong, and the remedy.
+    pub sentence: String,
+}
+
+impl Verdict {
+    fn new(sort: &'static str, sentence: impl Into<String>) -> Self {
+        Self {
+            sort,
+            status: None,
+            sentence: sentence.into(),
+        }
+    }
+}
+
+/// Why a registration did not come about, by what the phone saw of it.
+#[must_use]
+pub fn of_registration(events: &[UeEvent], about: &About) -> Verdict {
+    let count = |is: fn(&UeEvent) -> bool| events.iter().filter(|event| is(event)).count();
+    let told = events.iter().rev().find_map(|event| match event {
+        UeEvent::CardFailed(error) => Some(Verdict::new(
+            "card",
+            format!(
+                "the card did not answer the challenge, and nothing more was said to the network: {}",
+                AkaFailure::Card(error.clone())
+            ),
+        )),
+        UeEvent::SaFailed(why) => Some(without_set(why)),
+        _ => None,
+    });
+    let status = events.iter().rev().find_map(|event| match event {
+        UeEvent::Rejected { status, .. } => Some(*status),
+        _ => None,
+    });
+    let seen = Seen {
+        challenged: count(|event| matches!(event, UeEvent::Challenged { .. })),
+        answered: count(|event| matches!(event, UeEvent::NetworkAuthentic)),
+        installed: count(|event| matches!(event, UeEvent::SaInstalled(_))) > 0,
+        retry_after: events.iter().rev().find_map(|event| match event {
+            UeEvent::Rejected { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }),
+    };
+    let verdict = if let Some(told) = told {
+        told
+    } else if count(|event| matches!(event, UeEvent::MacFailure)) > 0 {
+        mac_failure(about)
+    } else if count(|event| matches!(event, UeEvent::SyncFailure)) > 0 && seen.answered == 0 {
+        not_resynchronised(about)
+    } else {
+        seen.verdict(status, about)
+    };
+    Verdict { status, ..verdict }
+}
+
+/// What a phone saw of a registration in which it accepted every challenge.
+struct Seen {
+    challenged: usize,
+    answered: usize,
+    installed: bool,
+    retry_after: Option<Option<u32>>,
+}
+
+impl Seen {
+    fn verdict(&self, status: Option<u16>, about: &About) -> Verdict {
+        match status {
+            Some(status) => self.refused(status, about),
+            None if self.answered > 1 => not_believed("it challenged again and again", about),
+            None if self.challenged == 0 => silence(about),
+            None if self.answered == 0 => Verdict::new(
+                "challenge",
+                "the challenge cannot be answered: the P-CSCF asks for no algorithm that a phone with a card has \
+                 (AKAv1-MD5); have the HSS give AKA vectors for this subscriber (Digest-AKAv1-MD5), not SIP Digest",
+            ),
+            None if self.installed => Verdict::new(
+                "esp",
+                format!(
+                    "the challenge came, and nothing came over the security associations: ESP (IP protocol 50) is dropped \
+                     or its addresses are translated between here and {}, or the P-CSCF has other keys or SPIs; look \
+                     with tcpdump on both ends and at /proc/net/xfrm_stat, and take NAT and firewalls out of the way",
+                    about.pcscf.ip()
+                ),
+            ),
+            None => Verdict::new(
+                "silence_after_challenge",
+                format!(
+                    "the challenge was answered, and {} said nothing more: the network waits for somebody, or the answer was \
+                     too long for a datagram and got lost; try --tcp, and ask the P-CSCF (imsctl why {})",
+                    about.pcscf, about.impi
+                ),
+            ),
+        }
+    }
+
+    fn refused(&self, status: u16, about: &About) -> Verdict {
+        let About { impi, impu, home, .. } = about;
+        match status {
+            401 | 403 if self.answered > 0 => not_believed(&format!("it says {status}"), about),
+            403 => Verdict::new(
+                "forbidden",
+                format!(
+                    "403 before any challenge: the HSS does not know {impi}, or {impu} is not an identity of it, or \
+                     roaming is not allowed; compare both names with the HSS, letter by letter"
+                ),
+            ),
+            404 => Verdict::new(
+                "unknown",
+                format!("404: nobody knows {impu}; add it to the subscriber {impi} in the HSS"),
+            ),
+            420 => Verdict::new(
+                "no_sec_agree",
+                "420: this P-CSCF has no security agreement (sec-agree): register with --clear, or turn IPsec on there",
+            ),
+            421 | 494 if !about.ipsec => Verdict::new(
+                "sec_agree_wanted",
+                format!(
+                    "{status}: this P-CSCF wants IPsec: register with --ipsec (with a card: without --clear)"
+                ),
+            ),
+            421 => Verdict::new(
+                "extension_wanted",
+                "421: the P-CSCF wants an extension that this phone does not offer; the ladder shows it in Require",
+            ),
+            494 => Verdict::new(
+                "sec_agree",
+                "494: the P-CSCF has none of the algorithms that were offered, or what it offered came back changed \
+                 (Security-Verify); allow hmac-sha-1-96 with aes-cbc or null there, or take another --shape",
+            ),
+            504 | 408 => Verdict::new(
+                "network_waits",
+                format!(
+                    "{status}: the P-CSCF is there, and a node behind it does not answer: the I-CSCF, the S-CSCF or the HSS; \
+                     run the doctor of each (--doctor), and see that their Diameter peers are open"
+                ),
+            ),
+            480 | 500 | 503 => Verdict::new(
+                "unavailable",
+                format!(
+                    "{status}: the network cannot serve this now{}: no S-CSCF to be had, no connection with the HSS, too \
+                     much to do, or a node that drains; ask its nodes (imsctl why {impi})",
+                    match self.retry_after.flatten() {
+                        Some(seconds) => format!(" and wants to be asked again after {seconds} s"),
+                        None => String::new(),
+                    }
+                ),
+            ),
+            400 => Verdict::new(
+                "malformed",
+                format!(
+                    "400: a node finds something in this REGISTER that it does not take, perhaps the names of the card \
+                     ({impi}, {impu}, {home}); the ladder and the node's log say what"
+                ),
+            ),
+            status => Verdict::new(
+                "refused",
+                format!(
+                    "the network refuses with {status}; the ladder shows what it was told, imsctl why {impi} the reason"
+                ),
+            ),
+        }
+    }
+}
+
+fn mac_failure(about: &About) -> Verdict {
+    let sentence = match about.prover {
+        Prover::Card => format!(
+            "the card finds the network's proof wrong (MAC failure): the HSS has another K or OPc for {} than the card, or \
+             has OP where OPc belongs; compare them with `ue card check`, and program the HSS or the card again",
+            about.impi
+        ),
+        Prover::Keys => format!(
+            "the network's proof is wrong (MAC failure): the HSS has another K or OPc for {} than --k and --opc say",
+            about.impi
+        ),
+    };
+    Verdict::new("mac_failure", sentence)
+}
+
+fn not_resynchronised(about: &About) -> Verdict {
+    let sentence = format!(
+        "{} has asked for resynchronisation (AUTS), and the network does not follow: the HSS must verify AUTS with the same K \
+         and OPc, take the SQN in it, and make its next vector with a higher one; compare OPc, and see whether another \
+         program writes the SQN of {}",
+        about.prover, about.impi
+    );
+    Verdict::new("not_resynchronised", sentence)
+}
+
+fn not_believed(what: &str, about: &About) -> Verdict {
+    let check = match about.prover {
+        Prover::Card => "compare the card with the HSS (`ue card check`)",
+        Prover::Keys => "compare --k and --opc with the HSS",
+    };
+    Verdict::new(
+        "forbidden_after_challenge",
+        format!(
+            "the network was authentic and got RES, and {what}: the HSS compares with another XRES, or it refuses the \
+             subscriber for another reason (barred, {} is not an identity of {}, roaming not allowed, no profile); {check}, \
+             and see `imsctl why {}`",
+            about.impu, about.impi, about.impi
+        ),
+    )
+}
+
+fn silence(about: &About) -> Verdict {
+    let transport = match about.transport {
+        Transport::Udp => "UDP",
+        Transport::Tcp => "TCP",
+    };
+    Verdict::new(
+        "silence",
+        format!(
+            "nothing answers at {} over {transport}: see that the P-CSCF listens there (ss -lunpt), that there is a way to it \
+             and back (ip route get {}), and that no firewall and no pool of allowed addresses (ue_pool) is in the way",
+            about.pcscf,
+            about.pcscf.ip()
+        ),
+    )
+}
+
+/// By the words of [`super::sas`] and of the kernel.
+fn without_set(why: &str) -> Verdict {
+    let sentence = match why {
+        "no Security-Server" => {
+            "the P-CSCF challenges without Security-Server: it does not protect Gm; turn IPsec on there, or register with --clear"
+        }
+        "no common mechanism" => {
+            "the P-CSCF chose none of the algorithms that were offered; allow hmac-sha-1-96 with aes-cbc or null there, or \
+             take another --shape"
+        }
+        "not_permitted" => {
+            "the kernel refuses security associations: CAP_NET_ADMIN is missing; run it as root, or with --clear"
+        }
+        "unsupported" => {
+            "this kernel lacks ESP or the algorithm that the P-CSCF chose: modprobe esp4 esp6 authenc, or allow another there"
+        }
+        "exists" => {
+            "this kernel has a security association with the same SPI already: another phone or P-CSCF uses this network \
+             namespace; give each its own (--netns)"
+        }
+        why => {
+            return Verdict::new(
+                "security_associations",
+                format!(
+                    "there are no security associations ({why}); see `ip xfrm state`, `ip xfrm policy` and the kernel's log"
+                ),
+            );
+        }
+    };
+    Verdict::new("security_associations", sentence)
+}
+
+/// Why a call did not come about.
+#[must_use]
+pub fn of_call(events: &[UeEvent], to: &str) -> Verdict {
+    let ended = events.iter().rev().find_map(|event| match event {
+        UeEvent::Call {
+            what: CallEvent::Ended(cause),
+            ..
+        } => Some(cause),
+        _ => None,
+    });
+    match ended {
+        Some(Cause::Refused(status)) => Verdict {
+            status: Some(*status),
+            ..Verdict::new("call_refused", refusal(*status, to))
+        },
+        Some(Cause::NoAnswer) => Verdict::new(
+            "call_unanswered",
+            format!(
+                "nobody answers the INVITE to {to}: the P-CSCF, or a node behind it, does not let it through"
+            ),
+        ),
+        _ => Verdict::new(
+            "call",
+            format!("the call to {to} has not begun; the ladder shows how far it came"),
+        ),
+    }
+}
+
+/// Why a MESSAGE was not taken.
+#[must_use]
+pub fn of_message(events: &[UeEvent], to: &str) -> Verdict {
+    let status = events.iter().rev().find_map(|event| match event {
+        UeEvent::Answered(status) => Some(*status),
+        _ => None,
+    });
+    match status {
+        Some(status) => Verdict {
+            status: Some(status),
+            ..Verdict::new("message_refused", refusal(status, to))
+        },
+        None => Verdict::new(
+            "message_unanswered",
+            format!(
+                "nobody answers the MESSAGE to {to}: the P-CSCF, or a node behind it, does not let it through"
+            ),
+        ),
+    }
+}
+
+fn refusal(status: u16, to: &str) -> String {
+    let why = match status {
+        403 => {
+            "the network forbids it: barred, or the identity that calls is not registered; see its profile in the HSS"
+        }
+        404 => {
+            "nobody has this number or name: see the public identities in the HSS, with + and country code"
+        }
+        480 => "who is called is not registered, or does not answer",
+        484 => "the number is too short: give it with + and country code",
+        486 | 600 => "who is called is busy",
+        603 => "who is called declines",
+        488 | 606 => "the other takes no such media: codecs and preconditions do not fit; try --simple",
+        405 | 415 => "the other does not take this sort of message",
+        408 | 504 => "a node on the way, or the other phone, does not answer",
+        416 => "the S-CSCF serves no such kind of URI",
+        503 => "the network cannot serve it now",
+        _ => "the ladder shows what was said",
+    };
+    format!("{to} refuses with {status}: {why}")
+}
+
+#[cfg(test)]
+mod tests;
