@@ -2,15 +2,22 @@
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 mod card;
+mod identity;
+mod network;
+mod number;
 mod options;
 mod phone;
+mod slot;
+mod teller;
+mod usage;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use self::card::CardCommand;
-use self::options::{CallOptions, MessageOptions, PhoneOptions, WaitOptions};
+use self::phone::PhoneCommand;
+use self::usage::Usage;
 
 /// A VoLTE phone: registers with a P-CSCF, calls, texts, is called, leaves, and prints what was said.
 ///
@@ -24,16 +31,8 @@ struct Program {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Register and end.
-    Register(PhoneOptions),
-    /// Register, then leave at once.
-    Deregister(PhoneOptions),
-    /// Register, call, talk, hang up, and leave.
-    Call(CallOptions),
-    /// Register, send a text, and leave.
-    Message(MessageOptions),
-    /// Register, be there for calls and texts, and leave.
-    Wait(WaitOptions),
+    #[command(flatten)]
+    Phone(PhoneCommand),
     /// Look at the card in a reader.
     Card {
         #[command(subcommand)]
@@ -43,18 +42,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Program::parse().command {
-        Command::Register(options) => phone::register(&options),
-        Command::Deregister(options) => phone::deregister(&options),
-        Command::Call(options) => phone::call(&options),
-        Command::Message(options) => phone::message(&options),
-        Command::Wait(options) => phone::wait(&options),
+        Command::Phone(command) => command.run(),
         Command::Card { command } => command.run(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ue: {error:#}");
-            ExitCode::FAILURE
-        }
+    let Err(error) = done else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("ue: {error:#}");
+    match error.is::<Usage>() {
+        true => ExitCode::from(2),
+        false => ExitCode::FAILURE,
     }
 }

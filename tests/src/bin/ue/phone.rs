@@ -1,143 +1,290 @@
 //! Shell: `ue register`, `deregister`, `call`, `message`, `wait`: one phone, told what to do step by step.
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use ims_tests::host::Phone;
+use anyhow::{Context as _, Result, bail};
+use clap::Subcommand;
+use ims_common::net::{Command, NetInput};
+use ims_common::shell::{KernelSets, Lack, ShellConfig};
+use ims_tests::host::{Phone, phone_sockets};
 use ims_tests::ue::remote::Seen;
 use ims_tests::ue::talk::{CallEvent, Plan, Text};
-use ims_tests::ue::{UeCommand, UeEvent, events};
+use ims_tests::ue::verdict::{self, About, Verdict};
+use ims_tests::ue::{UeCommand, UeConfig, UeEvent};
 use ims_tests::watch::Watcher;
+use serde_json::json;
 
-use crate::options::{CallOptions, MessageOptions, PhoneOptions, WaitOptions, config};
+use crate::identity::Identity;
+use crate::network::{self, Place};
+use crate::number::Target;
+use crate::options::{CallOptions, MessageOptions, PhoneOptions, WaitOptions};
+use crate::teller::{Failed, Teller};
 
-/// A phone that has registered.
-struct Registered<'a> {
-    options: &'a PhoneOptions,
-    phone: Phone,
+/// How often the phone is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long the other may ring, and a text may take: as long as a phone's transactions (64 T1 of TS 24.229 7.8).
+const TALK_PATIENCE: Duration = Duration::from_secs(130);
+/// How long the kernel may take to forget the phone.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a phone is told to do.
+#[derive(Subcommand)]
+pub(crate) enum PhoneCommand {
+    /// Register and end. The network believes the phone to be there until the registration expires.
+    Register(PhoneOptions),
+    /// Register, then leave at once.
+    Deregister(PhoneOptions),
+    /// Register, call, talk, hang up, and leave.
+    Call(CallOptions),
+    /// Register, send a text, and leave.
+    Message(MessageOptions),
+    /// Register, be there for calls and texts, and leave; Ctrl-C leaves earlier.
+    Wait(WaitOptions),
 }
 
-/// `ue register`
-pub(crate) fn register(options: &PhoneOptions) -> Result<()> {
-    Registered::start(options).map(drop)
-}
-
-/// `ue deregister`
-pub(crate) fn deregister(options: &PhoneOptions) -> Result<()> {
-    Registered::start(options)?.leave()
-}
-
-/// `ue call`
-pub(crate) fn call(options: &CallOptions) -> Result<()> {
-    let registered = Registered::start(&options.phone)?;
-    let events = registered.tell(UeCommand::Call(Plan::to(&options.to)))?;
-    let last = events.iter().rev().find_map(|event| match event {
-        UeEvent::Call { what, .. } => Some(what),
-        _ => None,
-    });
-    match last {
-        Some(CallEvent::Begun) => registered.say("the call has begun"),
-        other => bail!("no call: {other:?}"),
+impl PhoneCommand {
+    /// Does it, and tells how it went.
+    ///
+    /// # Errors
+    /// One sentence that says what probably is wrong, with the remedy.
+    pub(crate) fn run(&self) -> Result<()> {
+        let options = match self {
+            Self::Register(phone) | Self::Deregister(phone) => phone,
+            Self::Call(options) => &options.phone,
+            Self::Message(options) => &options.phone,
+            Self::Wait(options) => &options.phone,
+        };
+        let teller = Teller::new(options.output.json, options.output.ladder);
+        let done = with_phone(options, &teller, |handset| self.act(handset));
+        done.inspect_err(|error| teller.failed(error))
     }
-    registered.wait(options.seconds);
-    registered.tell(UeCommand::HangUp)?;
-    registered.say("the call is over");
-    registered.leave()
-}
 
-/// `ue message`
-pub(crate) fn message(options: &MessageOptions) -> Result<()> {
-    let registered = Registered::start(&options.phone)?;
-    let text = Text::plain(&options.to, &options.text);
-    let events = registered.tell(UeCommand::Message(text))?;
-    let is_taken = |event: &UeEvent| matches!(event, UeEvent::Answered(200..=299));
-    anyhow::ensure!(events.iter().any(is_taken), "not taken: {events:?}");
-    registered.say("the text was taken");
-    registered.leave()
-}
-
-/// `ue wait`
-pub(crate) fn wait(options: &WaitOptions) -> Result<()> {
-    let registered = Registered::start(&options.phone)?;
-    registered.wait(options.seconds);
-    registered.leave()
-}
-
-impl<'a> Registered<'a> {
-    /// Switches the phone on and registers as often as the options say.
-    fn start(options: &'a PhoneOptions) -> Result<Self> {
-        let mut watcher = Watcher::new("UE", "P-CSCF", Instant::now());
-        let is_json = options.json;
-        let phone = Phone::start("UE", config(options)?, move |now, seen: Seen<'_>| {
-            if let Some(line) = watcher.line(now, &seen)
-                && !is_json
-            {
-                println!("{line}");
-            }
-        })?;
-        let started = Self { options, phone };
-        let granted = started.register(UeCommand::Register)?;
-        started.say(&format!("registered for {granted} s"));
-        for _ in 0..options.again {
-            started.pause();
-            started.register(UeCommand::Refresh)?;
+    /// What comes after the registration.
+    fn act(&self, handset: &Handset<'_>) -> Result<()> {
+        match self {
+            Self::Register(_) => return Ok(()),
+            Self::Deregister(_) => {}
+            Self::Call(options) => handset.call(&options.to, Duration::from_secs(options.seconds))?,
+            Self::Message(options) => handset.write(&options.to, &options.text)?,
+            Self::Wait(options) => handset.wait(Duration::from_secs(options.seconds)),
         }
-        started.pause();
-        Ok(started)
+        handset.leave()
+    }
+}
+
+/// Switches a phone on, registers as often as the options say, does `act`, and switches it off, whatever becomes of it.
+fn with_phone(
+    options: &PhoneOptions,
+    teller: &Teller,
+    act: impl FnOnce(&Handset<'_>) -> Result<()>,
+) -> Result<()> {
+    let handset = Handset::start(options, teller)?;
+    let done = handset.register_as_told().and_then(|()| act(&handset));
+    let ended = handset.phone.stop(END_PATIENCE);
+    done.and(ended)
+}
+
+/// A phone that is switched on.
+struct Handset<'a> {
+    options: &'a PhoneOptions,
+    teller: &'a Teller,
+    about: About,
+    phone: Phone,
+    is_interrupted: Arc<AtomicBool>,
+}
+
+impl<'a> Handset<'a> {
+    fn start(options: &'a PhoneOptions, teller: &'a Teller) -> Result<Self> {
+        if let Some(name) = &options.network.netns {
+            network::enter(name)?;
+        }
+        let identity = Identity::find(&options.proof, teller)?;
+        let place = Place::find(&options.network, &identity.pcscfs)?;
+        let about = About {
+            impi: identity.names.impi.clone(),
+            impu: identity.names.impu.clone(),
+            home: identity.names.home.clone(),
+            pcscf: place.pcscf,
+            transport: options.network.transport(),
+            ipsec: options.is_protected(),
+            prover: identity.prover,
+        };
+        tell_place(options, &place, teller);
+        let config = UeConfig::new(identity.names, identity.secret, place.local, place.pcscf);
+        let config = options.shaped(config);
+        let mut sockets = phone_sockets(&config);
+        sockets.device.clone_from(&options.network.interface);
+        can_protect(&config, &sockets)?;
+        let is_interrupted = Arc::new(AtomicBool::new(false));
+        let watch = watch(teller.clone(), Arc::clone(&is_interrupted));
+        let phone = Phone::start_on("the phone", config, sockets, watch).context("the phone cannot begin")?;
+        Ok(Self {
+            options,
+            teller,
+            about,
+            phone,
+            is_interrupted,
+        })
     }
 
-    fn leave(&self) -> Result<()> {
-        let events = self.tell(UeCommand::Deregister)?;
-        anyhow::ensure!(
-            events.contains(&UeEvent::Deregistered),
-            "not de-registered: {events:?}"
-        );
-        self.say("de-registered");
+    fn register_as_told(&self) -> Result<()> {
+        let course = &self.options.course;
+        let pause = Duration::from_secs(course.pause);
+        self.register(UeCommand::Register)?;
+        for _ in 0..course.again {
+            self.wait(pause);
+            self.register(UeCommand::Refresh)?;
+        }
+        self.wait(pause);
         Ok(())
     }
 
-    /// So many seconds in which things happen to it.
-    fn wait(&self, seconds: u64) {
-        let end = Instant::now() + Duration::from_secs(seconds);
-        while Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(50));
+    fn register(&self, command: UeCommand) -> Result<()> {
+        let events = self.tell_a_register(command)?;
+        let is_registered = |event: &UeEvent| matches!(event, UeEvent::Registered(_));
+        ensure(events.iter().any(is_registered), || {
+            verdict::of_registration(&events, &self.about)
+        })
+    }
+
+    fn leave(&self) -> Result<()> {
+        let events = self.tell_a_register(UeCommand::Deregister)?;
+        ensure(events.contains(&UeEvent::Deregistered), || {
+            verdict::of_registration(&events, &self.about)
+        })
+    }
+
+    fn call(&self, to: &Target, talk: Duration) -> Result<()> {
+        let uri = to.uri(&self.about.home);
+        let plan = Plan::to(&uri);
+        let (events, _) = self.tell(UeCommand::Call(plan), TALK_PATIENCE)?;
+        let last = events.iter().rev().find_map(|event| match event {
+            UeEvent::Call { what, .. } => Some(what),
+            _ => None,
+        });
+        ensure(last == Some(&CallEvent::Begun), || {
+            verdict::of_call(&events, &uri)
+        })?;
+        self.wait(talk);
+        self.tell(UeCommand::HangUp, TALK_PATIENCE)?;
+        Ok(())
+    }
+
+    fn write(&self, to: &Target, text: &str) -> Result<()> {
+        let uri = to.uri(&self.about.home);
+        let text = Text::plain(&uri, text);
+        let (events, _) = self.tell(UeCommand::Message(text), TALK_PATIENCE)?;
+        let is_taken = |event: &UeEvent| matches!(event, UeEvent::Answered(200..=299));
+        ensure(events.iter().any(is_taken), || verdict::of_message(&events, &uri))
+    }
+
+    /// So long things may happen to it; Ctrl-C ends it earlier.
+    fn wait(&self, duration: Duration) {
+        let end = Instant::now() + duration;
+        while Instant::now() < end && !self.is_interrupted.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
             self.show(&self.phone.take_events());
         }
     }
 
-    /// The seconds that were granted.
-    fn register(&self, command: UeCommand) -> Result<u32> {
-        let events = self.tell(command)?;
-        let granted = events.iter().rev().find_map(|event| match event {
-            UeEvent::Registered(granted) => Some(granted.expires),
-            _ => None,
-        });
-        match granted {
-            Some(seconds) => Ok(seconds),
-            None => bail!("not registered: {events:?}"),
+    /// What a REGISTER brought; a network that has said nothing for too long does not answer.
+    fn tell_a_register(&self, command: UeCommand) -> Result<Vec<UeEvent>> {
+        let patience = Duration::from_secs(self.options.course.patience);
+        let (mut events, is_done) = self.tell(command, patience)?;
+        if !is_done {
+            events.push(UeEvent::NoAnswer);
+            self.show(&[UeEvent::NoAnswer]);
         }
-    }
-
-    fn tell(&self, command: UeCommand) -> Result<Vec<UeEvent>> {
-        let events = self.phone.tell_and_wait(command, Duration::from_secs(130))?;
-        self.show(&events);
         Ok(events)
     }
 
+    /// Tells it something, and shows what happens until it is done, or until patience ends.
+    fn tell(&self, command: UeCommand, patience: Duration) -> Result<(Vec<UeEvent>, bool)> {
+        self.phone.tell(command);
+        let end = Instant::now() + patience;
+        let mut all = Vec::new();
+        loop {
+            std::thread::sleep(LOOK);
+            if self.is_interrupted.load(Ordering::Relaxed) {
+                bail!("interrupted");
+            }
+            let (is_done, events) = self.phone.with(|_, ue| (ue.is_idle(), ue.take_events()))?;
+            self.show(&events);
+            all.extend(events);
+            if is_done || Instant::now() >= end {
+                return Ok((all, is_done));
+            }
+        }
+    }
+
     fn show(&self, events: &[UeEvent]) {
-        for event in events.iter().filter(|_| self.options.json) {
-            println!("{}", events::json(event));
-        }
+        events.iter().for_each(|event| self.teller.event(event));
     }
+}
 
-    fn say(&self, text: &str) {
-        if !self.options.json {
-            println!("{text}");
-        }
+fn ensure(is_so: bool, verdict: impl FnOnce() -> Verdict) -> Result<()> {
+    match is_so {
+        true => Ok(()),
+        false => Err(Failed(verdict()).into()),
     }
+}
 
-    fn pause(&self) {
-        std::thread::sleep(Duration::from_secs(self.options.pause));
+fn tell_place(options: &PhoneOptions, place: &Place, teller: &Teller) {
+    let Place {
+        local,
+        pcscf,
+        pcscf_by,
+    } = place;
+    let transport = if options.network.tcp { "TCP" } else { "UDP" };
+    let (netns, interface) = (&options.network.netns, &options.network.interface);
+    let within = [("namespace", netns), ("interface", interface)];
+    let within = within
+        .iter()
+        .filter_map(|(what, name)| Some(format!(", {what} {}", name.as_ref()?)));
+    let ipsec = options.is_protected();
+    let protection = if ipsec { "with IPsec" } else { "in clear" };
+    teller.fact(
+        &format!(
+            "network: {local} to the P-CSCF {pcscf} (by {pcscf_by}) over {transport} {protection}{}",
+            within.collect::<String>()
+        ),
+        &json!({
+            "event": "network", "local": local, "pcscf": pcscf, "pcscf_by": pcscf_by, "transport": transport,
+            "ipsec": ipsec, "netns": netns, "interface": interface,
+        }),
+    );
+}
+
+/// Security associations are possible here, when the phone wants some. Nothing is sent before that is known.
+fn can_protect(config: &UeConfig, sockets: &ShellConfig) -> Result<()> {
+    let Some(ports) = &sockets.protected else {
+        return Ok(());
+    };
+    let mut ports = ports.clone();
+    ports.suites = config.shape.dialect.suites.to_vec();
+    match KernelSets::lack(&ports) {
+        None => Ok(()),
+        Some(lack) if lack.is_of_rights() => bail!(
+            "{}: run it as root (sudo ue …), give the program that right (setcap cap_net_admin+ep), or register without \
+             IPsec (--clear)",
+            lack.found
+        ),
+        Some(Lack { found, remedy, .. }) => bail!("{found}: {remedy} or register without IPsec (--clear)"),
+    }
+}
+
+/// Gives messages to the ladder, and hears of Ctrl-C.
+fn watch(teller: Teller, is_interrupted: Arc<AtomicBool>) -> impl FnMut(Instant, Seen<'_>) + Send + 'static {
+    let mut watcher = Watcher::new("UE", "P-CSCF", Instant::now());
+    move |now, seen: Seen<'_>| {
+        if matches!(seen, Seen::Input(NetInput::Command(Command::Drain))) {
+            is_interrupted.store(true, Ordering::Relaxed);
+        }
+        if let Some(line) = watcher.line(now, &seen) {
+            teller.rung(line);
+        }
     }
 }

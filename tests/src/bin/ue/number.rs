@@ -1,0 +1,79 @@
+//! Shell: whom to call, as people write it.
+
+use std::convert::Infallible;
+use std::str::FromStr;
+
+/// Who is called or written to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Target {
+    /// A URI, as it is.
+    Uri(String),
+    /// A number.
+    Number(String),
+    /// A user of this network, or of another one.
+    User(String),
+}
+
+impl FromStr for Target {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let text = text.trim();
+        let (scheme, _) = text.split_once(':').unwrap_or_default();
+        if ["sip", "sips", "tel", "urn"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known))
+        {
+            return Ok(Self::Uri(text.to_owned()));
+        }
+        // RFC 3966 3: what only makes a number easier to read.
+        let digits: String = text.chars().filter(|c| !"-.() ".contains(*c)).collect();
+        let bare = digits.strip_prefix('+').unwrap_or(&digits);
+        let is_number = !bare.is_empty() && bare.chars().all(|c| c.is_ascii_digit() || c == '*' || c == '#');
+        Ok(match is_number {
+            true => Self::Number(digits),
+            false => Self::User(text.to_owned()),
+        })
+    }
+}
+
+impl Target {
+    /// The Request-URI for a phone of this home network: an international number is a tel URI, another one belongs to the
+    /// home network's numbering plan (TS 24.229 5.1.2A.1.5).
+    pub(crate) fn uri(&self, home: &str) -> String {
+        match self {
+            Self::Uri(uri) => uri.clone(),
+            Self::Number(number) if number.starts_with('+') => format!("tel:{number}"),
+            Self::Number(number) => format!(
+                "sip:{};phone-context={home}@{home};user=phone",
+                number.replace('#', "%23")
+            ),
+            Self::User(user) if user.contains('@') => format!("sip:{user}"),
+            Self::User(user) => format!("sip:{user}@{home}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_write_numbers_names_and_uris() {
+        let uri = |text: &str| text.parse::<Target>().unwrap().uri("h.example");
+        assert_eq!(uri("+1 (555) 000-2"), "tel:+15550002");
+        assert_eq!(
+            uri("5550002"),
+            "sip:5550002;phone-context=h.example@h.example;user=phone"
+        );
+        assert_eq!(
+            uri("*21#"),
+            "sip:*21%23;phone-context=h.example@h.example;user=phone"
+        );
+        assert_eq!(uri("bob"), "sip:bob@h.example");
+        assert_eq!(uri("bob@other.example"), "sip:bob@other.example");
+        for whole in ["sip:bob@h.example", "tel:+15550002", "urn:service:sos"] {
+            assert_eq!(uri(whole), whole);
+        }
+    }
+}
