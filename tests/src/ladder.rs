@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 pub use self::diameter::origin_host;
-pub use self::golden::assert_golden;
+pub use self::golden::{assert_golden, assert_golden_file};
 
 use crate::world::record::{Entry, Record, What};
 

@@ -235,14 +235,17 @@ fn the_ledger_lists_every_item_of_its_groups() {
 #[test]
 fn every_golden_file_is_read_by_a_test() {
     let sources: String = files("rs").into_iter().map(|(_, text)| text).collect();
+    let texts = files("txt")
+        .into_iter()
+        .filter(|(path, _)| path.contains("golden/"));
     let complaints: Vec<_> = files("ladder")
-        .iter()
+        .into_iter()
+        .chain(texts)
         .filter(|(path, _)| {
-            let stem = Path::new(path)
-                .file_stem()
-                .and_then(|s| s.to_str())
-                .unwrap_or_default();
-            !sources.contains(&format!("\"{stem}\"")) && !sources.contains(&format!("{stem}.ladder"))
+            let path = Path::new(path);
+            let name = path.file_name().and_then(|s| s.to_str()).unwrap_or_default();
+            let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+            !sources.contains(&format!("\"{stem}\"")) && !sources.contains(name)
         })
         .map(|(path, _)| format!("{path}: no test reads it"))
         .collect();

@@ -114,7 +114,12 @@ impl Report<'_> {
     fn counted(&self) -> String {
         let count = |severity: Severity| {
             let count = self.findings.iter().filter(|it| it.severity == severity).count();
-            (count > 0).then(|| format!("{count} {}", severity.word()))
+            let plural = if severity == Severity::Note && count > 1 {
+                "s"
+            } else {
+                ""
+            };
+            (count > 0).then(|| format!("{count} {}{plural}", severity.word()))
         };
         let counts = [Severity::Wrong, Severity::Doubtful, Severity::Note].map(count);
         counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -173,7 +178,7 @@ mod tests {
         assert!(report.is_wrong());
         let text = report.to_string();
         assert!(
-            text.contains("\nWhat does not fit (1 wrong, 1 doubtful, 2 note):\n"),
+            text.contains("\nWhat does not fit (1 wrong, 1 doubtful, 2 notes):\n"),
             "{text}"
         );
         let wide = text.lines().find(|line| line.chars().count() > COLUMNS);

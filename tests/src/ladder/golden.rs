@@ -5,11 +5,17 @@ use std::path::PathBuf;
 /// Compares `actual` with `tests/golden/NAME.ladder`.
 ///
 /// # Panics
-/// When they differ: with the first line that does, and how to accept the new text.
+/// As [`assert_golden_file`].
 pub fn assert_golden(name: &str, actual: &str) {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "golden", &format!("{name}.ladder")]
-        .iter()
-        .collect();
+    assert_golden_file(&format!("{name}.ladder"), actual);
+}
+
+/// Compares `actual` with a file of `tests/golden`.
+///
+/// # Panics
+/// When they differ: with the first line that does, and how to accept the new text.
+pub fn assert_golden_file(name: &str, actual: &str) {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "golden", name].iter().collect();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let written = path
             .parent()
@@ -28,7 +34,7 @@ pub fn assert_golden(name: &str, actual: &str) {
         .position(|(a, b)| a != b)
         .unwrap_or_else(|| expected.lines().count().min(actual.lines().count()));
     panic!(
-        "{} differs in line {}:\n  golden: {}\n  actual: {}\nUPDATE_GOLDEN=1 accepts this ladder:\n{actual}",
+        "{} differs in line {}:\n  golden: {}\n  actual: {}\nUPDATE_GOLDEN=1 accepts this:\n{actual}",
         path.display(),
         differs + 1,
         expected.lines().nth(differs).unwrap_or("(end)"),

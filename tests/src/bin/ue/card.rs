@@ -1,31 +1,101 @@
-//! Shell: `ue card …`: what is on the card in a reader.
+//! Shell: `ue card …`: what is on the card in a reader, and whether it fits.
 
-use anyhow::{Context as _, Result};
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use ims_tests::card::core::Core;
+use ims_tests::card::reader::{PcscReader, readers};
+use ims_tests::card::session::{Card, PinCode};
+use ims_tests::card::show::Report;
+use ims_tests::card::wording::printable;
 
 /// What to do with the card.
 #[derive(Subcommand)]
 pub(crate) enum CardCommand {
     /// List the card readers.
     Readers,
+    /// Show what is on the card, what a phone will do with it, and what does not fit a core.
+    Show(ShowOptions),
+}
+
+/// Which card, and how its PIN is said.
+#[derive(Args)]
+pub(crate) struct ReaderOptions {
+    /// The reader, or a part of its name; without it the first one with a card.
+    #[arg(long, value_name = "NAME")]
+    reader: Option<String>,
+    /// PIN of the card, 4 to 8 digits. Better in the environment variable UE_PIN, for others see command lines.
+    #[arg(long, value_name = "DIGITS")]
+    pin: Option<String>,
+    /// Say the PIN also when only one try remains: a wrong one blocks the card.
+    #[arg(long)]
+    pin_last_try: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ShowOptions {
+    #[command(flatten)]
+    reader: ReaderOptions,
+    /// A configuration file of the core: of pcscf, icscf, scscf or hss. May be said several times.
+    #[arg(long = "core", value_name = "FILE")]
+    cores: Vec<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl CardCommand {
     /// Does it.
     ///
     /// # Errors
-    /// When the readers, or the card, are not there.
+    /// When the readers, or the card, are not there, or something is wrong with the card.
     pub(crate) fn run(&self) -> Result<()> {
         match self {
-            Self::Readers => readers(),
+            Self::Readers => list(),
+            Self::Show(options) => show(options),
         }
     }
 }
 
-fn readers() -> Result<()> {
-    let context = pcsc::Context::establish(pcsc::Scope::User).context("the PC/SC service does not run")?;
-    for name in context.list_readers_owned()? {
-        println!("{}", name.to_string_lossy());
+fn list() -> Result<()> {
+    for name in readers()? {
+        println!("{}", printable(&name));
     }
     Ok(())
+}
+
+fn show(options: &ShowOptions) -> Result<()> {
+    // A mistake in a file is told before the card is touched.
+    let core = match options.cores.is_empty() {
+        true => None,
+        false => Some(Core::load(&options.cores)?),
+    };
+    let (reader, mut card) = open(&options.reader)?;
+    let contents = card.read()?;
+    let report = Report::new(&reader, &contents, core.as_ref());
+    match options.json {
+        true => println!("{}", serde_json::to_string_pretty(&report.json())?),
+        false => print!("{report}"),
+    }
+    if report.is_wrong() {
+        bail!("something is wrong with this card, see above");
+    }
+    Ok(())
+}
+
+/// The card, with its PIN said when there is one to say.
+fn open(options: &ReaderOptions) -> Result<(String, Card<PcscReader>)> {
+    let said = options.pin.clone().or_else(|| std::env::var("UE_PIN").ok());
+    let code = said
+        .filter(|text| !text.is_empty())
+        .map(|text| text.parse::<PinCode>());
+    let code = code.transpose().context("--pin or UE_PIN")?;
+    let transmit = PcscReader::open(options.reader.as_deref())?;
+    let reader = transmit.name();
+    let mut card = Card::open(transmit)?;
+    if let Some(code) = code {
+        card.verify(&code, options.pin_last_try)?;
+    }
+    Ok((reader, card))
 }

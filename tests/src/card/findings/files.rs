@@ -17,18 +17,15 @@ pub(super) const REFUSED: Rule = Rule {
 };
 
 fn refused(card: &CardContents, _: Option<&Core>) -> Vec<Said> {
-    let mut by_status: Vec<(StatusWord, &'static str, Vec<String>)> = Vec::new();
-    for file in files(card) {
-        let State::Refused(status) = file.state else {
-            continue;
-        };
-        let same = by_status
-            .iter_mut()
-            .find(|(known, owner, _)| (*known, *owner) == (status, file.owner));
-        match same {
-            Some((_, _, names)) if names.last() == Some(&file.name()) => {}
-            Some((_, _, names)) => names.push(file.name()),
-            None => by_status.push((status, file.owner, vec![file.name()])),
+    let mut by_status: Vec<(StatusWord, Vec<String>)> = Vec::new();
+    // What a phone may not read of one application stands together: `EF_IMPI and EF_DOMAIN of the ISIM`.
+    for owner in OWNERS {
+        for (status, names) in refused_of(card, owner) {
+            let words = format!("{}{owner}", and(&names));
+            match by_status.iter_mut().find(|(known, _)| *known == status) {
+                Some((_, all)) => all.push(words),
+                None => by_status.push((status, vec![words])),
+            }
         }
     }
     let remedy = match card.pin.map(|pin| pin.state) {
@@ -38,13 +35,29 @@ fn refused(card: &CardContents, _: Option<&Core>) -> Vec<Said> {
             "look at the access conditions of these files with the tool of the card's vendor: a phone may not read more"
         }
     };
-    let say = |(status, owner, names): (StatusWord, &str, Vec<String>)| {
+    let say = |(status, all): (StatusWord, Vec<String>)| {
         Said::new(
-            format!("The card does not let {}{owner} be read: {status}", and(&names)),
+            format!("The card does not let {} be read: {status}", all.join(", ")),
             remedy,
         )
     };
     by_status.into_iter().map(say).collect()
+}
+
+fn refused_of(card: &CardContents, owner: &'static str) -> Vec<(StatusWord, Vec<String>)> {
+    let mut by_status: Vec<(StatusWord, Vec<String>)> = Vec::new();
+    for file in files(card).into_iter().filter(|file| file.owner == owner) {
+        let State::Refused(status) = file.state else {
+            continue;
+        };
+        match by_status.iter_mut().find(|(known, _)| *known == status) {
+            // All records of a file are one file.
+            Some((_, names)) if names.last() == Some(&file.name()) => {}
+            Some((_, names)) => names.push(file.name()),
+            None => by_status.push((status, vec![file.name()])),
+        }
+    }
+    by_status
 }
 
 pub(super) const MALFORMED: Rule = Rule {
@@ -53,7 +66,7 @@ pub(super) const MALFORMED: Rule = Rule {
     title: "What is written in a file has not its form",
     looks_at: "each file, and each record of one",
     example: "EF_IMPU (record 2) of the ISIM is malformed: its length says 60 octets, and only 3 follow (it has 80 3C 73 \
-              69 70, 5 octets); write it again: tag 80, the length of the text in octets, the text in UTF-8, and FF up to \
+              69 70, 5 octets); write it again: tag 80, the length of the text in octets, the text in ASCII, and FF up to \
               the end.",
     find: malformed,
 };
@@ -105,7 +118,7 @@ enum State<'a> {
     Malformed { why: &'a str, written: &'a [u8] },
 }
 
-const TEXT: &str = "tag 80, the length of the text in octets, the text in UTF-8, and FF up to the end";
+const TEXT: &str = "tag 80, the length of the text in octets, the text in ASCII, and FF up to the end";
 const ADDRESS: &str = "tag 80, a length, then 00 and a name, 01 and an IPv4 address or 02 and an IPv6 address, and FF up \
                        to the end";
 const MODE: &str = "one octet of operation mode, two more, and in a USIM the number of digits of the MNC";
@@ -118,13 +131,18 @@ const DIGITS: &str = "digits in pairs, the first one low, and FF up to the end";
 const IMSI: &str = "the length in octets, then 9 and the digits, in pairs with the first one low";
 const DIRECTORY: &str = "tag 61, in it tag 4F with the AID and tag 50 with a name";
 
+const OF_CARD: &str = "";
+const OF_ISIM: &str = " of the ISIM";
+const OF_USIM: &str = " of the USIM";
+const OWNERS: [&str; 3] = [OF_CARD, OF_ISIM, OF_USIM];
+
 /// All that is not as it should be.
 fn files(card: &CardContents) -> Vec<File<'_>> {
     let mut all = Listing(Vec::new());
-    all.file("", "EF_ICCID", DIGITS, &card.iccid);
-    all.records("", "EF_DIR", DIRECTORY, &card.applications);
+    all.file(OF_CARD, "EF_ICCID", DIGITS, &card.iccid);
+    all.records(OF_CARD, "EF_DIR", DIRECTORY, &card.applications);
     if let Some(isim) = &card.isim {
-        let owner = " of the ISIM";
+        let owner = OF_ISIM;
         all.file(owner, "EF_IMPI", TEXT, &isim.impi);
         all.file(owner, "EF_DOMAIN", TEXT, &isim.domain);
         all.records(owner, "EF_IMPU", TEXT, &isim.impus);
@@ -135,7 +153,7 @@ fn files(card: &CardContents) -> Vec<File<'_>> {
         all.records(owner, "EF_PSISMSC", TEXT, &isim.psismsc);
     }
     if let Some(usim) = &card.usim {
-        let owner = " of the USIM";
+        let owner = OF_USIM;
         all.file(owner, "EF_IMSI", IMSI, &usim.imsi);
         all.file(owner, "EF_AD", MODE, &usim.ad);
         all.file(owner, "EF_UST", SERVICES, &usim.ust);
@@ -245,7 +263,7 @@ mod tests {
             };
         });
         let said = "EF_DOMAIN of the ISIM is malformed: no UTF-8: \\u{1b}[31m (it has 80 C3, 2 octets); write it again: tag \
-                    80, the length of the text in octets, the text in UTF-8, and FF up to the end.";
+                    80, the length of the text in octets, the text in ASCII, and FF up to the end.";
         assert_said(&MALFORMED, &broken, None, said);
     }
 }

@@ -177,7 +177,7 @@ pub(super) const TEMPORARY_ONLY: Rule = Rule {
     title: "Only the temporary identity",
     looks_at: "EF_IMPU, EF_IMSI; the implicit set in the HSS, when it is known",
     example: "The only IMPU is sip:001010000000001@ims.mnc001.mcc001.3gppnetwork.org, the temporary one that has the IMSI in \
-              it: it is for the REGISTER alone, and whether the HSS has another one with it was not looked at; give the \
+              it: it is for the REGISTER alone, and whether the HSS has another one with it is not known; give the \
               subscriber an MSISDN in the HSS, so that its implicit set has a SIP and a tel URI that others may see.",
     find: temporary_only,
 };
@@ -203,7 +203,7 @@ fn temporary_only(card: &CardContents, core: Option<&Core>) -> Vec<Said> {
         Some(_) => "and the HSS has no other one: whoever is called sees the IMSI",
         // A USIM has never more: that it is alone is no news.
         None if card.isim.is_none() => return Vec::new(),
-        None => "and whether the HSS has another one with it was not looked at",
+        None => "and whether the HSS has another one with it is not known",
     };
     vec![Said::new(
         format!(
@@ -308,7 +308,7 @@ mod tests {
         assert_silent(&TEMPORARY_ONLY, &temporary, Some(&core()));
         let no_number = core_with(&format!("{{imsi: \"{IMSI}\"}}"));
         let said = TEMPORARY_ONLY.example.replace(
-            "and whether the HSS has another one with it was not looked at",
+            "and whether the HSS has another one with it is not known",
             "and the HSS has no other one: whoever is called sees the IMSI",
         );
         assert_said(&TEMPORARY_ONLY, &temporary, Some(&no_number), &said);

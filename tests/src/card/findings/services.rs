@@ -70,24 +70,15 @@ fn pcscf_service(card: &CardContents, _: Option<&Core>) -> Vec<Said> {
     let (Some(services), false) = (services(&isim.ist), is_unknown(&isim.pcscfs)) else {
         return Vec::new();
     };
-    let on: Vec<_> = [
-        (ServiceTable::ISIM_PCSCF_ADDRESS, "service 1 (P-CSCF address)"),
-        (
-            ServiceTable::ISIM_PCSCF_DISCOVERY,
-            "service 5 (P-CSCF discovery for IMS local breakout)",
-        ),
-    ]
-    .iter()
-    .filter(|(service, _)| services.has(*service))
-    .map(|(_, name)| (*name).to_owned())
-    .collect();
     let named: Vec<_> = isim
         .pcscfs
         .records()
         .map(|(_, address)| in_words(address))
         .collect();
-    match (on.is_empty(), named.is_empty()) {
-        (true, false) => vec![Said::new(
+    let says_address = services.has(ServiceTable::ISIM_PCSCF_ADDRESS);
+    let is_looked_at = says_address || services.has(ServiceTable::ISIM_PCSCF_DISCOVERY);
+    match named.is_empty() {
+        false if !is_looked_at => vec![Said::new(
             format!(
                 "EF_P-CSCF names {}, and EF_IST has neither service 1 (P-CSCF address) nor 5 (P-CSCF discovery for IMS \
                  local breakout): a phone need not look at the file",
@@ -95,11 +86,12 @@ fn pcscf_service(card: &CardContents, _: Option<&Core>) -> Vec<Said> {
             ),
             "switch service 1 on in EF_IST, or empty EF_P-CSCF",
         )],
-        (false, true) => vec![Said::new(
-            format!("EF_IST has {}, and EF_P-CSCF names no P-CSCF", and(&on)),
+        // Service 5 alone is found on many cards whose file is empty: the network names the P-CSCF.
+        true if says_address => vec![Said::new(
+            "EF_IST has service 1 (P-CSCF address), and EF_P-CSCF names no P-CSCF",
             "write an address to EF_P-CSCF, or switch the service off in EF_IST: the network names the P-CSCF then",
         )],
-        (true, true) | (false, false) => Vec::new(),
+        true | false => Vec::new(),
     }
 }
 
@@ -249,10 +241,10 @@ mod tests {
         assert_found(&PCSCF_SERVICE, &with_pcscfs(0x80, &name), None);
         assert_silent(&PCSCF_SERVICE, &with_pcscfs(0x81, &name), None);
         assert_silent(&PCSCF_SERVICE, &with_pcscfs(0x90, &name), None);
-        let said = "EF_IST has service 1 (P-CSCF address) and service 5 (P-CSCF discovery for IMS local breakout), and \
-                    EF_P-CSCF names no P-CSCF; write an address to EF_P-CSCF, or switch the service off in EF_IST: the \
-                    network names the P-CSCF then.";
+        let said = "EF_IST has service 1 (P-CSCF address), and EF_P-CSCF names no P-CSCF; write an address to EF_P-CSCF, or \
+                    switch the service off in EF_IST: the network names the P-CSCF then.";
         assert_said(&PCSCF_SERVICE, &with_pcscfs(0x91, &[]), None, said);
+        assert_silent(&PCSCF_SERVICE, &with_pcscfs(0x90, &[]), None);
         let locked = card_with_isim(|isim| {
             isim.ist = Read::Is(ServiceTable(vec![0x01]));
             isim.pcscfs = protected();

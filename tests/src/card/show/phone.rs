@@ -2,7 +2,9 @@
 
 use ims_common::identity::Impu;
 
-use super::super::contents::{CardContents, Isim, PinState, Records, ServiceTable, ShortMessageParameters};
+use super::super::contents::{
+    CardContents, Isim, PinState, Read, Records, ServiceTable, ShortMessageParameters,
+};
 use super::super::core::Core;
 use super::super::identity::{CardIdentity, Origin};
 use super::super::wording::{and, printable};
@@ -15,16 +17,21 @@ pub(super) fn sentences(card: &CardContents, core: Option<&Core>) -> Vec<String>
         Some(PinState::Wanted { .. } | PinState::Verified) => {
             all.push("ask for the PIN when it is switched on".to_owned());
         }
-        Some(PinState::Blocked) => all.push("ask for the PUK when it is switched on".to_owned()),
+        Some(PinState::Blocked) => {
+            return vec![
+                "ask for the PUK when it is switched on, and do nothing before it is said".to_owned(),
+            ];
+        }
         Some(PinState::Disabled | PinState::Unknown(_)) | None => {}
     }
     let identity = match card.identity() {
         Ok(identity) => identity,
+        Err(_) if is_protected(card) => {
+            all.push("register with names that could not be read here".to_owned());
+            return all;
+        }
         Err(missing) => {
-            all.push(format!(
-                "not register, as far as was read: {missing}{}",
-                instead(card)
-            ));
+            all.push(format!("not register: {missing}{}", instead(card)));
             return all;
         }
     };
@@ -33,6 +40,18 @@ pub(super) fn sentences(card: &CardContents, core: Option<&Core>) -> Vec<String>
     all.extend(be_known(&identity, core));
     all.push(text(card));
     all
+}
+
+/// The names are there, and the card kept them back.
+fn is_protected(card: &CardContents) -> bool {
+    let is_refused = |read: &Read<String>| matches!(read, Read::Refused(_));
+    match (&card.isim, &card.usim) {
+        (Some(isim), _) => {
+            is_refused(&isim.impi) || is_refused(&isim.domain) || matches!(isim.impus, Read::Refused(_))
+        }
+        (None, Some(usim)) => is_refused(&usim.imsi),
+        (None, None) => false,
+    }
 }
 
 /// Some phones do not care that an ISIM is there.
@@ -147,9 +166,9 @@ fn service_centre(file: &Records<ShortMessageParameters>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::contents::{PcscfAddress, Read};
+    use super::super::super::contents::PcscfAddress;
     use super::super::super::findings::samples::{
-        HOME, IMSI, card, card_with_isim, core, pin, texts, usim_only,
+        HOME, IMSI, card, card_with_isim, core, pin, protected, texts, usim_only,
     };
     use super::*;
 
@@ -179,11 +198,22 @@ mod tests {
             [
                 "ask for the PIN when it is switched on".to_owned(),
                 format!(
-                    "not register, as far as was read: the ISIM has no usable EF_IMPI; some take the USIM instead, and \
+                    "not register: the ISIM has no usable EF_IMPI; some take the USIM instead, and \
                      register sip:{IMSI}@{HOME} as {IMSI}@{HOME}"
                 )
             ]
         );
+    }
+
+    #[test]
+    fn what_a_locked_card_says_is_left_open() {
+        let mut locked = card_with_isim(|isim| isim.impi = protected());
+        locked.pin = pin(3);
+        let said = sentences(&locked, None);
+        assert_eq!(said[1..], ["register with names that could not be read here"]);
+        locked.pin = pin(0);
+        let said = "ask for the PUK when it is switched on, and do nothing before it is said";
+        assert_eq!(sentences(&locked, None), [said]);
     }
 
     #[test]
