@@ -25,12 +25,12 @@ fn register(scene: &mut Scene, command: UeCommand) {
     assert!(is_registered(&events), "{events:?}\n{}", scene.ladder());
 }
 
-fn is_registered(events: &[UeEvent]) -> bool {
+pub(crate) fn is_registered(events: &[UeEvent]) -> bool {
     events.iter().any(|event| matches!(event, UeEvent::Registered(_)))
 }
 
 /// What went from one to the other: the way as the receiver sees it, and the message.
-fn sent(scene: &Scene, from: &str, to: &str) -> Vec<(Flow, String)> {
+pub(crate) fn sent(scene: &Scene, from: &str, to: &str) -> Vec<(Flow, String)> {
     let entries = scene.world.record().entries().iter();
     entries
         .filter(|entry| entry.from == from && entry.to == to)
@@ -48,12 +48,12 @@ fn last_sent(scene: &Scene, from: &str, to: &str) -> (Flow, String) {
         .unwrap_or_else(|| panic!("nothing\n{}", scene.ladder()))
 }
 
-fn header(text: &str, name: &str) -> Option<String> {
+pub(crate) fn header(text: &str, name: &str) -> Option<String> {
     SipText::new(text.as_bytes())?.header(name).map(ToOwned::to_owned)
 }
 
 /// The start lines of what was readable on Gm.
-fn in_clear(scene: &Scene) -> Vec<String> {
+pub(crate) fn in_clear(scene: &Scene) -> Vec<String> {
     let both = [("UE", "P-CSCF"), ("P-CSCF", "UE")];
     let all = both.iter().flat_map(|(from, to)| sent(scene, from, to));
     let clear = all.filter(|(flow, _)| flow.interface == Interface::Gm);
@@ -63,7 +63,7 @@ fn in_clear(scene: &Scene) -> Vec<String> {
 }
 
 /// Sets in the kernel of the P-CSCF.
-fn sets(scene: &Scene) -> usize {
+pub(crate) fn sets(scene: &Scene) -> usize {
     scene.world.kernel("P-CSCF").sets().count()
 }
 
