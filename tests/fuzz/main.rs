@@ -11,6 +11,7 @@ macro_rules! fuzz {
     }};
 }
 
+mod card;
 mod config;
 mod diameter;
 mod dice;
