@@ -41,7 +41,9 @@ fn files(extension: &str) -> Vec<(String, String)> {
                     open.push(path);
                 }
             } else if path.extension().is_some_and(|e| e == extension) {
-                let text = fs::read_to_string(&path).expect("a text file");
+                // What is fuzzed with need not be text.
+                let octets = fs::read(&path).expect("a readable file");
+                let text = String::from_utf8_lossy(&octets).into_owned();
                 let shown = path
                     .strip_prefix(root())
                     .expect("below the root")
