@@ -15,4 +15,5 @@ mod reload;
 mod scan;
 mod shards;
 mod sipp;
+mod ue_program;
 mod whole_reads;

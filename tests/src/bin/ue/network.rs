@@ -133,9 +133,13 @@ impl Place {
             ),
             (None, named) => (first_that_resolves(named, wanted)?, "EF_P-CSCF"),
         };
-        let local = match options.local {
-            Some(local) => local,
-            None => SocketAddr::new(source_towards(pcscf, options.interface.as_deref())?, PORT),
+        let interface = options.interface.as_deref();
+        let local = match (options.local, interface) {
+            (Some(local), None) => local,
+            (local, interface) => {
+                let source = source_towards(pcscf, interface)?;
+                local.unwrap_or_else(|| SocketAddr::new(source, PORT))
+            }
         };
         if local == pcscf {
             bail!(

@@ -69,7 +69,9 @@ impl PhoneCommand {
             Self::Deregister(_) => {}
             Self::Call(options) => handset.call(&options.to, Duration::from_secs(options.seconds))?,
             Self::Message(options) => handset.write(&options.to, &options.text)?,
-            Self::Wait(options) => handset.wait(Duration::from_secs(options.seconds)),
+            Self::Wait(options) => {
+                handset.wait(Duration::from_secs(options.seconds));
+            }
         }
         handset.leave()
     }
@@ -85,6 +87,12 @@ fn with_phone(
     let done = handset.register_as_told().and_then(|()| act(&handset));
     let ended = handset.phone.stop(END_PATIENCE);
     done.and(ended)
+}
+
+/// How waiting ended.
+enum Waited {
+    ToTheEnd,
+    Interrupted,
 }
 
 /// A phone that is switched on.
@@ -131,15 +139,12 @@ impl<'a> Handset<'a> {
     }
 
     fn register_as_told(&self) -> Result<()> {
-        let course = &self.options.course;
-        let pause = Duration::from_secs(course.pause);
         self.register(UeCommand::Register)?;
-        for _ in 0..course.again {
-            self.wait(pause);
+        for _ in 0..self.options.course.again {
+            self.pause()?;
             self.register(UeCommand::Refresh)?;
         }
-        self.wait(pause);
-        Ok(())
+        self.pause()
     }
 
     fn register(&self, command: UeCommand) -> Result<()> {
@@ -181,12 +186,23 @@ impl<'a> Handset<'a> {
         ensure(events.iter().any(is_taken), || verdict::of_message(&events, &uri))
     }
 
-    /// So long things may happen to it; Ctrl-C ends it earlier.
-    fn wait(&self, duration: Duration) {
+    /// So long things may happen to it; Ctrl-C ends it earlier, and is heard by that.
+    fn wait(&self, duration: Duration) -> Waited {
         let end = Instant::now() + duration;
-        while Instant::now() < end && !self.is_interrupted.load(Ordering::Relaxed) {
+        while Instant::now() < end {
+            if self.is_interrupted.swap(false, Ordering::Relaxed) {
+                return Waited::Interrupted;
+            }
             std::thread::sleep(LOOK);
             self.show(&self.phone.take_events());
+        }
+        Waited::ToTheEnd
+    }
+
+    fn pause(&self) -> Result<()> {
+        match self.wait(Duration::from_secs(self.options.course.pause)) {
+            Waited::ToTheEnd => Ok(()),
+            Waited::Interrupted => bail!("interrupted"),
         }
     }
 
