@@ -1,9 +1,13 @@
 //! Testkit: a card from hell: one that answers well until it does not.
 
+use std::sync::LazyLock;
+
 use ims_tests::card::apdu::instruction;
 use ims_tests::card::channel::{EXCHANGES_MAX, ReaderError, Transmit};
-use ims_tests::card::contents::{CardContents, Read, Records};
+use ims_tests::card::contents::CardContents;
+use ims_tests::card::core::Core;
 use ims_tests::card::session::{Card, PinCode};
+use ims_tests::card::show::Report;
 use ims_tests::card::virtual_card::{CardProfile, Protocol, VirtualCard};
 use ims_tests::hss::{TEST_K, TEST_OPC};
 use ims_tests::milenage::{Milenage, Sqn};
@@ -218,36 +222,28 @@ fn use_card(hell: &mut CardFromHell<'_>, last_try: bool) -> Verdict {
     Verdict::of(has_names)
 }
 
-/// Each text that comes from a card can be put onto a terminal.
+/// What a person is told of a card can be put onto a terminal, and read by a program.
 fn contents_are_shown(contents: &CardContents) {
-    shown(&contents.iccid);
-    all_shown(&contents.applications, |listed| listed.label.clone());
-    if let Some(isim) = &contents.isim {
-        shown(&isim.impi);
-        shown(&isim.domain);
-        all_shown(&isim.impus, |impu| Some(impu.clone()));
-        all_shown(&isim.psismsc, |uri| Some(uri.clone()));
-        all_shown(&isim.smsp, |parameters| parameters.service_centre.clone());
-    }
-    if let Some(usim) = &contents.usim {
-        shown(&usim.imsi);
-        all_shown(&usim.msisdns, |number| Some(number.clone()));
+    for core in [None, Some(&*CORE)] {
+        let report = Report::new("Reader", contents, core);
+        report
+            .to_string()
+            .lines()
+            .filter(|line| !line.is_empty())
+            .for_each(assert_shown);
+        let json = serde_json::to_value(report.json()).expect("JSON");
+        assert!(json.is_object(), "{json}");
     }
 }
 
-fn shown(read: &Read<String>) {
-    match read {
-        Read::Is(text) | Read::Malformed { why: text, .. } => assert_shown(text),
-        Read::Refused(status) => assert_shown(&status.to_string()),
-        Read::Empty | Read::Absent => {}
-    }
-}
-
-fn all_shown<T>(records: &Records<T>, text: impl Fn(&T) -> Option<String>) {
-    for (_, record) in records.records() {
-        text(record).iter().for_each(|text| assert_shown(text));
-    }
-}
+/// The core that the card is for.
+static CORE: LazyLock<Core> = LazyLock::new(|| {
+    let pcscf = "pcscf:\n  home_realm: ims.mnc001.mcc001.3gppnetwork.org\n  gm: {address: 192.0.2.5}\n  mw: {address: 127.0.1.2}\n";
+    let hss = "hss:\n  listen: 127.0.1.5:3868\n  subscribers: [{imsi: \"001010000000001\", msisdn: \"15550001\"}]\n";
+    let core = Core::default().with_file("pcscf.yaml", pcscf);
+    core.and_then(|core| core.with_file("hss.yaml", hss))
+        .expect("a core")
+});
 
 const WORDS: [&[u8]; 18] = [
     b"\x90\x00",
