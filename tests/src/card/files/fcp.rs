@@ -15,6 +15,8 @@ pub struct Fcp {
     pub name: Option<Vec<u8>>,
     /// The PINs of a directory.
     pub pins: Vec<PinStatus>,
+    /// Other data objects, by their tags: nothing here depends on them.
+    pub others: Vec<(u16, Vec<u8>)>,
 }
 
 /// How a file is built (ETSI TS 102 221 table 11.5).
@@ -68,7 +70,7 @@ const DATA_CODING: u8 = 0x21;
 const ACTIVATED: u8 = 0x05;
 
 impl Fcp {
-    /// Reads the answer to SELECT. What in it is not understood is left out.
+    /// Reads the answer to SELECT.
     ///
     /// # Errors
     /// When the data objects do not fit into each other.
@@ -82,13 +84,14 @@ impl Fcp {
                 FILE => fcp.file = <[u8; 2]>::try_from(object.value).ok().map(u16::from_be_bytes),
                 NAME => fcp.name = Some(object.value.to_vec()),
                 PIN_STATUS => fcp.pins = decode_pins(object.value)?,
-                _ => {}
+                LIFE_CYCLE => {}
+                other => fcp.others.push((other, object.value.to_vec())),
             }
         }
         Ok(fcp)
     }
 
-    /// The answer to SELECT.
+    /// The answer to SELECT of a file that is activated.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut value = Vec::new();
@@ -107,6 +110,9 @@ impl Fcp {
         }
         if let Some(size) = self.size {
             tlv::append(&mut value, SIZE, &number_octets(size));
+        }
+        for (tag, object) in &self.others {
+            tlv::append(&mut value, *tag, object);
         }
         tlv::object(TEMPLATE, &value)
     }
@@ -227,6 +233,7 @@ mod tests {
             }),
             size: Some(550),
             file: Some(0x6F04),
+            others: vec![(0x8B, vec![0x2F, 0x06, 0x02])],
             ..Fcp::default()
         };
         assert_eq!(Fcp::decode(&answer), Ok(fcp));
@@ -319,8 +326,10 @@ mod tests {
             file in any::<Option<u16>>(),
             name in proptest::option::of(proptest::collection::vec(any::<u8>(), 5..=16)),
             pins in proptest::collection::vec(pin(), 0..20),
+            security in proptest::collection::vec(any::<u8>(), 0..10),
         ) {
-            let fcp = Fcp { structure, size, file, name, pins };
+            let others = vec![(0x8C, security)];
+            let fcp = Fcp { structure, size, file, name, pins, others };
             prop_assert_eq!(Fcp::decode(&fcp.encode()), Ok(fcp));
         }
     }

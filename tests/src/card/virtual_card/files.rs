@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::tlv;
+use super::super::files::fcp::{Fcp, PinStatus, Structure};
+use super::super::{files as ef, tlv};
 
 /// A directory of the card (ETSI TS 102 221 8.1, 13).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -17,11 +18,12 @@ pub enum Dir {
     Isim,
 }
 
-/// The identifier of the MF.
-pub(super) const MF: u16 = 0x3F00;
 /// The identifier of the ADF of the application that is active (ETSI TS 102 221 8.3).
 pub(super) const ADF: u16 = 0x7FFF;
-const TELECOM: u16 = 0x7F10;
+/// Security attributes in the compact format, in an FCP template.
+const SECURITY_COMPACT: u16 = 0x8C;
+/// Short file identifier, in an FCP template.
+const SHORT_IDENTIFIER: u16 = 0x88;
 
 /// What is in a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -105,9 +107,9 @@ impl Tree {
     /// of the application that is active, a child, a sibling, this one.
     pub(super) fn reached(&self, from: Dir, active: Option<Dir>, file: u16) -> Option<Dir> {
         match (file, from) {
-            (MF, _) => Some(Dir::Mf),
+            (ef::MF, _) => Some(Dir::Mf),
             (ADF, _) => active,
-            (TELECOM, Dir::Mf | Dir::Telecom) => self.has(Dir::Telecom).then_some(Dir::Telecom),
+            (ef::DF_TELECOM, Dir::Mf | Dir::Telecom) => self.has(Dir::Telecom).then_some(Dir::Telecom),
             _ => None,
         }
     }
@@ -123,52 +125,64 @@ impl Tree {
 
     /// The FCP template of a directory (ETSI TS 102 221 11.1.1.3.1).
     pub(super) fn directory_fcp(&self, dir: Dir, pin: PinShown) -> Vec<u8> {
-        let mut fcp = tlv::object(0x82, &[0x78, 0x21]);
-        match (dir, self.aid(dir)) {
-            (Dir::Mf, _) => tlv::append(&mut fcp, 0x83, &MF.to_be_bytes()),
-            (Dir::Telecom, _) => tlv::append(&mut fcp, 0x83, &TELECOM.to_be_bytes()),
-            (_, aid) => tlv::append(&mut fcp, 0x84, aid.unwrap_or_default()),
-        }
-        // UICC characteristics: the clock may be stopped, whichever way.
-        tlv::append(&mut fcp, 0xA5, &tlv::object(0x80, &[0x71]));
-        tlv::append(&mut fcp, 0x8A, &[0x05]);
-        tlv::append(&mut fcp, 0x8C, &[0x00]);
-        // The PIN, and PIN2 of the application, which is not used: the bits of PS_DO in their order.
-        let mut status = tlv::object(0x90, &[if pin.is_enabled { 0x80 } else { 0x00 }]);
-        tlv::append(&mut status, 0x83, &[pin.reference]);
-        tlv::append(&mut status, 0x83, &[pin.reference | 0x80]);
-        tlv::append(&mut fcp, 0xC6, &status);
-        tlv::object(0x62, &fcp)
+        let (file, name) = match dir {
+            Dir::Mf => (Some(ef::MF), None),
+            Dir::Telecom => (Some(ef::DF_TELECOM), None),
+            Dir::Usim | Dir::Isim => (None, self.aid(dir).map(<[u8]>::to_vec)),
+        };
+        let status = |reference, enabled| PinStatus {
+            reference,
+            enabled,
+            usage: None,
+        };
+        let fcp = Fcp {
+            structure: Some(Structure::Directory),
+            file,
+            name,
+            // The PIN, and PIN2 of the application, which is not used.
+            pins: vec![
+                status(pin.reference, pin.is_enabled),
+                status(pin.reference | 0x80, false),
+            ],
+            // UICC characteristics: the clock may be stopped, whichever way.
+            others: vec![(0xA5, tlv::object(0x80, &[0x71])), (SECURITY_COMPACT, vec![0x00])],
+            size: None,
+        };
+        fcp.encode()
     }
 
     /// The FCP template of a file (ETSI TS 102 221 11.1.1.3.2).
     pub(super) fn file_fcp(&self, dir: Dir, file: u16) -> Option<Vec<u8>> {
         let is = self.files.get(&(dir, file))?;
-        let (descriptor, size) = match &is.body {
-            Body::Transparent(octets) => (vec![0x41, 0x21], octets.len()),
+        let (structure, size) = match &is.body {
+            Body::Transparent(octets) => (Structure::Transparent, octets.len()),
             Body::Records(records) => {
                 let length = u8::try_from(records.first().map_or(0, Vec::len)).unwrap_or(u8::MAX);
-                let number = u8::try_from(records.len()).unwrap_or(u8::MAX);
-                let size = usize::from(length) * usize::from(number);
-                (vec![0x42, 0x21, 0x00, length, number], size)
+                let count = u8::try_from(records.len()).unwrap_or(u8::MAX);
+                let size = usize::from(length) * usize::from(count);
+                let length = length.into();
+                (Structure::Linear { length, count }, size)
             }
         };
-        let mut fcp = tlv::object(0x82, &descriptor);
-        tlv::append(&mut fcp, 0x83, &file.to_be_bytes());
-        tlv::append(&mut fcp, 0x8A, &[0x05]);
-        // Compact format, READ alone: always, by the PIN, never (ETSI TS 102 221 11.1.1.4.7.1).
+        // READ alone: always, by the PIN, never (ETSI TS 102 221 11.1.1.4.7.1).
         let condition = match is.access {
             Access::Always => 0x00,
             Access::Pin => 0x90,
             Access::Never => 0xFF,
         };
-        tlv::append(&mut fcp, 0x8C, &[0x01, condition]);
-        let [.., high, low] = size.to_be_bytes();
-        tlv::append(&mut fcp, 0x80, &[high, low]);
         // Without a value: the file has no short identifier (ETSI TS 102 221 11.1.1.4.8).
         let sfi = short_identifier(dir, file).map(|sfi| sfi << 3);
-        tlv::append(&mut fcp, 0x88, sfi.as_slice());
-        Some(tlv::object(0x62, &fcp))
+        let fcp = Fcp {
+            structure: Some(structure),
+            size: Some(size),
+            file: Some(file),
+            others: vec![
+                (SECURITY_COMPACT, vec![0x01, condition]),
+                (SHORT_IDENTIFIER, sfi.as_slice().to_vec()),
+            ],
+            ..Fcp::default()
+        };
+        Some(fcp.encode())
     }
 }
 
@@ -222,10 +236,10 @@ mod tests {
         let mut tree = Tree::default();
         tree.put(Dir::Telecom, 0x6FE5, File::records(Dir::Telecom, 0x6FE5, vec![]));
         let usim = Some(Dir::Usim);
-        assert_eq!(tree.reached(Dir::Mf, None, TELECOM), Some(Dir::Telecom));
-        assert_eq!(tree.reached(Dir::Usim, usim, TELECOM), None);
+        assert_eq!(tree.reached(Dir::Mf, None, ef::DF_TELECOM), Some(Dir::Telecom));
+        assert_eq!(tree.reached(Dir::Usim, usim, ef::DF_TELECOM), None);
         assert_eq!(tree.reached(Dir::Telecom, usim, ADF), usim);
         assert_eq!(tree.reached(Dir::Telecom, None, ADF), None);
-        assert_eq!(tree.reached(Dir::Isim, usim, MF), Some(Dir::Mf));
+        assert_eq!(tree.reached(Dir::Isim, usim, ef::MF), Some(Dir::Mf));
     }
 }
