@@ -111,7 +111,7 @@ impl<T: Transmit> Card<T> {
         Ok(card)
     }
 
-    /// The application that a phone uses for the IMS: the ISIM when there is one, else the USIM (TS 33.203 8.2).
+    /// The application that a phone uses for the IMS: the ISIM when there is one, else the USIM (TS 24.229 5.1.1.1A).
     pub fn application(&self) -> Option<Kind> {
         self.isim.as_ref().or(self.usim.as_ref()).map(|adf| adf.kind)
     }

@@ -118,7 +118,7 @@ impl Fcp {
     }
 
     /// The PIN that a user says for this application: its own, or the universal one in its place
-    /// (ETSI TS 102 221 9.4.1, 9.5.1).
+    /// (ETSI TS 102 221 9.4.1).
     #[must_use]
     pub fn pin(&self) -> Option<PinStatus> {
         let own = self.pins.iter().find(|pin| matches!(pin.reference, 0x01..=0x08));
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(fcp.pin(), Some(pin(0x01, false)));
     }
 
-    /// ETSI TS 102 221 9.5.1: the table of the application's PIN and the universal PIN.
+    /// ETSI TS 102 221 9.4.1: the table of the application's PIN and the universal PIN.
     #[test]
     fn the_universal_pin_is_said_when_it_replaces_the_one_of_the_application() {
         let own = |enabled| PinStatus {

@@ -2,7 +2,7 @@
 
 use super::{Adf, Card, SELECT_MF, select};
 use crate::card::apdu::{Command, EXPECTED_MAX, Reply, StatusWord};
-use crate::card::channel::{CardError, Channel, Transmit, broken};
+use crate::card::channel::{CardError, Channel, Transmit};
 use crate::card::contents::{CardContents, Isim, Read, Records, Usim};
 use crate::card::files::fcp::{Fcp, Structure};
 use crate::card::files::{self, administrative_data, iccid, imsi, msisdn, pcscf, service_table, smsp, text};
@@ -121,7 +121,7 @@ impl<'a, T: Transmit> Directory<'a, T> {
     fn transparent<V>(&mut self, file: u16, decode: fn(&[u8]) -> Read<V>) -> Result<Read<V>, CardError> {
         self.octets(file)
             .map(|octets| decode(&octets))
-            .or_else(unreadable)
+            .or_else(Unread::told)
     }
 
     /// A file of records.
@@ -132,7 +132,7 @@ impl<'a, T: Transmit> Directory<'a, T> {
     ) -> Result<Records<V>, CardError> {
         let (length, count) = match self.record_format(file) {
             Ok(format) => format,
-            Err(error) => return unreadable(error),
+            Err(why) => return why.told(),
         };
         let mut records = Vec::new();
         for number in 1..=count.min(RECORDS_MAX) {
@@ -141,9 +141,13 @@ impl<'a, T: Transmit> Directory<'a, T> {
                 Ok(record) => records.push(decode(&record)),
                 Err(CardError::Refused { status, .. }) if status == StatusWord::NO_RECORD => break,
                 // What is refused of the first one is refused of all.
-                Err(error) if records.is_empty() => return unreadable(error),
-                Err(error) => records.push(unreadable(error)?),
+                Err(error) if records.is_empty() => return Unread::Card(error).told(),
+                Err(error) => records.push(Unread::Card(error).told()?),
             }
+        }
+        if count > RECORDS_MAX {
+            let why = format!("the file has {count} records; only {RECORDS_MAX} are read");
+            records.push(Unread::Form(why).told()?);
         }
         Ok(if records.is_empty() {
             Read::Empty
@@ -163,11 +167,11 @@ impl<'a, T: Transmit> Directory<'a, T> {
         telecom.records(files::EF_PSISMSC, text::decode_uri)
     }
 
-    fn octets(&mut self, file: u16) -> Result<Vec<u8>, CardError> {
+    fn octets(&mut self, file: u16) -> Result<Vec<u8>, Unread> {
         let size = self.select(file)?.size.unwrap_or(SIZE_UNTOLD);
         if size > FILE_OCTETS_MAX {
-            let why = format!("the file says that it has {size} octets; at most {FILE_OCTETS_MAX} are read");
-            return Err(broken(SELECT, why));
+            let why = format!("the file has {size} octets, which is too many to be true; it is not read");
+            return Err(Unread::Form(why));
         }
         let mut octets = Vec::new();
         while octets.len() < size {
@@ -195,12 +199,11 @@ impl<'a, T: Transmit> Directory<'a, T> {
     }
 
     /// Octets of a record, and how many there are.
-    fn record_format(&mut self, file: u16) -> Result<(u16, u8), CardError> {
+    fn record_format(&mut self, file: u16) -> Result<(u16, u8), Unread> {
         match self.select(file)?.structure {
             Some(Structure::Linear { length, count }) => Ok((length, count)),
-            _ => Err(broken(
-                SELECT,
-                "this has to be a file of records, and it is none".to_owned(),
+            _ => Err(Unread::Form(
+                "the file has no records, and it has to be one of records".to_owned(),
             )),
         }
     }
@@ -213,15 +216,35 @@ impl<'a, T: Transmit> Directory<'a, T> {
     }
 }
 
-/// What becomes of a file, or a record, that is not there or cannot be read.
-fn unreadable<V>(error: CardError) -> Result<Read<V>, CardError> {
-    match error {
-        CardError::Refused { status, .. } if status == StatusWord::NOT_FOUND => Ok(Read::Absent),
-        CardError::Refused { status, .. } => Ok(Read::Refused(status)),
-        CardError::Broken { .. } => Ok(Read::Malformed {
-            why: error.to_string(),
+/// Why a file, or a record, was not read.
+enum Unread {
+    /// The card does not give it.
+    Card(CardError),
+    /// It is not what it has to be.
+    Form(String),
+}
+
+impl From<CardError> for Unread {
+    fn from(error: CardError) -> Self {
+        Self::Card(error)
+    }
+}
+
+impl Unread {
+    /// As what it is told in the place of the file, or of the record. Only that the card is gone ends the reading.
+    fn told<V>(self) -> Result<Read<V>, CardError> {
+        let why = match self {
+            Self::Card(CardError::Refused { status, .. }) if status == StatusWord::NOT_FOUND => {
+                return Ok(Read::Absent);
+            }
+            Self::Card(CardError::Refused { status, .. }) => return Ok(Read::Refused(status)),
+            Self::Card(error @ (CardError::Reader(_) | CardError::NoApplication)) => return Err(error),
+            Self::Card(error @ CardError::Broken { .. }) => error.to_string(),
+            Self::Form(why) => why,
+        };
+        Ok(Read::Malformed {
+            why,
             octets: Vec::new(),
-        }),
-        CardError::Reader(_) | CardError::NoApplication => Err(error),
+        })
     }
 }
