@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ims_common::identity::{IdentityError, Impi, Impu, Realm};
+
 use crate::card::session::{Aka, AkaFailure};
 use crate::usim::{Res, Usim};
 
@@ -41,11 +43,40 @@ impl UeIdentity {
         }
     }
 
+    /// That these names can stand in a REGISTER: what a card or a user says need not.
+    ///
+    /// # Errors
+    /// Which of them cannot.
+    pub fn check(&self) -> Result<(), BadName> {
+        let named = |what, name: &str, error| BadName {
+            what,
+            name: name.to_owned(),
+            error,
+        };
+        let Self { impi, impu, home } = self;
+        Impi::parse(impi).map_err(|error| named("private identity", impi, error))?;
+        Impu::parse(impu).map_err(|error| named("public identity", impu, error))?;
+        Realm::parse(home).map_err(|error| named("home domain", home, error))?;
+        Ok(())
+    }
+
     /// The part of the private identity before the `@`.
     #[must_use]
     pub fn user(&self) -> &str {
         self.impi.split('@').next().unwrap_or_default()
     }
+}
+
+/// A name that cannot stand in a REGISTER.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the {what} {name:?} cannot stand in a REGISTER: {error}")]
+pub struct BadName {
+    /// What it should be.
+    pub what: &'static str,
+    /// What it is.
+    pub name: String,
+    /// Why it cannot.
+    pub error: IdentityError,
 }
 
 /// What a phone proves its names with.
@@ -98,5 +129,26 @@ mod tests {
             "sip:001010000000001@ims.mnc001.mcc001.3gppnetwork.org"
         );
         assert_eq!(identity.user(), "001010000000001");
+    }
+
+    #[test]
+    fn names_that_would_break_a_register_are_told() {
+        let fine = UeIdentity::from_imsi("001010000000001", 2);
+        assert_eq!(fine.check(), Ok(()));
+        let wrong = |change: fn(&mut UeIdentity)| {
+            let mut names = fine.clone();
+            change(&mut names);
+            names.check().map_err(|bad| bad.what)
+        };
+        assert_eq!(wrong(|names| names.impi.push('"')), Err("private identity"));
+        assert_eq!(
+            wrong(|names| names.impu = "sip:a>b@h".to_owned()),
+            Err("public identity")
+        );
+        assert_eq!(
+            wrong(|names| names.home = "h:1 SIP/2.0".to_owned()),
+            Err("home domain")
+        );
+        assert_eq!(wrong(|names| names.home.clear()), Err("home domain"));
     }
 }

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use ims_tests::card::core::Core;
-use ims_tests::card::reader::{PcscReader, readers};
-use ims_tests::card::session::{Card, PinCode};
+use ims_tests::card::reader::readers;
 use ims_tests::card::show::Report;
 use ims_tests::card::wording::printable;
+
+use crate::slot::{PinOptions, Slot};
 
 /// What to do with the card.
 #[derive(Subcommand)]
@@ -25,12 +26,15 @@ pub(crate) struct ReaderOptions {
     /// The reader, or a part of its name; without it the first one with a card.
     #[arg(long, value_name = "NAME")]
     reader: Option<String>,
-    /// PIN of the card, 4 to 8 digits. Better in the environment variable UE_PIN, for others see command lines.
-    #[arg(long, value_name = "DIGITS")]
-    pin: Option<String>,
-    /// Say the PIN also when only one try remains: a wrong one blocks the card.
-    #[arg(long)]
-    pin_last_try: bool,
+    #[command(flatten)]
+    pin: PinOptions,
+}
+
+impl ReaderOptions {
+    /// The card, with its PIN said when there is one to say.
+    fn open(&self) -> Result<Slot> {
+        Slot::open(self.reader.as_deref(), &self.pin)
+    }
 }
 
 #[derive(Args)]
@@ -71,7 +75,7 @@ fn show(options: &ShowOptions) -> Result<()> {
         true => None,
         false => Some(Core::load(&options.cores)?),
     };
-    let (reader, mut card) = open(&options.reader)?;
+    let Slot { reader, mut card } = options.reader.open()?;
     let contents = card.read()?;
     let report = Report::new(&reader, &contents, core.as_ref());
     match options.json {
@@ -82,20 +86,4 @@ fn show(options: &ShowOptions) -> Result<()> {
         bail!("something is wrong with this card, see above");
     }
     Ok(())
-}
-
-/// The card, with its PIN said when there is one to say.
-fn open(options: &ReaderOptions) -> Result<(String, Card<PcscReader>)> {
-    let said = options.pin.clone().or_else(|| std::env::var("UE_PIN").ok());
-    let code = said
-        .filter(|text| !text.is_empty())
-        .map(|text| text.parse::<PinCode>());
-    let code = code.transpose().context("--pin or UE_PIN")?;
-    let transmit = PcscReader::open(options.reader.as_deref())?;
-    let reader = transmit.name();
-    let mut card = Card::open(transmit)?;
-    if let Some(code) = code {
-        card.verify(&code, options.pin_last_try)?;
-    }
-    Ok((reader, card))
 }

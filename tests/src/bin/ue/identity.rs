@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::options::{ProofOptions, key};
 use crate::slot::Slot;
 use crate::teller::Teller;
+use crate::usage::Usage;
 
 /// Who the phone is, and what it proves that with.
 pub(crate) struct Identity {
@@ -35,6 +36,7 @@ impl Identity {
             Some(reader) => by_card(reader.as_deref(), options, teller)?,
             None => (by_keys(options)?, "IMSI".to_owned()),
         };
+        identity.names.check()?;
         let UeIdentity { impi, impu, home } = &identity.names;
         teller.fact(
             &format!("identity by {origin}: {impi}, registers {impu} at {home}"),
@@ -46,6 +48,12 @@ impl Identity {
 
 fn by_keys(options: &ProofOptions) -> Result<Identity> {
     let imsi = options.imsi.as_deref().context("--imsi is missing")?;
+    let is_imsi = (6..=15).contains(&imsi.len()) && imsi.bytes().all(|digit| digit.is_ascii_digit());
+    if !is_imsi {
+        return Err(Usage::error(
+            "--imsi: an IMSI has up to 15 digits, of MCC, MNC and subscriber",
+        ));
+    }
     let k = key(options.k.as_deref(), "--k")?;
     let opc = key(options.opc.as_deref(), "--opc")?;
     Ok(Identity {
@@ -57,7 +65,9 @@ fn by_keys(options: &ProofOptions) -> Result<Identity> {
 }
 
 fn by_card(reader: Option<&str>, options: &ProofOptions, teller: &Teller) -> Result<(Identity, String)> {
-    let Slot { reader, mut card } = Slot::open(reader, &options.pin)?;
+    let mut slot = Slot::open(reader, &options.pin)?;
+    slot.ensure_unlocked()?;
+    let Slot { reader, mut card } = slot;
     let contents = card.read()?;
     tell_card(&reader, &contents, teller);
     let found = contents

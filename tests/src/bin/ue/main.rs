@@ -14,6 +14,7 @@ mod usage;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ims_tests::card::wording::printable;
 
 use self::card::CardCommand;
 use self::phone::PhoneCommand;
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
     let Err(error) = done else {
         return ExitCode::SUCCESS;
     };
-    eprintln!("ue: {error:#}");
+    // What a card or a network says is no command for a terminal.
+    eprintln!("ue: {}", printable(&format!("{error:#}")));
     match error.is::<Usage>() {
         true => ExitCode::from(2),
         false => ExitCode::FAILURE,

@@ -1,7 +1,8 @@
 //! Shell: whom to call, as people write it.
 
-use std::convert::Infallible;
 use std::str::FromStr;
+
+use ims_common::sip::UriBuf;
 
 /// Who is called or written to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,25 +16,27 @@ pub(crate) enum Target {
 }
 
 impl FromStr for Target {
-    type Err = Infallible;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
+        let checked = |uri: &str| UriBuf::parse(uri.as_bytes()).map_err(|error| error.to_string());
         let (scheme, _) = text.split_once(':').unwrap_or_default();
-        if ["sip", "sips", "tel", "urn"]
-            .iter()
-            .any(|known| scheme.eq_ignore_ascii_case(known))
-        {
+        let is_uri = |known: &&str| scheme.eq_ignore_ascii_case(known);
+        if ["sip", "sips", "tel", "urn"].iter().any(is_uri) {
+            checked(text)?;
             return Ok(Self::Uri(text.to_owned()));
         }
         // RFC 3966 3: what only makes a number easier to read.
         let digits: String = text.chars().filter(|c| !"-.() ".contains(*c)).collect();
         let bare = digits.strip_prefix('+').unwrap_or(&digits);
         let is_number = !bare.is_empty() && bare.chars().all(|c| c.is_ascii_digit() || c == '*' || c == '#');
-        Ok(match is_number {
-            true => Self::Number(digits),
-            false => Self::User(text.to_owned()),
-        })
+        if is_number {
+            return Ok(Self::Number(digits));
+        }
+        let user = Self::User(text.to_owned());
+        checked(&user.uri("home.invalid"))?;
+        Ok(user)
     }
 }
 
@@ -72,6 +75,16 @@ mod tests {
         );
         assert_eq!(uri("bob"), "sip:bob@h.example");
         assert_eq!(uri("bob@other.example"), "sip:bob@other.example");
+        for wrong in [
+            "",
+            "bob smith",
+            "sip:bob smith@h.example",
+            "sip:b\r\nX: y",
+            "bob>",
+            "sip:",
+        ] {
+            assert!(wrong.parse::<Target>().is_err(), "{wrong:?}");
+        }
         for whole in ["sip:bob@h.example", "tel:+15550002", "urn:service:sos"] {
             assert_eq!(uri(whole), whole);
         }

@@ -71,7 +71,7 @@ pub(crate) struct ProofOptions {
     #[arg(long, required_unless_present = "card", requires = "k", requires = "opc")]
     pub(crate) imsi: Option<String>,
     /// Digits of the MNC in the IMSI.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = parse_mnc_digits)]
     pub(crate) mnc_digits: usize,
     /// K, 32 hex digits.
     #[arg(long, value_name = "HEX")]
@@ -257,6 +257,14 @@ impl SecurityOptions {
             },
             ..UeSecurity::default()
         }
+    }
+}
+
+fn parse_mnc_digits(text: &str) -> Result<usize, String> {
+    match text {
+        "2" => Ok(2),
+        "3" => Ok(3),
+        _ => Err("an MNC has 2 or 3 digits".to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Shell: the card in a reader, with its PIN said.
+//! Shell: the card in a reader, and its PIN.
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -37,8 +37,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Opens the card in the reader with this name, or in the first one that has a card, and says its PIN when it wants
-    /// one.
+    /// Opens the card in the reader with this name, or in the first one that has a card, and says its PIN when there is
+    /// one to say.
     ///
     /// # Errors
     /// One sentence with the remedy.
@@ -47,22 +47,29 @@ impl Slot {
         let transmit = PcscReader::open(reader)?;
         let reader = transmit.name();
         let mut card = Card::open(transmit)?;
-        let wanted = card.pin()?.map(|pin| pin.state);
-        match (wanted, code) {
-            (None | Some(PinState::Disabled | PinState::Verified), _) => {}
-            (Some(PinState::Wanted { tries }), None) => bail!(
-                "the card wants its PIN ({tries} tries remain): say it in the environment variable UE_PIN, or turn it off in a phone"
-            ),
-            (Some(PinState::Unknown(status)), None) => bail!(
-                "the card does not tell whether it wants its PIN ({status}): say it in the environment variable UE_PIN"
-            ),
-            (Some(PinState::Blocked), None) => {
-                bail!(
-                    "the card's PIN is blocked, for it was wrong too often: a phone can unblock it with the PUK"
-                )
-            }
-            (Some(_), Some(code)) => card.verify(&code, pin.pin_last_try)?,
+        if let Some(code) = code {
+            card.verify(&code, pin.pin_last_try)?;
         }
         Ok(Self { reader, card })
+    }
+
+    /// Nothing stands between a phone and the card: it wants no PIN, or has been told it.
+    ///
+    /// # Errors
+    /// One sentence with the remedy.
+    pub(crate) fn ensure_unlocked(&mut self) -> Result<()> {
+        match self.card.pin()?.map(|pin| pin.state) {
+            None | Some(PinState::Disabled | PinState::Verified) => Ok(()),
+            Some(PinState::Wanted { tries }) => bail!(
+                "the card wants its PIN ({tries} tries remain): say it in the environment variable UE_PIN, or turn it off in \
+                 a phone"
+            ),
+            Some(PinState::Unknown(status)) => bail!(
+                "the card does not tell whether it wants its PIN ({status}): say it in the environment variable UE_PIN"
+            ),
+            Some(PinState::Blocked) => bail!(
+                "the card's PIN is blocked, for it was wrong too often: a phone can unblock it with the PUK of the card"
+            ),
+        }
     }
 }

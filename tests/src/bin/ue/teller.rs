@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ims_tests::card::wording::printable;
 use ims_tests::ue::verdict::Verdict;
 use ims_tests::ue::{UeEvent, events, progress};
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ impl Teller {
     pub(crate) fn fact(&self, line: &str, object: &Value) {
         match self.is_json {
             true => println!("{object}"),
-            false => println!("{line}"),
+            false => println!("{}", printable(line)),
         }
     }
 
@@ -47,7 +48,7 @@ impl Teller {
         if self.is_json {
             println!("{}", events::json(event));
         } else if let Some(line) = progress::line(event) {
-            println!("{line}");
+            println!("{}", printable(&line));
         }
     }
 
