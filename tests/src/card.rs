@@ -7,6 +7,7 @@
 //! * [`contents`], [`identity`]: what is on a card, and who the phone is by it
 //! * [`core`], [`findings`], [`show`]: what a card is for, what does not fit, and how its owner is told
 //! * [`virtual_card`]: a card that is none, for tests and for people without one
+//! * [`vpcd`], [`pcscd`]: the same in a virtual reader of the real PC/SC service, and such a service for a test
 
 pub mod apdu;
 pub mod channel;
@@ -15,9 +16,11 @@ pub mod core;
 pub mod files;
 pub mod findings;
 pub mod identity;
+pub mod pcscd;
 pub mod reader;
 pub mod session;
 pub mod show;
 pub mod tlv;
 pub mod virtual_card;
 pub mod wording;
+pub mod vpcd;

@@ -108,6 +108,14 @@ impl Daemon {
         bail!("{} did not say `ready`:\n{}", self.name, self.tail(20))
     }
 
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// When the system does not say it.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Sends SIGTERM.
     ///
     /// # Errors

@@ -109,6 +109,8 @@ impl Transmit for PcscReader {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, ReaderError> {
         let mut answer = vec![0; ANSWER_MAX];
         match self.card.transmit(command, &mut answer) {
+            // The driver of a reader may call it success when the card goes before it answers.
+            Ok([]) => Err(self.after_failure(Error::NotTransacted)),
             Ok(answer) => Ok(answer.to_vec()),
             Err(error) => Err(self.after_failure(error)),
         }
