@@ -1,5 +1,6 @@
 //! Testkit: the suite on loopback sockets: the three real binaries, the embedded HSS, phones of ours, and peers by other hands: SIPp, baresip, Kamailio, freeDiameter.
 
+mod card;
 mod cdr;
 mod console;
 mod daemon_life;

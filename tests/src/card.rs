@@ -22,5 +22,5 @@ pub mod session;
 pub mod show;
 pub mod tlv;
 pub mod virtual_card;
-pub mod wording;
 pub mod vpcd;
+pub mod wording;

@@ -134,7 +134,7 @@ impl Pcscd {
 
 impl Drop for Pcscd {
     fn drop(&mut self) {
-        let _ = self.daemon.kill();
+        // The daemon is killed after this; it needs none of its files any more.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

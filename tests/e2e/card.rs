@@ -1,0 +1,182 @@
+//! Testkit: a card behind the real PC/SC service: pcscd, the driver of virtual readers, and the program `ue`.
+//!
+//! Each test has a pcscd of its own, and its card counts what it was asked for.
+
+use std::process::Command;
+
+use ims_tests::card::apdu::instruction::{AUTHENTICATE, SELECT, VERIFY};
+use ims_tests::card::pcscd::Pcscd;
+use ims_tests::card::virtual_card::{CardProfile, Protocol, VirtualCard};
+use ims_tests::card::vpcd::Attached;
+use ims_tests::daemons::built;
+
+const IMSI: &str = "001010000000001";
+const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
+const PIN: &str = "4711";
+
+/// A pcscd, and perhaps a card in its reader.
+struct Bench {
+    // The card goes before its reader does.
+    card: Option<Attached>,
+    pcscd: Pcscd,
+}
+
+/// What the program said.
+struct Said {
+    is_success: bool,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    /// It went well; what it said.
+    #[track_caller]
+    fn good(&self) -> &str {
+        assert!(self.is_success, "{}{}", self.out, self.err);
+        &self.out
+    }
+
+    /// It failed, and said a sentence with each of these.
+    #[track_caller]
+    fn failed_with(&self, parts: &[&str]) {
+        assert!(!self.is_success, "{}", self.out);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        for part in parts {
+            assert!(self.err.contains(part), "{part:?} is not in {:?}", self.err);
+        }
+    }
+}
+
+impl Bench {
+    fn empty() -> Self {
+        let pcscd = Pcscd::start().unwrap_or_else(|error| panic!("{error:#}"));
+        Self { pcscd, card: None }
+    }
+
+    fn with(profile: CardProfile) -> Self {
+        let mut bench = Self::empty();
+        let card = Attached::start_and_wait(bench.pcscd.reader(), VirtualCard::new(profile));
+        bench.card = Some(card.unwrap_or_else(|error| panic!("{error:#}\n{}", bench.pcscd.log())));
+        bench
+    }
+
+    fn ue(&self, arguments: &[&str]) -> Said {
+        self.ue_with_pin("", arguments)
+    }
+
+    fn ue_with_pin(&self, pin: &str, arguments: &[&str]) -> Said {
+        run(self.pcscd.socket().as_os_str(), pin, arguments)
+    }
+
+    /// How often the card got this instruction.
+    fn counted(&self, instruction: u8) -> u32 {
+        let card = self.card.as_ref().expect("a card");
+        card.card().counted(instruction)
+    }
+
+    fn tries(&self) -> u8 {
+        self.card.as_ref().expect("a card").card().tries()
+    }
+}
+
+fn run(socket: &std::ffi::OsStr, pin: &str, arguments: &[&str]) -> Said {
+    let mut command = Command::new("timeout");
+    command.arg("20").arg(built().join("ue")).args(arguments);
+    command.env(Pcscd::VARIABLE, socket).env("UE_PIN", pin);
+    let output = command.output().expect("the program timeout runs");
+    let text = |octets| String::from_utf8(octets).expect("text");
+    Said {
+        is_success: output.status.success(),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+#[test]
+fn what_is_on_a_card_is_shown_by_either_protocol() {
+    for protocol in [Protocol::T0, Protocol::T1] {
+        let profile = CardProfile::new(IMSI)
+            .protocol(protocol)
+            .pcscfs(&["192.0.2.5", "pcscf.ims.example"]);
+        let bench = Bench::with(profile);
+        let said = bench.ue(&["card", "show"]);
+        for part in [Pcscd::READER, IMSI, HOME, "192.0.2.5", "pcscf.ims.example"] {
+            assert!(said.good().contains(part), "{part:?} is not in {}", said.out);
+        }
+        assert_eq!((bench.counted(AUTHENTICATE), bench.counted(VERIFY)), (0, 0));
+    }
+}
+
+#[test]
+fn a_card_without_an_isim_is_shown() {
+    let bench = Bench::with(CardProfile::new(IMSI).without_isim());
+    let said = bench.ue(&["card", "show"]);
+    assert!(
+        said.good().contains(IMSI) && said.out.contains("no ISIM"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn the_readers_are_listed_and_a_part_of_a_name_is_enough() {
+    let bench = Bench::with(CardProfile::new(IMSI));
+    assert!(bench.ue(&["card", "readers"]).good().contains(Pcscd::READER));
+    bench.ue(&["card", "show", "--reader", "virtual pcd"]).good();
+    bench
+        .ue(&["card", "show", "--reader", "Omnikey"])
+        .failed_with(&["Omnikey", Pcscd::READER]);
+    bench
+        .ue(&["card", "show", "--reader", "Virtual PCD 00 01"])
+        .failed_with(&["there is no card in Virtual PCD 00 01"]);
+}
+
+#[test]
+fn a_reader_without_a_card_and_a_machine_without_pcscd_are_said() {
+    let mut bench = Bench::empty();
+    bench
+        .ue(&["card", "show"])
+        .failed_with(&["there is no card in", Pcscd::READER]);
+    bench.pcscd.kill().expect("kill runs");
+    bench
+        .ue(&["card", "show"])
+        .failed_with(&["the PC/SC service does not run"]);
+}
+
+#[test]
+fn a_pin_is_said_once_and_a_wrong_one_is_not_said_again() {
+    let bench = Bench::with(CardProfile::new(IMSI).pin(PIN, 3));
+    let without = bench.ue(&["card", "show"]);
+    assert!(!without.out.contains(HOME), "{}", without.out);
+    assert_eq!(bench.tries(), 3, "asking how many there are costs none");
+    bench
+        .ue_with_pin("0000", &["card", "show"])
+        .failed_with(&["2 tries"]);
+    assert_eq!(bench.tries(), 2, "one was used");
+    let right = bench.ue_with_pin(PIN, &["card", "show"]);
+    assert!(right.good().contains(HOME), "{}", right.out);
+    assert_eq!(bench.tries(), 3, "and the right one gave it back");
+}
+
+#[test]
+fn the_last_try_is_left_to_its_owner_and_a_blocked_pin_is_said() {
+    let bench = Bench::with(CardProfile::new(IMSI).pin(PIN, 1));
+    bench.ue_with_pin(PIN, &["card", "show"]).failed_with(&["last"]);
+    assert_eq!(bench.tries(), 1);
+    let wrong = ["card", "show", "--pin-last-try"];
+    bench.ue_with_pin("0000", &wrong).failed_with(&["blocked"]);
+    assert_eq!(bench.tries(), 0);
+    bench.ue_with_pin(PIN, &wrong).failed_with(&["blocked"]);
+}
+
+#[test]
+fn a_card_that_is_put_in_again_is_read_again() {
+    let bench = Bench::with(CardProfile::new(IMSI));
+    let card = bench.card.as_ref().expect("a card");
+    card.remove();
+    bench.ue(&["card", "show"]).failed_with(&["card"]);
+    card.insert();
+    card.wait_known().expect("pcscd sees it");
+    assert!(bench.ue(&["card", "show"]).good().contains(HOME));
+    assert!(bench.counted(SELECT) > 0);
+}
