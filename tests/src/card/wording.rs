@@ -20,9 +20,17 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// Octets in hex, the first ones only: `80 05 61 62, 4 octets`.
+/// What is wrong with a file, and the first of its octets, when any were read: `… (it has 80 05 61 62, 4 octets)`.
 #[must_use]
-pub fn octets(octets: &[u8]) -> String {
+pub fn malformed(why: &str, written: &[u8]) -> String {
+    match written {
+        [] => printable(why),
+        written => format!("{} (it has {})", printable(why), octets(written)),
+    }
+}
+
+/// Octets in hex, the first ones only: `80 05 61 62, 4 octets`.
+fn octets(octets: &[u8]) -> String {
     let shown: Vec<_> = octets
         .iter()
         .take(OCTETS_SHOWN)
@@ -89,6 +97,15 @@ mod tests {
         assert_eq!(
             octets(&[0xFF; 17]),
             "FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF FF …, 17 octets"
+        );
+    }
+
+    #[test]
+    fn of_a_file_that_was_not_read_no_octets_are_shown() {
+        assert_eq!(malformed("why", &[0x80]), "why (it has 80, 1 octet)");
+        assert_eq!(
+            malformed("the file has no records", &[]),
+            "the file has no records"
         );
     }
 

@@ -3,7 +3,7 @@
 use super::super::apdu::StatusWord;
 use super::super::contents::{CardContents, PinState, Read, Records};
 use super::super::core::Core;
-use super::super::wording::{and, octets, printable};
+use super::super::wording::{self, and};
 use super::{Rule, Said, Severity};
 
 pub(super) const REFUSED: Rule = Rule {
@@ -78,11 +78,7 @@ fn malformed(card: &CardContents, _: Option<&Core>) -> Vec<Said> {
         };
         let (name, owner) = (file.name_and_record(), file.owner);
         Some(Said::new(
-            format!(
-                "{name}{owner} is malformed: {} (it has {})",
-                printable(why),
-                octets(written)
-            ),
+            format!("{name}{owner} is malformed: {}", wording::malformed(why, written)),
             format!("write it again: {}", file.form),
         ))
     };

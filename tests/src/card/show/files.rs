@@ -7,7 +7,7 @@ use super::super::contents::{
     ShortMessageParameters, Usim,
 };
 use super::super::findings::mode;
-use super::super::wording::{hex, octets, printable, wrapped};
+use super::super::wording::{hex, malformed, printable, wrapped};
 use super::{COLUMNS, services};
 
 /// What was read, in words.
@@ -17,9 +17,7 @@ pub(super) fn in_words<T>(read: &Read<T>, say: impl FnOnce(&T) -> String) -> Str
         Read::Empty => "empty".to_owned(),
         Read::Absent => "not there".to_owned(),
         Read::Refused(status) => format!("not readable ({:04X})", status.0),
-        Read::Malformed { why, octets: written } => {
-            format!("malformed: {} (it has {})", printable(why), octets(written))
-        }
+        Read::Malformed { why, octets } => format!("malformed: {}", malformed(why, octets)),
     }
 }
 
