@@ -165,6 +165,12 @@ fn each_failure_ends_with_1_the_ladder_and_a_sentence_that_says_what_probably_is
                 .any(|line| line.as_str().is_some_and(|line| line.contains("REGISTER")))
         );
         assert!(text(&output.stderr).contains(why), "people read it too");
+        let is_registered = said.iter().any(|object| object["event"] == "registered");
+        let has_left = said.iter().any(|object| object["event"] == "deregistered");
+        assert_eq!(
+            is_registered, has_left,
+            "nobody is left in the network: {said:#?}"
+        );
     }
     network.stop();
 }
@@ -223,6 +229,26 @@ fn what_cannot_be_is_told_before_anything_is_sent() {
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(words), "{said}");
     }
+}
+
+#[test]
+fn a_phone_that_may_not_protect_gm_says_so_before_it_sends_anything() {
+    let site = Site::on_network([127, 0, 85]);
+    let options = options(&site, 1, &TEST_K);
+    let mut register = Command::new("unshare");
+    // Root there, and nobody in the network namespace of others.
+    register.args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_ue")]);
+    register.args(["register", "--ipsec", "--json"]).args(&options);
+    let output = register.output().expect("unshare");
+    let said = objects(&output);
+    let failed = said.last().expect("a failure");
+    assert_eq!(output.status.code(), Some(1), "{said:#?}");
+    assert_eq!(
+        (&failed["sort"], &failed["ladder"]),
+        (&"start".into(), &Value::Array(Vec::new()))
+    );
+    let why = failed["why"].as_str().expect("a sentence");
+    assert!(why.contains("without IPsec (--clear)"), "{why}");
 }
 
 /// Waits until a child has said something; it is killed when it does not.

@@ -64,16 +64,19 @@ impl PhoneCommand {
 
     /// What comes after the registration.
     fn act(&self, handset: &Handset<'_>) -> Result<()> {
-        match self {
+        let done = match self {
             Self::Register(_) => return Ok(()),
-            Self::Deregister(_) => {}
-            Self::Call(options) => handset.call(&options.to, Duration::from_secs(options.seconds))?,
-            Self::Message(options) => handset.write(&options.to, &options.text)?,
+            Self::Deregister(_) => Ok(()),
+            Self::Call(options) => handset.call(&options.to, Duration::from_secs(options.seconds)),
+            Self::Message(options) => handset.write(&options.to, &options.text),
             Self::Wait(options) => {
                 handset.wait(Duration::from_secs(options.seconds));
+                Ok(())
             }
-        }
-        handset.leave()
+        };
+        // A phone that could not do it is not left in the network either.
+        let left = handset.leave();
+        done.and(left)
     }
 }
 
@@ -163,19 +166,22 @@ impl<'a> Handset<'a> {
     }
 
     fn call(&self, to: &Target, talk: Duration) -> Result<()> {
-        let uri = to.uri(&self.about.home);
-        let plan = Plan::to(&uri);
-        let (events, _) = self.tell(UeCommand::Call(plan), TALK_PATIENCE)?;
+        let begun = self.dial(&to.uri(&self.about.home));
+        if begun.is_ok() {
+            self.wait(talk);
+        }
+        // What still rings is given up.
+        let hung_up = self.tell(UeCommand::HangUp, TALK_PATIENCE).map(drop);
+        begun.and(hung_up)
+    }
+
+    fn dial(&self, uri: &str) -> Result<()> {
+        let (events, _) = self.tell(UeCommand::Call(Plan::to(uri)), TALK_PATIENCE)?;
         let last = events.iter().rev().find_map(|event| match event {
             UeEvent::Call { what, .. } => Some(what),
             _ => None,
         });
-        ensure(last == Some(&CallEvent::Begun), || {
-            verdict::of_call(&events, &uri)
-        })?;
-        self.wait(talk);
-        self.tell(UeCommand::HangUp, TALK_PATIENCE)?;
-        Ok(())
+        ensure(last == Some(&CallEvent::Begun), || verdict::of_call(&events, uri))
     }
 
     fn write(&self, to: &Target, text: &str) -> Result<()> {
@@ -224,7 +230,7 @@ impl<'a> Handset<'a> {
         let mut all = Vec::new();
         loop {
             std::thread::sleep(LOOK);
-            if self.is_interrupted.load(Ordering::Relaxed) {
+            if self.is_interrupted.swap(false, Ordering::Relaxed) {
                 bail!("interrupted");
             }
             let (is_done, events) = self.phone.with(|_, ue| (ue.is_idle(), ue.take_events()))?;
