@@ -3,6 +3,7 @@
 use super::*;
 use crate::card::apdu::instruction;
 use crate::card::contents::{AdministrativeData, PcscfAddress, Pin, PinState, ServiceTable};
+use crate::card::files::fcp::PinStatus;
 use crate::card::virtual_card::{CardProfile, Dir, Fault, Protocol, VirtualCard};
 use crate::hss::{TEST_K, TEST_OPC};
 use crate::milenage::{Milenage, Sqn};
@@ -29,7 +30,7 @@ fn autn(sqn: Sqn) -> [u8; 16] {
         .autn
 }
 
-/// A card of which some answers are others.
+/// A card that does what it is told, and of which some answers are others.
 struct Tampered<F> {
     card: VirtualCard,
     other: F,
@@ -41,7 +42,8 @@ where
 {
     fn transmit(&mut self, octets: &[u8]) -> Result<Vec<u8>, ReaderError> {
         let command = Command::parse(octets).expect("a command");
-        (self.other)(&command).unwrap_or_else(|| self.card.transmit(octets))
+        let answer = self.card.transmit(octets);
+        (self.other)(&command).unwrap_or(answer)
     }
 
     fn atr(&self) -> &[u8] {
@@ -123,6 +125,30 @@ fn a_file_over_256_octets_is_read_in_pieces_and_a_vast_one_is_not() {
 }
 
 #[test]
+fn a_file_of_which_the_card_tells_no_size_is_read_in_one_command() {
+    for protocol in [Protocol::T0, Protocol::T1] {
+        let card = VirtualCard::new(profile().protocol(protocol));
+        let other = |command: &Command| {
+            let is_file = command.instruction == instruction::SELECT && command.data.len() == 2;
+            is_file.then(|| Ok(vec![0x62, 0x00, 0x90, 0x00]))
+        };
+        let contents = Card::open(Tampered { card, other }).unwrap().read().unwrap();
+        assert_eq!(contents.isim.unwrap().domain, Read::Is(HOME.to_owned()));
+    }
+}
+
+#[test]
+fn a_file_that_ends_before_its_size_is_what_there_is_of_it() {
+    let card = VirtualCard::new(profile());
+    let other = |command: &Command| {
+        let is_read = command.instruction == instruction::READ_BINARY;
+        is_read.then(|| Ok(vec![0x80, 0x03, b'a', b'@', b'b', 0x62, 0x82]))
+    };
+    let contents = Card::open(Tampered { card, other }).unwrap().read().unwrap();
+    assert_eq!(contents.isim.unwrap().impi, Read::Is("a@b".to_owned()));
+}
+
+#[test]
 fn at_most_64_records_are_read() {
     let records = vec![files::text::encode("sip:a@ims.example"); 100];
     let contents = open(profile().records(Dir::Isim, files::EF_IMPU, records)).read();
@@ -196,12 +222,11 @@ fn a_card_of_another_kind_has_no_application() {
 
 #[test]
 fn an_application_that_is_listed_and_deactivated_says_so_in_each_file() {
-    let deactivated = |command: &Command| {
-        let isim = command.data.starts_with(&Application::ISIM);
-        isim.then(|| Ok(vec![0x62, 0x83]))
-    };
     let card = VirtualCard::new(profile());
-    let other = deactivated;
+    let other = |command: &Command| {
+        let is_isim = command.data.starts_with(&Application::ISIM);
+        is_isim.then(|| Ok(vec![0x62, 0x83]))
+    };
     let mut card = Card::open(Tampered { card, other }).unwrap();
     let contents = card.read().unwrap();
     let (isim, status) = (contents.isim.unwrap(), StatusWord(0x6283));
@@ -251,6 +276,41 @@ fn the_last_try_is_used_only_when_it_is_allowed() {
     assert_eq!(card.verify(&code("1234"), true), Err(PinError::Blocked));
     let state = card.pin().unwrap().map(|pin| pin.state);
     assert_eq!(state, Some(PinState::Blocked));
+}
+
+/// ETSI TS 102 221 11.1.9.1.5, and cards that do it otherwise.
+#[test]
+fn what_a_card_tells_of_its_pin_is_understood_with_what_it_told_when_it_was_selected() {
+    let state = |enabled: Option<bool>, status: u16| {
+        let pins = enabled.map(|enabled| PinStatus {
+            reference: 0x05,
+            enabled,
+            usage: None,
+        });
+        let fcp = Fcp {
+            pins: pins.into_iter().collect(),
+            ..Fcp::default()
+        };
+        let other = |command: &Command| match command.instruction {
+            instruction::SELECT => Some(Ok([&fcp.encode()[..], &[0x90, 0x00]].concat())),
+            instruction::VERIFY => Some(Ok(status.to_be_bytes().to_vec())),
+            _ => None,
+        };
+        let card = VirtualCard::new(profile());
+        let pin = Card::open(Tampered { card, other }).unwrap().pin();
+        let Pin { reference, state } = pin.unwrap().expect("an application has a PIN");
+        assert_eq!(reference, enabled.map_or(0x01, |_| 0x05));
+        state
+    };
+    assert_eq!(state(None, 0x63C3), PinState::Wanted { tries: 3 });
+    assert_eq!(state(None, 0x9000), PinState::Disabled);
+    assert_eq!(state(None, 0x6A88), PinState::Unknown(StatusWord(0x6A88)));
+    assert_eq!(state(Some(true), 0x63C1), PinState::Wanted { tries: 1 });
+    assert_eq!(state(Some(true), 0x9000), PinState::Verified);
+    assert_eq!(state(Some(true), 0x6984), PinState::Disabled);
+    assert_eq!(state(Some(true), 0x6983), PinState::Blocked);
+    assert_eq!(state(Some(true), 0x63C0), PinState::Blocked);
+    assert_eq!(state(Some(false), 0x63C3), PinState::Disabled);
 }
 
 #[test]
