@@ -5,12 +5,14 @@
 //! * [`reader`]: a card in a reader, by the PC/SC service
 //! * [`session`]: what a phone asks of a card
 //! * [`contents`], [`identity`]: what is on a card, and who the phone is by it
-//! * [`core`], [`findings`], [`show`]: what a card is for, what does not fit, and how its owner is told
+//! * [`core`](self::core), [`findings`], [`show`]: what a card is for, what does not fit, and how its owner is told
+//! * [`check`]: which of card, HSS and known keys is wrong
 //! * [`virtual_card`]: a card that is none, for tests and for people without one
 //! * [`vpcd`], [`pcscd`]: the same in a virtual reader of the real PC/SC service, and such a service for a test
 
 pub mod apdu;
 pub mod channel;
+pub mod check;
 pub mod contents;
 pub mod core;
 pub mod files;

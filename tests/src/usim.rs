@@ -5,7 +5,7 @@ use ims_common::aka::{AkaKeys, Auts, Secret};
 use crate::milenage::{Milenage, Sqn};
 
 /// The largest jump of SEQ that is accepted, Delta of TS 33.102 C.2.1 with the value of C.3.1.
-const SEQ_DELTA_MAX: u64 = 1 << 28;
+pub(crate) const SEQ_DELTA_MAX: u64 = 1 << 28;
 
 /// A USIM with the application of TS 31.102.
 #[derive(Clone, Debug)]

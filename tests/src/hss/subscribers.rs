@@ -321,6 +321,15 @@ impl Subscriber {
         matches!(self.authentication, Authentication::Aka { .. })
     }
 
+    /// K, OPc and AMF; none when it has a password.
+    #[must_use]
+    pub fn keys(&self) -> Option<(Secret<[u8; 16]>, Secret<[u8; 16]>, [u8; 2])> {
+        match &self.authentication {
+            Authentication::Aka { k, opc, amf, .. } => Some((k.clone(), opc.clone(), *amf)),
+            Authentication::Digest { .. } => None,
+        }
+    }
+
     /// The same subscriber with other criteria, for a changed profile.
     #[must_use]
     pub fn without_ifcs(mut self) -> Self {
