@@ -41,7 +41,7 @@ pub use criteria::Ifc;
 pub use cx::{DiameterClient, RegistrationState, Subscribers};
 use personality::Persona;
 pub use personality::Personality;
-pub use subscribers::{Subscriber, TEST_K, TEST_OPC};
+pub use subscribers::{Subscriber, SubscriberKeys, TEST_K, TEST_OPC};
 
 /// Requests that are remembered for tests; older ones are forgotten.
 const REQUESTS_MAX: usize = 10_000;

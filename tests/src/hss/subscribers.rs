@@ -38,6 +38,17 @@ pub struct Subscriber {
     unregistered_services: Option<bool>,
 }
 
+/// What AKA with a subscriber takes.
+#[derive(Clone, Debug)]
+pub struct SubscriberKeys {
+    /// K
+    pub k: Secret<[u8; 16]>,
+    /// OPc
+    pub opc: Secret<[u8; 16]>,
+    /// AMF
+    pub amf: [u8; 2],
+}
+
 /// What a subscriber proves its identity with.
 #[derive(Clone, Debug)]
 pub(super) enum Authentication {
@@ -323,9 +334,13 @@ impl Subscriber {
 
     /// K, OPc and AMF; none when it has a password.
     #[must_use]
-    pub fn keys(&self) -> Option<(Secret<[u8; 16]>, Secret<[u8; 16]>, [u8; 2])> {
+    pub fn keys(&self) -> Option<SubscriberKeys> {
         match &self.authentication {
-            Authentication::Aka { k, opc, amf, .. } => Some((k.clone(), opc.clone(), *amf)),
+            Authentication::Aka { k, opc, amf, .. } => Some(SubscriberKeys {
+                k: k.clone(),
+                opc: opc.clone(),
+                amf: *amf,
+            }),
             Authentication::Digest { .. } => None,
         }
     }

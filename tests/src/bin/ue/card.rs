@@ -1,5 +1,7 @@
 //! Shell: `ue card …`: what is on the card in a reader, and whether it fits.
 
+mod aka;
+
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -9,6 +11,7 @@ use ims_tests::card::reader::readers;
 use ims_tests::card::show::Report;
 use ims_tests::card::wording::printable;
 
+use self::aka::{AuthOptions, CheckOptions};
 use crate::slot::{PinOptions, Slot};
 
 /// What to do with the card.
@@ -18,6 +21,10 @@ pub(crate) enum CardCommand {
     Readers,
     /// Show what is on the card, what a phone will do with it, and what does not fit a core.
     Show(ShowOptions),
+    /// Have the card answer a challenge, and say what its answer means.
+    Auth(AuthOptions),
+    /// Find out which of card, HSS and known keys is wrong. A challenge that the card accepts moves its SQN.
+    Check(CheckOptions),
 }
 
 /// Which card, and how its PIN is said.
@@ -58,6 +65,8 @@ impl CardCommand {
         match self {
             Self::Readers => list(),
             Self::Show(options) => show(options),
+            Self::Auth(options) => options.run(),
+            Self::Check(options) => options.run(),
         }
     }
 }

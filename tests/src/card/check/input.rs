@@ -5,7 +5,7 @@ use std::str::FromStr;
 use ims_common::aka::Secret;
 use ims_common::aka::hex::from_hex;
 
-use crate::hss::Subscriber;
+use crate::hss::{Subscriber, SubscriberKeys};
 use crate::milenage::{Milenage, Sqn};
 
 /// What a card and its HSS should have.
@@ -34,7 +34,7 @@ impl Keys {
     /// Those that an HSS has for a subscriber; none of one with a password.
     #[must_use]
     pub fn of_subscriber(subscriber: &Subscriber, file: &str) -> Option<Self> {
-        let (k, opc, amf) = subscriber.keys()?;
+        let SubscriberKeys { k, opc, amf } = subscriber.keys()?;
         Some(Self {
             whose: format!("of {file}"),
             k,
