@@ -20,6 +20,10 @@ const APPLETS: [&str; 15] = [
     "cat", "date", "grep", "id", "ls", "mkdir", "mount", "ps", "reboot", "rm", "sleep", "sysctl", "top",
     "true", "umount",
 ];
+/// What a suite needs besides for a phone with a card: the phone, the PC/SC service, and its driver of virtual readers,
+/// which nothing names as its library. What is not installed is left out, and the tests that need it say so.
+const PHONE: &str = "ue";
+const CARD_SERVICE: [&str; 2] = ["/usr/sbin/pcscd", "/usr/lib/pcsc/drivers/serial/libifdvpcd.so"];
 /// Variables that the program sees inside as outside.
 const VARIABLES: [&str; 5] = [
     "RUST_BACKTRACE",
@@ -43,6 +47,9 @@ pub(crate) fn write(target: &Path, kernel: &Kernel, command: &[String], with: &[
                 tree.add_built(&companion, target)?;
             }
         }
+    }
+    if is_suite(&program) {
+        tree.add_card(&program, target)?;
     }
     for other in with {
         let other = fs::canonicalize(other).with_context(|| format!("no program {other}"))?;
@@ -69,6 +76,11 @@ pub(crate) fn write(target: &Path, kernel: &Kernel, command: &[String], with: &[
     let mut out = BufWriter::new(File::create(target)?);
     tree.write(&mut out)?;
     Ok(out.flush()?)
+}
+
+/// Cargo puts the binaries of tests into a directory of that name, and the programs into the one above.
+fn is_suite(program: &Path) -> bool {
+    program.parent().is_some_and(|folder| folder.ends_with("deps"))
 }
 
 /// What dash runs inside: the program where it was, with its arguments.
@@ -116,6 +128,23 @@ impl Tree {
         output(&["strip", "-o", to, from])?;
         self.add_libraries(program)?;
         self.entries.insert(program.to_owned(), Entry::File(stripped));
+        Ok(())
+    }
+
+    /// What is there of a phone with a card and its reader.
+    fn add_card(&mut self, suite: &Path, target: &Path) -> Result<()> {
+        let programs = suite.ancestors().nth(2);
+        if let Some(phone) = programs
+            .map(|folder| folder.join(PHONE))
+            .filter(|phone| phone.is_file())
+        {
+            self.add_built(&phone, target)?;
+        }
+        for installed in CARD_SERVICE.map(Path::new) {
+            if installed.is_file() {
+                self.add_program(installed)?;
+            }
+        }
         Ok(())
     }
 
