@@ -15,30 +15,30 @@ const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
 const PIN: &str = "4711";
 
 /// A pcscd, and perhaps a card in its reader.
-struct Bench {
+pub(crate) struct Bench {
     // The card goes before its reader does.
     card: Option<Attached>,
     pcscd: Pcscd,
 }
 
 /// What the program said.
-struct Said {
+pub(crate) struct Said {
     is_success: bool,
-    out: String,
-    err: String,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     /// It went well; what it said.
     #[track_caller]
-    fn good(&self) -> &str {
+    pub(crate) fn good(&self) -> &str {
         assert!(self.is_success, "{}{}", self.out, self.err);
         &self.out
     }
 
     /// It failed, and said a sentence with each of these.
     #[track_caller]
-    fn failed_with(&self, parts: &[&str]) {
+    pub(crate) fn failed_with(&self, parts: &[&str]) {
         assert!(!self.is_success, "{}", self.out);
         assert!(!self.err.contains("panicked"), "{}", self.err);
         for part in parts {
@@ -53,28 +53,28 @@ impl Bench {
         Self { pcscd, card: None }
     }
 
-    fn with(profile: CardProfile) -> Self {
+    pub(crate) fn with(profile: CardProfile) -> Self {
         let mut bench = Self::empty();
         let card = Attached::start_and_wait(bench.pcscd.reader(), VirtualCard::new(profile));
         bench.card = Some(card.unwrap_or_else(|error| panic!("{error:#}\n{}", bench.pcscd.log())));
         bench
     }
 
-    fn ue(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn ue(&self, arguments: &[&str]) -> Said {
         self.ue_with_pin("", arguments)
     }
 
-    fn ue_with_pin(&self, pin: &str, arguments: &[&str]) -> Said {
+    pub(crate) fn ue_with_pin(&self, pin: &str, arguments: &[&str]) -> Said {
         run(self.pcscd.socket().as_os_str(), pin, arguments)
     }
 
     /// How often the card got this instruction.
-    fn counted(&self, instruction: u8) -> u32 {
+    pub(crate) fn counted(&self, instruction: u8) -> u32 {
         let card = self.card.as_ref().expect("a card");
         card.card().counted(instruction)
     }
 
-    fn tries(&self) -> u8 {
+    pub(crate) fn tries(&self) -> u8 {
         self.card.as_ref().expect("a card").card().tries()
     }
 }
