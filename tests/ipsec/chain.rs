@@ -95,7 +95,7 @@ fn phones_register_and_leave_over_esp_with_every_suite_over_ipv6() {
 }
 
 /// IP protocol and what it carries.
-fn of_ip(packet: &[u8]) -> Option<(u8, &[u8])> {
+pub(crate) fn of_ip(packet: &[u8]) -> Option<(u8, &[u8])> {
     match packet.get(12..14)? {
         [0x08, 0x00] => Some((*packet.get(23)?, packet.get(34..)?)),
         [0x86, 0xdd] => Some((*packet.get(20)?, packet.get(54..)?)),

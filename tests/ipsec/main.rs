@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
 mod attacks;
+mod card;
 mod chain;
 mod esp;
 mod handsets;
