@@ -30,6 +30,9 @@ pub mod ipsec {}
 #[doc = include_str!("manual/admin_api.md")]
 pub mod admin_api {}
 
+#[doc = include_str!("manual/isim_cards.md")]
+pub mod isim_cards {}
+
 #[doc = include_str!("manual/metrics.md")]
 pub mod metrics {}
 

@@ -254,11 +254,11 @@ impl<'a> Case<'a> {
         if sqn == Sqn::default() {
             return vec![SQN_UNCHECKED.verdict(
                 format!(
-                    "The card has {}, and it accepts SQN 0: it does not look at sequence numbers",
+                    "The card has {}, and it accepts SQN 0: it does not look at sequence numbers, or was told not to this once",
                     words(keys, reading)
                 ),
-                "switch the check on in the card's configuration, when resynchronisation is to be tested: this card never \
-                 asks for it",
+                "ask again; when it accepts SQN 0 again, resynchronisation cannot be tested with it: switch the check on in the \
+                 card's configuration",
             )];
         }
         let stood = self.steps.iter().find_map(|step| step.sqn_ms);

@@ -235,8 +235,9 @@ pub(super) const SQN_UNCHECKED: Meaning = Meaning {
     id: "sqn-unchecked",
     outcome: Outcome::Doubtful,
     title: "The card does not look at SQN",
-    example: "The card has the keys given, and it accepts SQN 0: it does not look at sequence numbers; switch the check on in \
-              the card's configuration, when resynchronisation is to be tested: this card never asks for it.",
+    example: "The card has the keys given, and it accepts SQN 0: it does not look at sequence numbers, or was told not to this \
+              once; ask again; when it accepts SQN 0 again, resynchronisation cannot be tested with it: switch the check on in \
+              the card's configuration.",
 };
 
 pub(super) const CARD_FAILED: Meaning = Meaning {
