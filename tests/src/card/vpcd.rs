@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use socket2::SockRef;
 
 use super::virtual_card::{Answer, VirtualCard};
 
@@ -257,7 +258,7 @@ impl Shared {
             slot.stream = Some(stream.try_clone()?);
             slot.noticed = Noticed::No;
         }
-        while let Some(message) = receive(&mut stream)? {
+        while let Some(message) = receive(&mut Prompt(&stream))? {
             let answer = match message {
                 Message::Power(on) => {
                     self.card().reset();
@@ -321,6 +322,20 @@ enum Message {
     /// It means nothing. It is not answered.
     Unknown,
     Apdu(Vec<u8>),
+}
+
+/// Reads what the driver says, and acknowledges it at once: the driver sends a length and what is so long in two pieces,
+/// and its kernel waits with the second one until it knows that the first has arrived (RFC 1122 4.2.3.4).
+struct Prompt<'a>(&'a TcpStream);
+
+impl io::Read for Prompt<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut stream = self.0;
+        let read = stream.read(buffer)?;
+        // Not for good: the kernel takes it back.
+        SockRef::from(stream).set_tcp_quickack(true)?;
+        Ok(read)
+    }
 }
 
 /// The next message; `None` when the other side has closed.
