@@ -4,11 +4,15 @@
 
 use std::process::Command;
 
+use ims_common::aka::hex::to_hex;
+use ims_tests::card::apdu::StatusWord;
 use ims_tests::card::apdu::instruction::{AUTHENTICATE, SELECT, VERIFY};
 use ims_tests::card::pcscd::Pcscd;
-use ims_tests::card::virtual_card::{CardProfile, Protocol, VirtualCard};
+use ims_tests::card::virtual_card::{CardProfile, Fault, Protocol, VirtualCard};
 use ims_tests::card::vpcd::Attached;
 use ims_tests::daemons::built;
+use ims_tests::hss::{TEST_K, TEST_OPC};
+use ims_tests::milenage::{Milenage, Sqn};
 
 const IMSI: &str = "001010000000001";
 const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
@@ -76,6 +80,20 @@ impl Bench {
 
     pub(crate) fn tries(&self) -> u8 {
         self.card.as_ref().expect("a card").card().tries()
+    }
+
+    /// Has the card answer a challenge of a network with this K.
+    fn challenge(&self, k: [u8; 16], sqn: Sqn, pin: &str) -> Said {
+        let vector = Milenage::new(&k, &TEST_OPC).vector([0x5A; 16], sqn, [0x80, 0]);
+        let [rand, autn, k, opc] = [vector.rand, vector.autn, TEST_K, TEST_OPC].map(|it| to_hex(&it));
+        let challenge = ["card", "auth", "--rand", &rand, "--autn", &autn];
+        let keys = ["--k", &k, "--opc", &opc];
+        self.ue_with_pin(pin, &[&challenge[..], &keys[..]].concat())
+    }
+
+    /// The highest sequence number that the card has accepted.
+    fn sqn(&self) -> Sqn {
+        self.card.as_ref().expect("a card").card().sqn()
     }
 }
 
@@ -179,4 +197,91 @@ fn a_card_that_is_put_in_again_is_read_again() {
     card.wait_known().expect("pcscd sees it");
     assert!(bench.ue(&["card", "show"]).good().contains(HOME));
     assert!(bench.counted(SELECT) > 0);
+}
+
+#[test]
+fn a_good_challenge_is_answered_with_the_keys_of_the_card() {
+    for profile in [
+        CardProfile::new(IMSI).protocol(Protocol::T0),
+        CardProfile::new(IMSI).protocol(Protocol::T1),
+        CardProfile::new(IMSI).without_isim(),
+    ] {
+        let bench = Bench::with(profile.sqn(Sqn::of(7, 3)));
+        let said = bench.challenge(TEST_K, Sqn::of(8, 4), "");
+        assert!(said.good().contains("keys-agree"), "{}", said.out);
+        assert_eq!((bench.counted(AUTHENTICATE), bench.sqn()), (1, Sqn::of(8, 4)));
+    }
+}
+
+#[test]
+fn a_challenge_of_the_past_is_answered_with_auts_and_one_after_it_is_accepted() {
+    let bench = Bench::with(CardProfile::new(IMSI).sqn(Sqn::of(900, 3)));
+    let said = bench.challenge(TEST_K, Sqn::of(8, 3), "");
+    assert!(said.out.contains("sqn-behind"), "{}", said.out);
+    assert!(
+        said.out.contains("SEQ 900"),
+        "where the card stands: {}",
+        said.out
+    );
+    assert_eq!((bench.counted(AUTHENTICATE), bench.sqn()), (1, Sqn::of(900, 3)));
+    let (k, opc) = (to_hex(&TEST_K), to_hex(&TEST_OPC));
+    let said = bench.ue(&["card", "check", "--k", &k, "--opc", &opc]);
+    assert!(said.good().contains("card-has-keys"), "{}", said.out);
+    assert!(bench.sqn() > Sqn::of(900, 3), "the network has followed");
+}
+
+#[test]
+fn a_challenge_of_another_network_is_a_mac_failure_and_changes_nothing() {
+    let bench = Bench::with(CardProfile::new(IMSI).sqn(Sqn::of(7, 3)));
+    let said = bench.challenge([0x77; 16], Sqn::of(8, 4), "");
+    assert!(!said.is_success && said.out.contains("9862"), "{}", said.out);
+    assert_eq!(bench.sqn(), Sqn::of(7, 3));
+}
+
+#[test]
+fn a_card_that_wants_its_pin_gets_no_challenge_before_it() {
+    let bench = Bench::with(CardProfile::new(IMSI).pin(PIN, 3));
+    let said = bench.challenge(TEST_K, Sqn::of(8, 4), "");
+    said.failed_with(&["PIN", "3 tries"]);
+    assert_eq!((bench.counted(AUTHENTICATE), bench.tries()), (0, 3));
+    bench.challenge(TEST_K, Sqn::of(8, 4), PIN).good();
+    assert_eq!(bench.counted(AUTHENTICATE), 1);
+}
+
+#[test]
+fn a_card_that_is_pulled_out_at_authenticate_is_missed_and_works_when_it_is_back() {
+    let bench = Bench::with(CardProfile::new(IMSI).fault(Fault::RemovedAtAuthenticate));
+    let said = bench.challenge(TEST_K, Sqn::of(8, 4), "");
+    let all = format!("{}{}", said.out, said.err);
+    assert!(!said.is_success && all.contains("taken out"), "{all}");
+    assert_eq!((bench.counted(AUTHENTICATE), bench.sqn()), (1, Sqn::default()));
+    let card = bench.card.as_ref().expect("a card");
+    card.card().set_faults([]);
+    card.insert();
+    card.wait_known().expect("pcscd sees it");
+    bench.challenge(TEST_K, Sqn::of(8, 4), "").good();
+}
+
+#[test]
+fn refusals_and_garbage_of_a_card_are_said_with_their_status() {
+    let bench = Bench::with(CardProfile::new(IMSI));
+    let cases = [
+        (Fault::StatusAt(AUTHENTICATE, StatusWord::CONDITIONS), "6985"),
+        (Fault::StatusAt(AUTHENTICATE, StatusWord::NO_CONTEXT), "9864"),
+        (Fault::StatusAt(AUTHENTICATE, StatusWord(0x6F00)), "6F00"),
+        (
+            Fault::Garbage(AUTHENTICATE, vec![0xDB, 0x08, 0x90, 0x00]),
+            "broken",
+        ),
+        (Fault::Garbage(AUTHENTICATE, vec![0x90]), "broken"),
+        (Fault::Garbage(AUTHENTICATE, vec![0x5A; 300]), "5A5A"),
+    ];
+    for (fault, word) in cases {
+        let card = bench.card.as_ref().expect("a card");
+        card.card().set_faults([fault.clone()]);
+        let said = bench.challenge(TEST_K, Sqn::of(8, 4), "");
+        let all = format!("{}{}", said.out, said.err);
+        assert!(!said.is_success && all.contains(word), "{fault:?}: {all}");
+        assert!(!all.contains("panicked"), "{fault:?}: {all}");
+    }
 }
