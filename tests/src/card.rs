@@ -5,7 +5,7 @@
 //! * [`reader`]: a card in a reader, by the PC/SC service
 //! * [`session`]: what a phone asks of a card
 //! * [`contents`], [`identity`]: what is on a card, and who the phone is by it
-//! * [`core`](self::core), [`findings`], [`show`]: what a card is for, what does not fit, and how its owner is told
+//! * [`core`], [`findings`], [`show`]: what a card is for, what does not fit, and how its owner is told
 //! * [`check`]: which of card, HSS and known keys is wrong
 //! * [`virtual_card`]: a card that is none, for tests and for people without one
 //! * [`vpcd`], [`pcscd`]: the same in a virtual reader of the real PC/SC service, and such a service for a test
