@@ -10,6 +10,7 @@ mod call_intruders;
 mod call_mo_mt;
 mod call_protected;
 mod call_refused;
+mod card_check;
 mod card_manual;
 mod card_registration;
 mod card_show;

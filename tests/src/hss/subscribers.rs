@@ -47,6 +47,8 @@ pub struct SubscriberKeys {
     pub opc: Secret<[u8; 16]>,
     /// AMF
     pub amf: [u8; 2],
+    /// The sequence number that was given out last.
+    pub sqn: Sqn,
 }
 
 /// What a subscriber proves its identity with.
@@ -336,10 +338,11 @@ impl Subscriber {
     #[must_use]
     pub fn keys(&self) -> Option<SubscriberKeys> {
         match &self.authentication {
-            Authentication::Aka { k, opc, amf, .. } => Some(SubscriberKeys {
+            Authentication::Aka { k, opc, amf, sqn } => Some(SubscriberKeys {
                 k: k.clone(),
                 opc: opc.clone(),
                 amf: *amf,
+                sqn: *sqn,
             }),
             Authentication::Digest { .. } => None,
         }

@@ -19,6 +19,8 @@ pub struct Keys {
     pub operator: Operator,
     /// AMF that the HSS is to use; any when absent.
     pub amf: Option<[u8; 2]>,
+    /// Where the HSS begins when it starts, by its file.
+    pub sqn: Option<Sqn>,
 }
 
 /// What Milenage takes beside K.
@@ -34,12 +36,13 @@ impl Keys {
     /// Those that an HSS has for a subscriber; none of one with a password.
     #[must_use]
     pub fn of_subscriber(subscriber: &Subscriber, file: &str) -> Option<Self> {
-        let SubscriberKeys { k, opc, amf } = subscriber.keys()?;
+        let SubscriberKeys { k, opc, amf, sqn } = subscriber.keys()?;
         Some(Self {
             whose: format!("of {file}"),
             k,
             operator: Operator::Opc(opc),
             amf: Some(amf),
+            sqn: Some(sqn),
         })
     }
 

@@ -3,8 +3,8 @@
 use super::input::{Keys, Operator, Vector};
 use super::meanings::{
     AGREE, AMF_DIFFERS, CARD_ACCEPTS, CARD_FAILED, CARD_HAS_KEYS, CARD_HAS_OTHER, CHANCE_REFUSED,
-    GIVEN_ARE_OTHER, HSS_HAS_OTHER, MAC_FAILURE, NONE_AGREE, READ_OTHERWISE, RES_DIFFERS, SEPARATION_BIT,
-    SQN_BEHIND, SQN_JUMPS, SQN_MOVED, SQN_NOT_TOLD, SQN_UNCHECKED, Verdict, XRES_DIFFERS,
+    GIVEN_ARE_OTHER, HSS_BEGINS_BEHIND, HSS_HAS_OTHER, MAC_FAILURE, NONE_AGREE, READ_OTHERWISE, RES_DIFFERS,
+    SEPARATION_BIT, SQN_BEHIND, SQN_JUMPS, SQN_MOVED, SQN_NOT_TOLD, SQN_UNCHECKED, Verdict, XRES_DIFFERS,
 };
 use super::suite::{Candidate, Reading};
 use super::{Maker, Question, Step};
@@ -173,7 +173,7 @@ impl<'a> Case<'a> {
             (Some(hss), None) => CARD_HAS_OTHER.verdict(
                 format!(
                     "The HSS has {}, and the card has others: it refuses the vector {REFUSED}, and all that is made with these \
-                     keys, be {}",
+                     keys, also {}",
                     words(keys, hss),
                     all_readings(keys)
                 ),
@@ -221,7 +221,7 @@ impl<'a> Case<'a> {
         let Some(reading) = self.taker() else {
             return vec![CARD_HAS_OTHER.verdict(
                 format!(
-                    "The card has not the keys {}: it refuses all that is made with them {REFUSED}, be {}",
+                    "The card has not the keys {}: it refuses all that is made with them {REFUSED}, also {}",
                     keys.whose,
                     all_readings(keys)
                 ),
@@ -270,7 +270,10 @@ impl<'a> Case<'a> {
             in_words(sqn),
             algorithm(reading)
         ));
-        vec![ok, moved(sqn)]
+        [ok, moved(sqn)]
+            .into_iter()
+            .chain(begins_behind(keys, sqn))
+            .collect()
     }
 
     fn amf(&self, vector: &Vector) -> Option<Verdict> {
@@ -317,6 +320,23 @@ fn moved(sqn: Sqn) -> Verdict {
         ),
         "nothing to do: if the next challenge of the HSS is not above, the phone resynchronises once",
     )
+}
+
+/// An HSS that forgets where it was begins again with what its file says.
+fn begins_behind(keys: &Keys, stands: Sqn) -> Option<Verdict> {
+    let begins = keys.sqn.filter(|begins| begins.seq() < stands.seq())?;
+    Some(HSS_BEGINS_BEHIND.verdict(
+        format!(
+            "By its file the HSS begins at {}, and the card stands at {}: {} behind",
+            in_words(begins),
+            in_words(stands),
+            stands.seq() - begins.seq()
+        ),
+        format!(
+            "nothing to do, each start of this HSS costs the phone one resynchronisation; sqn: {} in the file saves the next one",
+            stands.number()
+        ),
+    ))
 }
 
 /// How far a challenge that was out of range is from where the card stands.
@@ -388,8 +408,8 @@ const fn algorithm(reading: Reading) -> &'static str {
 
 const fn all_readings(keys: &Keys) -> &'static str {
     match &keys.operator {
-        Operator::Opc(_) => "OPc taken for OP, K and OPc exchanged, or XOR computed",
-        Operator::Op(_) => "OP taken for OPc, K and OPc exchanged, or XOR computed",
+        Operator::Opc(_) => "with OPc taken for OP, with K and OPc exchanged, or with XOR",
+        Operator::Op(_) => "with OP taken for OPc, with K and OPc exchanged, or with XOR",
     }
 }
 

@@ -106,6 +106,7 @@ pub const MEANINGS: &[&Meaning] = &[
     &AMF_DIFFERS,
     &SEPARATION_BIT,
     &SQN_MOVED,
+    &HSS_BEGINS_BEHIND,
     &CHANCE_REFUSED,
 ];
 
@@ -146,7 +147,7 @@ pub(super) const CARD_HAS_OTHER: Meaning = Meaning {
     outcome: Outcome::Wrong,
     title: "The card has other keys",
     example: "The HSS has the keys given, and the card has others: it refuses the vector (9862, MAC failure), and all that is \
-              made with these keys, be OPc taken for OP, K and OPc exchanged, or XOR computed; take K and OPc that the vendor \
+              made with these keys, also with OPc taken for OP, with K and OPc exchanged, or with XOR; take K and OPc that the vendor \
               names for this very card (by its ICCID), or program these into the card; a card with TUAK, or with a Milenage \
               of its own constants, looks the same.",
 };
@@ -270,6 +271,15 @@ pub(super) const SQN_MOVED: Meaning = Meaning {
     title: "The card's SQN has moved",
     example: "This was a real authentication: the card has accepted SQN 3236 (SEQ 101, IND 4), which the HSS does not know; \
               nothing to do: if the next challenge of the HSS is not above, the phone resynchronises once.",
+};
+
+pub(super) const HSS_BEGINS_BEHIND: Meaning = Meaning {
+    id: "hss-begins-behind",
+    outcome: Outcome::Note,
+    title: "The HSS begins below the card's SQN",
+    example: "By its file the HSS begins at SQN 64 (SEQ 2, IND 0), and the card stands at SQN 3236 (SEQ 101, IND 4): 99 behind; \
+              nothing to do, each start of this HSS costs the phone one resynchronisation; sqn: 3236 in the file saves the next \
+              one.",
 };
 
 pub(super) const CHANCE_REFUSED: Meaning = Meaning {

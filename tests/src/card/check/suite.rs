@@ -198,6 +198,7 @@ mod tests {
             k: Secret::new(K),
             operator: Operator::Opc(Secret::new([0x22; 16])),
             amf: None,
+            sqn: None,
         };
         let candidates = keys.candidates();
         let sqn = Sqn::of(7, 3);

@@ -30,6 +30,7 @@ fn given() -> Keys {
         k: Secret::new(TEST_K),
         operator: Operator::Opc(Secret::new(TEST_OPC)),
         amf: None,
+        sqn: None,
     }
 }
 
@@ -221,6 +222,18 @@ fn without_a_vector_the_card_is_asked_where_it_stands_and_goes_one_on() {
 }
 
 #[test]
+fn an_hss_that_begins_below_the_card_is_noted() {
+    let begins = |seq| Keys {
+        sqn: Some(Sqn::of(seq, 0)),
+        ..given()
+    };
+    let card = standing_at(Sqn::of(100, 3));
+    let rows = [&CARD_HAS_KEYS, &SQN_MOVED, &HSS_BEGINS_BEHIND];
+    assert_meant(card.clone(), &of_keys(begins(2)), &rows);
+    assert_meant(card, &of_keys(begins(101)), &rows[..2]);
+}
+
+#[test]
 fn with_an_sqn_the_card_is_asked_once() {
     let question = Question {
         sqn: Some(Sqn::of(101, 4)),
@@ -244,8 +257,8 @@ fn with_an_sqn_the_card_is_asked_once() {
 
 #[test]
 fn a_card_with_other_keys_refuses_all_that_is_made_with_those_given() {
-    let said = "The card has not the keys given: it refuses all that is made with them (9862, MAC failure), be OPc taken for \
-                OP, K and OPc exchanged, or XOR computed; take K and OPc that the vendor names for this very card (by its \
+    let said = "The card has not the keys given: it refuses all that is made with them (9862, MAC failure), also with OPc taken \
+                for OP, with K and OPc exchanged, or with XOR; take K and OPc that the vendor names for this very card (by its \
                 ICCID), or program these into the card; a card with TUAK, or with a Milenage of its own constants, looks the \
                 same.";
     let card = profile().keys(OTHER, TEST_OPC);
@@ -392,6 +405,7 @@ fn each_meaning_has_a_name_of_its_own_and_a_test_that_produces_it() {
         ("amf-differs", "&AMF_DIFFERS"),
         ("separation-bit", "&SEPARATION_BIT"),
         ("sqn-moved", "&SQN_MOVED"),
+        ("hss-begins-behind", "&HSS_BEGINS_BEHIND"),
         ("chance-refused", "&CHANCE_REFUSED"),
     ];
     let ids: Vec<_> = MEANINGS.iter().map(|meaning| meaning.id).collect();

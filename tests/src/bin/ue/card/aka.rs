@@ -164,6 +164,7 @@ impl KnownOptions {
                     k: secret("--k", k)?,
                     operator,
                     amf: None,
+                    sqn: None,
                 };
                 self.with_amf(keys).map(Some)
             }
