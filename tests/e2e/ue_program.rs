@@ -233,7 +233,13 @@ fn what_cannot_be_is_told_before_anything_is_sent() {
 
 #[test]
 fn a_phone_that_may_not_protect_gm_says_so_before_it_sends_anything() {
-    let site = Site::on_network([127, 0, 85]);
+    let mut site = Site::on_network([127, 0, 85]);
+    let within = ue_of(&site, 1, &TEST_K, &["register", "--ipsec"]);
+    assert!(
+        text(&within.stderr).contains("does not protect what it sends to itself"),
+        "{within:?}"
+    );
+    site.gm = "192.0.2.1:5060".parse().expect("an address");
     let options = options(&site, 1, &TEST_K);
     let mut register = Command::new("unshare");
     // Root there, and nobody in the network namespace of others.

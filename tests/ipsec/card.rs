@@ -183,7 +183,15 @@ fn a_handset_registers_over_esp_with_the_keys_of_its_card_calls_and_leaves() {
     let card = Attached::start_and_wait(pcscd.reader(), VirtualCard::new(profile)).expect("a card");
     let capture = Capture::start(&network.net.ue);
 
-    let arguments = ["call", "--to", "+1 555 0002", "--seconds", "1"];
+    let arguments = [
+        "call",
+        "--to",
+        "+1 555 0002",
+        "--seconds",
+        "1",
+        "--interface",
+        "v0",
+    ];
     let mut ue = Program::start(&network, &pcscd, &arguments);
     let installed = ue.until(&network, "sa_installed", |_| true);
     let set = told(&installed);

@@ -8,6 +8,8 @@ use ims_common::node::{Metrics, Node, earliest};
 
 /// How often the node looks for something to do.
 const PERIOD: Duration = Duration::from_millis(10);
+/// How long the driver's thread may do something else: a card in a reader may take its time with a challenge.
+const ASKING: Duration = Duration::from_secs(60);
 /// Longer than any program of ours runs.
 const FOR_GOOD: Duration = Duration::from_secs(1_000_000);
 
@@ -51,7 +53,7 @@ impl<N> Handle<N> {
         self.act(move |now, node| {
             let _ = answer.send(question(now, node));
         });
-        answered.recv_timeout(Duration::from_secs(5)).ok()
+        answered.recv_timeout(ASKING).ok()
     }
 }
 

@@ -124,7 +124,7 @@ impl Place {
     ///
     /// # Errors
     /// One sentence with the remedy.
-    pub(crate) fn find(options: &NetworkOptions, of_card: &[PcscfAddress]) -> Result<Self> {
+    pub(crate) fn find(options: &NetworkOptions, of_card: &[PcscfAddress], ipsec: bool) -> Result<Self> {
         let wanted = options.local.map(|local| local.ip());
         let (pcscf, pcscf_by) = match (&options.pcscf, of_card) {
             (Some(host), _) => (host.resolve(wanted)?, "--pcscf"),
@@ -145,6 +145,13 @@ impl Place {
             bail!(
                 "the P-CSCF is on this machine, at {pcscf}, and the phone would have the same address and port: give the phone \
                  another address (--local), or a network namespace of its own (--netns)"
+            );
+        }
+        // The kernel lets what stays within one machine pass as it is.
+        if ipsec && (local.ip() == pcscf.ip() || pcscf.ip().is_loopback()) {
+            bail!(
+                "the P-CSCF is on this machine, at {pcscf}, and a kernel does not protect what it sends to itself: give the \
+                 phone a network namespace of its own (--netns), or register without IPsec (--clear)"
             );
         }
         Ok(Self {

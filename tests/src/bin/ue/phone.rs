@@ -113,7 +113,7 @@ impl<'a> Handset<'a> {
             network::enter(name)?;
         }
         let identity = Identity::find(&options.proof, teller)?;
-        let place = Place::find(&options.network, &identity.pcscfs)?;
+        let place = Place::find(&options.network, &identity.pcscfs, options.is_protected())?;
         let about = About {
             impi: identity.names.impi.clone(),
             impu: identity.names.impu.clone(),
@@ -128,6 +128,10 @@ impl<'a> Handset<'a> {
         let config = options.shaped(config);
         let mut sockets = phone_sockets(&config);
         sockets.device.clone_from(&options.network.interface);
+        sockets
+            .sip
+            .iter_mut()
+            .for_each(|listener| listener.key = "--local");
         can_protect(&config, &sockets)?;
         let is_interrupted = Arc::new(AtomicBool::new(false));
         let watch = watch(teller.clone(), Arc::clone(&is_interrupted));
