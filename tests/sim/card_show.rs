@@ -122,7 +122,7 @@ fn of_a_card_whose_pin_is_blocked_little_is_known() {
         "pin_blocked",
         profile,
         &core(SUBSCRIBER),
-        &["pin-blocked", "file-refused"],
+        &["pin-blocked", "file-refused", "other-file-refused"],
     );
 }
 

@@ -131,6 +131,7 @@ pub const CATALOGUE: &[&Rule] = &[
     &names::FIRST_IMPU_IS_NUMBER,
     &names::TEMPORARY_ONLY,
     &subscription::NO_NUMBER,
+    &files::OTHERS_REFUSED,
     &services::OTHER_PCSCF,
     &services::PCSCF_SERVICE,
     &services::NO_SERVICE_CENTRE,

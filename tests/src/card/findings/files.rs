@@ -9,18 +9,37 @@ use super::{Rule, Said, Severity};
 pub(super) const REFUSED: Rule = Rule {
     id: "file-refused",
     severity: Severity::Wrong,
-    title: "The card does not let files be read",
-    looks_at: "the status word of READ BINARY and READ RECORD",
+    title: "The card does not let its names be read",
+    looks_at: "the status word of READ BINARY and READ RECORD for EF_IMPI, EF_DOMAIN and EF_IMPU, or EF_IMSI without an ISIM",
     example: "The card does not let EF_IMPI and EF_DOMAIN of the ISIM be read: 6982 (not allowed: the PIN (or an ADM key) \
               has not been verified); say the PIN with --pin.",
-    find: refused,
+    find: |card, _| refused(card, |file| is_name(card, file)),
 };
 
-fn refused(card: &CardContents, _: Option<&Core>) -> Vec<Said> {
+pub(super) const OTHERS_REFUSED: Rule = Rule {
+    id: "other-file-refused",
+    severity: Severity::Doubtful,
+    title: "The card does not let other files be read",
+    looks_at: "the status word of READ BINARY and READ RECORD for all other files",
+    example: "The card does not let EF_P-CSCF of the ISIM, EF_SMSP of the USIM be read: 6982 (not allowed: the PIN (or an ADM \
+              key) has not been verified); look at the access conditions of these files with the tool of the card's vendor: a \
+              phone may not read more.",
+    find: |card, _| refused(card, |file| !is_name(card, file)),
+};
+
+/// What a phone cannot do without (TS 24.229 5.1.1.1A).
+fn is_name(card: &CardContents, file: &File<'_>) -> bool {
+    match &card.isim {
+        Some(_) => file.owner == OF_ISIM && matches!(file.name, "EF_IMPI" | "EF_DOMAIN" | "EF_IMPU"),
+        None => file.name == "EF_IMSI",
+    }
+}
+
+fn refused(card: &CardContents, is_meant: impl Fn(&File<'_>) -> bool) -> Vec<Said> {
     let mut by_status: Vec<(StatusWord, Vec<String>)> = Vec::new();
     // What a phone may not read of one application stands together: `EF_IMPI and EF_DOMAIN of the ISIM`.
     for owner in OWNERS {
-        for (status, names) in refused_of(card, owner) {
+        for (status, names) in refused_of(card, owner, &is_meant) {
             let words = format!("{}{owner}", and(&names));
             match by_status.iter_mut().find(|(known, _)| *known == status) {
                 Some((_, all)) => all.push(words),
@@ -44,9 +63,14 @@ fn refused(card: &CardContents, _: Option<&Core>) -> Vec<Said> {
     by_status.into_iter().map(say).collect()
 }
 
-fn refused_of(card: &CardContents, owner: &'static str) -> Vec<(StatusWord, Vec<String>)> {
+fn refused_of(
+    card: &CardContents,
+    owner: &'static str,
+    is_meant: impl Fn(&File<'_>) -> bool,
+) -> Vec<(StatusWord, Vec<String>)> {
     let mut by_status: Vec<(StatusWord, Vec<String>)> = Vec::new();
-    for file in files(card).into_iter().filter(|file| file.owner == owner) {
+    let files = files(card).into_iter();
+    for file in files.filter(|file| file.owner == owner && is_meant(file)) {
         let State::Refused(status) = file.state else {
             continue;
         };
@@ -225,6 +249,17 @@ mod tests {
         let said = REFUSED.example.replace("say the PIN with --pin", remedy);
         assert_said(&REFUSED, &locked, None, &said);
         assert_silent(&REFUSED, &card(), None);
+    }
+
+    #[test]
+    fn other_files_that_are_kept_back_are_doubtful() {
+        let mut locked = card_with_isim(|isim| isim.pcscfs = protected());
+        if let Some(usim) = &mut locked.usim {
+            usim.smsp = protected();
+        }
+        assert_found(&OTHERS_REFUSED, &locked, None);
+        assert_silent(&REFUSED, &locked, None);
+        assert_silent(&OTHERS_REFUSED, &card(), None);
     }
 
     #[test]

@@ -183,10 +183,8 @@ pub(super) const TEMPORARY_ONLY: Rule = Rule {
 };
 
 fn temporary_only(card: &CardContents, core: Option<&Core>) -> Vec<Said> {
-    let (Some(Ok(imsi)), Ok(identity)) = (
-        card.usim.as_ref().map(|usim| usim.imsi.is().ok_or(())),
-        card.identity(),
-    ) else {
+    let imsi = card.usim.as_ref().and_then(|usim| usim.imsi.is());
+    let (Some(imsi), Ok(identity)) = (imsi, card.identity()) else {
         return Vec::new();
     };
     let is_temporary = |impu: &str| Impu::parse(impu).is_ok_and(|impu| impu.user() == Some(imsi.as_str()));
@@ -199,7 +197,14 @@ fn temporary_only(card: &CardContents, core: Option<&Core>) -> Vec<Said> {
     });
     let what = match set {
         // Barred alone, or with another one: both are said elsewhere, or need not be said.
-        Some(set) if set.len() > 1 || set.iter().all(|identity| identity.barred) => return Vec::new(),
+        Some(set) if set.iter().all(|identity| identity.barred) => return Vec::new(),
+        Some(set)
+            if set
+                .iter()
+                .any(|identity| !identity.barred && !is_temporary(identity.impu.as_str())) =>
+        {
+            return Vec::new();
+        }
         Some(_) => "and the HSS has no other one: whoever is called sees the IMSI",
         // A USIM has never more: that it is alone is no news.
         None if card.isim.is_none() => return Vec::new(),

@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(json["phone"]["origin"], "isim");
         assert_eq!(json["compared"]["realms"][0], HOME);
         assert_eq!(json["compared"]["hss"], true);
-        assert_eq!(json["findings"][1]["id"], "domain-not-served");
-        assert_eq!(json["findings"][1]["severity"], "wrong");
+        assert_eq!(json["findings"][0]["id"], "domain-not-served");
+        assert_eq!(json["findings"][0]["severity"], "wrong");
     }
 }
