@@ -2,7 +2,8 @@
 //!
 //! Each test has a pcscd of its own, and its card counts what it was asked for.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
 use ims_common::aka::hex::to_hex;
 use ims_tests::card::apdu::StatusWord;
@@ -284,4 +285,33 @@ fn refusals_and_garbage_of_a_card_are_said_with_their_status() {
         assert!(!said.is_success && all.contains(word), "{fault:?}: {all}");
         assert!(!all.contains("panicked"), "{fault:?}: {all}");
     }
+}
+
+#[test]
+fn the_card_of_people_without_one_is_put_in_by_the_same_program() {
+    let bench = Bench::empty();
+    let at = bench.pcscd.reader().to_string();
+    let mut command = Command::new(built().join("ue"));
+    command.args([
+        "card",
+        "virtual",
+        "--imsi",
+        IMSI,
+        "--pcscf",
+        "192.0.2.5",
+        "--at",
+        &at,
+    ]);
+    let mut card = command.stdout(Stdio::piped()).spawn().expect("ue runs");
+    let said = BufReader::new(card.stdout.take().expect("its output"));
+    let lines: Vec<String> = said
+        .lines()
+        .map_while(Result::ok)
+        .take_while(|line| !line.contains("pcscd knows it"))
+        .collect();
+    let shown = bench.ue(&["card", "show"]);
+    card.kill().expect("it runs until it is interrupted");
+    card.wait().expect("it ends");
+    assert_eq!(lines, [format!("the card is in the reader at {at}")]);
+    assert!(shown.good().contains("192.0.2.5"), "{}", shown.out);
 }

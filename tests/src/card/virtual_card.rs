@@ -1,8 +1,9 @@
 //! Testkit: a virtual card: an ISIM and a USIM that answer APDUs (ETSI TS 102 221, TS 31.102, TS 31.103).
 //!
-//! What is on it is a [`CardProfile`]. It answers in process, as a [`Transmit`], or behind a virtual reader.
+//! What is on it is a [`CardProfile`], which people write as a [`CardDescription`]. It answers in process, as a [`Transmit`], or behind a virtual reader.
 
 mod commands;
+mod description;
 mod files;
 mod profile;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use description::{CardDescription, DescriptionError, FileDescription};
 pub use files::Dir;
 pub use profile::{CardProfile, Protocol};
 

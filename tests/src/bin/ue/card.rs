@@ -1,6 +1,7 @@
 //! Shell: `ue card …`: what is on the card in a reader, and whether it fits.
 
 mod aka;
+mod virtual_card;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use ims_tests::card::show::Report;
 use ims_tests::card::wording::printable;
 
 use self::aka::{AuthOptions, CheckOptions};
+use self::virtual_card::VirtualOptions;
 use crate::slot::{PinOptions, Slot};
 
 /// What to do with the card.
@@ -25,6 +27,8 @@ pub(crate) enum CardCommand {
     Auth(AuthOptions),
     /// Find out which of card, HSS and known keys is wrong. A challenge that the card accepts moves its SQN.
     Check(CheckOptions),
+    /// Be a card: in the virtual reader of vsmartcard-vpcd, for people without a card, until interrupted.
+    Virtual(Box<VirtualOptions>),
 }
 
 /// Which card, and how its PIN is said.
@@ -67,6 +71,7 @@ impl CardCommand {
             Self::Show(options) => show(options),
             Self::Auth(options) => options.run(),
             Self::Check(options) => options.run(),
+            Self::Virtual(options) => options.run(),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::super::files::fcp::{Fcp, PinStatus, Structure};
 use super::super::{files as ef, tlv};
 
 /// A directory of the card (ETSI TS 102 221 8.1, 13).
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, serde::Deserialize)]
 pub enum Dir {
     /// The MF, 3F00.
     Mf,
