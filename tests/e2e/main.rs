@@ -1,6 +1,7 @@
 //! Testkit: the suite on loopback sockets: the three real binaries, the embedded HSS, phones of ours, and peers by other hands: SIPp, baresip, Kamailio, freeDiameter.
 
 mod card;
+mod card_core;
 mod card_phone;
 mod cdr;
 mod console;
