@@ -14,6 +14,10 @@ use ims_tests::card::vpcd::Attached;
 use ims_tests::daemons::built;
 use ims_tests::hss::{TEST_K, TEST_OPC};
 use ims_tests::milenage::{Milenage, Sqn};
+use ims_tests::scene::{imsi, subscriber};
+use ims_tests::site::Site;
+
+use crate::network::Network;
 
 const IMSI: &str = "001010000000001";
 const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
@@ -98,10 +102,15 @@ impl Bench {
     }
 }
 
-fn run(socket: &std::ffi::OsStr, pin: &str, arguments: &[&str]) -> Said {
+fn program(socket: &std::ffi::OsStr, pin: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("timeout");
     command.arg("20").arg(built().join("ue")).args(arguments);
     command.env(Pcscd::VARIABLE, socket).env("UE_PIN", pin);
+    command
+}
+
+fn run(socket: &std::ffi::OsStr, pin: &str, arguments: &[&str]) -> Said {
+    let mut command = program(socket, pin, arguments);
     let output = command.output().expect("the program timeout runs");
     let text = |octets| String::from_utf8(octets).expect("text");
     Said {
@@ -314,4 +323,36 @@ fn the_card_of_people_without_one_is_put_in_by_the_same_program() {
     card.wait().expect("it ends");
     assert_eq!(lines, [format!("the card is in the reader at {at}")]);
     assert!(shown.good().contains("192.0.2.5"), "{}", shown.out);
+}
+
+#[test]
+fn a_card_that_another_program_has_reset_is_selected_again() {
+    let network = Network::start(Site::on_network([127, 0, 89]), vec![subscriber(1)]);
+    let pcscf = network.site.gm.ip().to_string();
+    let bench = Bench::with(CardProfile::new(&imsi(1)).pcscfs(&[&pcscf]));
+    let local = network.site.ue(1).to_string();
+    let twice = [
+        "register", "--card", "--clear", "--local", &local, "--again", "1", "--pause", "2",
+    ];
+    let mut phone = program(bench.pcscd.socket().as_os_str(), "", &twice);
+    let mut phone = phone.stdout(Stdio::piped()).spawn().expect("ue runs");
+    let mut said = BufReader::new(phone.stdout.take().expect("its output")).lines();
+    let registered = said
+        .by_ref()
+        .map_while(Result::ok)
+        .find(|line| line.contains("registered for"));
+    let resets = || bench.card.as_ref().expect("a card").card().resets();
+    let before = (resets(), bench.counted(AUTHENTICATE));
+    // It leaves the card as it was when it was switched on, with nothing selected.
+    bench.ue(&["card", "show"]).good();
+    let after = (resets(), bench.counted(AUTHENTICATE));
+    let rest: Vec<String> = said.map_while(Result::ok).collect();
+    let is_success = phone.wait().expect("it ends").success();
+    assert!(registered.is_some() && is_success, "{rest:#?}");
+    assert!(
+        before.0 < after.0 && (before.1, after.1) == (1, 1),
+        "{before:?} {after:?}"
+    );
+    assert_eq!(bench.counted(AUTHENTICATE), 2, "the second one of the phone");
+    network.stop();
 }

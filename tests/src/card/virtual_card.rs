@@ -40,6 +40,7 @@ pub struct VirtualCard {
     atr: Vec<u8>,
     faults: Vec<Fault>,
     counts: BTreeMap<u8, u32>,
+    resets: u32,
     is_removed: bool,
 }
 
@@ -65,6 +66,7 @@ impl VirtualCard {
             atr: atr(protocol),
             faults,
             counts: BTreeMap::new(),
+            resets: 0,
             is_removed: false,
         }
     }
@@ -106,6 +108,7 @@ impl VirtualCard {
 
     /// Switches it off and on, or resets it: nothing is selected, and no PIN is verified.
     pub fn reset(&mut self) {
+        self.resets += 1;
         self.uicc.reset();
     }
 
@@ -135,6 +138,12 @@ impl VirtualCard {
     #[must_use]
     pub fn counted(&self, instruction: u8) -> u32 {
         self.counts.get(&instruction).copied().unwrap_or_default()
+    }
+
+    /// How often it was switched on or off, or reset.
+    #[must_use]
+    pub const fn resets(&self) -> u32 {
+        self.resets
     }
 
     /// The highest sequence number that it has accepted.

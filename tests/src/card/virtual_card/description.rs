@@ -211,7 +211,7 @@ const fn wrong(key: &'static str, expected: &'static str) -> DescriptionError {
 }
 
 fn ensure(is_right: bool, key: &'static str, expected: &'static str) -> Result<(), DescriptionError> {
-    is_right.then_some(()).ok_or(wrong(key, expected))
+    is_right.then_some(()).ok_or_else(|| wrong(key, expected))
 }
 
 fn is_digits(text: &str) -> bool {
