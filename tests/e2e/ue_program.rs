@@ -135,7 +135,7 @@ fn each_failure_ends_with_1_the_ladder_and_a_sentence_that_says_what_probably_is
             call,
             "call_refused",
             486.into(),
-            "tel:+15550002 refuses with 486: who is called is busy",
+            "the answer for tel:+15550002 is 486: who is called is busy",
         ),
         (
             1,

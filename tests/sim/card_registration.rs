@@ -19,7 +19,7 @@ use ims_tests::site::Site;
 use ims_tests::text::param_of;
 use ims_tests::ue::esp_keys::esp_keys;
 use ims_tests::ue::identity::{Secret, SharedCard};
-use ims_tests::ue::verdict::{self, About, Prover, Verdict};
+use ims_tests::ue::verdict::{self, About, Prover, Sort, Verdict};
 use ims_tests::ue::{UeCommand, UeEvent};
 
 use super::protected::{header, in_clear, is_registered, sent, sets};
@@ -148,7 +148,7 @@ fn a_card_of_another_network_finds_the_challenge_wrong_and_the_phone_says_so() {
     );
     assert_eq!(card.challenged(), 3, "it answers the first two of them");
     let verdict = verdict(&mut scene, &events);
-    assert_eq!(verdict.sort, "mac_failure");
+    assert_eq!(verdict.sort, Sort::MacFailure);
     assert!(verdict.sentence.contains("another K or OPc"), "{verdict:?}");
     assert_eq!(
         scene.world.why(&imsi(1)),
@@ -167,7 +167,7 @@ fn a_card_that_is_pulled_while_it_answers_ends_the_registration_and_looks_like_n
     let gone = CardError::Reader(ReaderError::Removed);
     assert_eq!(events.last(), Some(&UeEvent::CardFailed(gone)), "{events:?}");
     let verdict = verdict(&mut scene, &events);
-    assert_eq!(verdict.sort, "card");
+    assert_eq!(verdict.sort, Sort::Card);
     assert!(
         verdict.sentence.contains("taken out of the reader"),
         "{verdict:?}"

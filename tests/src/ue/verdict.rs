@@ -48,11 +48,129 @@ impl fmt::Display for Prover {
     }
 }
 
+/// The sort of a failure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sort {
+    /// Nothing was sent: something is missing on this machine, on the card or on the command line.
+    Start,
+    /// The card did not answer a challenge.
+    Card,
+    /// There are no security associations.
+    SecurityAssociations,
+    /// The challenge was not made with the card's keys.
+    MacFailure,
+    /// The network does not follow AUTS.
+    NotResynchronised,
+    /// The challenge was answered, and the network is not content.
+    NotBelieved,
+    /// 403 before any challenge.
+    Forbidden,
+    /// 404.
+    Unknown,
+    /// 400.
+    Malformed,
+    /// 420: no IPsec at the P-CSCF.
+    NoSecAgree,
+    /// 421 or 494 to a phone without IPsec.
+    SecAgreeWanted,
+    /// 421 to a phone with IPsec.
+    ExtensionWanted,
+    /// 494 to a phone with IPsec.
+    SecAgree,
+    /// 408 or 504: a node behind the P-CSCF is silent.
+    NetworkWaits,
+    /// 480, 500 or 503.
+    Unavailable,
+    /// Another status.
+    Refused,
+    /// A challenge of another sort than a card answers.
+    Challenge,
+    /// Nothing came.
+    Silence,
+    /// Nothing came over the security associations.
+    Esp,
+    /// Nothing came after the answer to the challenge, in clear.
+    SilenceAfterChallenge,
+    /// A call was refused.
+    CallRefused,
+    /// An INVITE had no answer.
+    CallUnanswered,
+    /// A call neither began nor ended.
+    CallNotBegun,
+    /// A MESSAGE was refused.
+    MessageRefused,
+    /// A MESSAGE had no answer.
+    MessageUnanswered,
+}
+
+impl Sort {
+    /// All of them.
+    pub const ALL: [Self; 25] = [
+        Self::Start,
+        Self::Card,
+        Self::SecurityAssociations,
+        Self::MacFailure,
+        Self::NotResynchronised,
+        Self::NotBelieved,
+        Self::Forbidden,
+        Self::Unknown,
+        Self::Malformed,
+        Self::NoSecAgree,
+        Self::SecAgreeWanted,
+        Self::ExtensionWanted,
+        Self::SecAgree,
+        Self::NetworkWaits,
+        Self::Unavailable,
+        Self::Refused,
+        Self::Challenge,
+        Self::Silence,
+        Self::Esp,
+        Self::SilenceAfterChallenge,
+        Self::CallRefused,
+        Self::CallUnanswered,
+        Self::CallNotBegun,
+        Self::MessageRefused,
+        Self::MessageUnanswered,
+    ];
+
+    /// Its word, which does not change.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Card => "card",
+            Self::SecurityAssociations => "security_associations",
+            Self::MacFailure => "mac_failure",
+            Self::NotResynchronised => "not_resynchronised",
+            Self::NotBelieved => "not_believed",
+            Self::Forbidden => "forbidden",
+            Self::Unknown => "unknown",
+            Self::Malformed => "malformed",
+            Self::NoSecAgree => "no_sec_agree",
+            Self::SecAgreeWanted => "sec_agree_wanted",
+            Self::ExtensionWanted => "extension_wanted",
+            Self::SecAgree => "sec_agree",
+            Self::NetworkWaits => "network_waits",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+            Self::Challenge => "challenge",
+            Self::Silence => "silence",
+            Self::Esp => "esp",
+            Self::SilenceAfterChallenge => "silence_after_challenge",
+            Self::CallRefused => "call_refused",
+            Self::CallUnanswered => "call_unanswered",
+            Self::CallNotBegun => "call_not_begun",
+            Self::MessageRefused => "message_refused",
+            Self::MessageUnanswered => "message_unanswered",
+        }
+    }
+}
+
 /// A failure, for people and for programs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Verdict {
-    /// Its sort, a word that does not change.
-    pub sort: &'static str,
+    /// Its sort.
+    pub sort: Sort,
     /// The final status that came, when one did.
     pub status: Option<u16>,
     /// What probably is wrong, and the remedy.
@@ -60,7 +178,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn new(sort: &'static str, sentence: impl Into<String>) -> Self {
+    fn new(sort: Sort, sentence: impl Into<String>) -> Self {
         Self {
             sort,
             status: None,
@@ -75,7 +193,7 @@ pub fn of_registration(events: &[UeEvent], about: &About) -> Verdict {
     let count = |is: fn(&UeEvent) -> bool| events.iter().filter(|event| is(event)).count();
     let told = events.iter().rev().find_map(|event| match event {
         UeEvent::CardFailed(error) => Some(Verdict::new(
-            "card",
+            Sort::Card,
             format!(
                 "the card did not answer the challenge, and nothing more was said to the network: {}",
                 AkaFailure::Card(error.clone())
@@ -85,9 +203,11 @@ pub fn of_registration(events: &[UeEvent], about: &About) -> Verdict {
         _ => None,
     });
     let status = events.iter().rev().find_map(|event| match event {
-        UeEvent::Rejected { status, .. } => Some(*status),
+        UeEvent::Rejected { status, .. } => Some(Some(*status)),
+        UeEvent::Challenged { .. } | UeEvent::NoAnswer => Some(None),
         _ => None,
     });
+    let status = status.flatten();
     let seen = Seen {
         challenged: count(|event| matches!(event, UeEvent::Challenged { .. })),
         answered: count(|event| matches!(event, UeEvent::NetworkAuthentic)),
@@ -124,12 +244,12 @@ impl Seen {
             None if self.answered > 1 => not_believed("it challenged again and again", about),
             None if self.challenged == 0 => silence(about),
             None if self.answered == 0 => Verdict::new(
-                "challenge",
+                Sort::Challenge,
                 "the challenge cannot be answered: the P-CSCF asks for no algorithm that a phone with a card has \
                  (AKAv1-MD5); have the HSS give AKA vectors for this subscriber (Digest-AKAv1-MD5), not SIP Digest",
             ),
             None if self.installed => Verdict::new(
-                "esp",
+                Sort::Esp,
                 format!(
                     "the challenge came, and nothing came over the security associations: ESP (IP protocol 50) is dropped \
                      or its addresses are translated between here and {}, or the P-CSCF has other keys or SPIs; look \
@@ -138,7 +258,7 @@ impl Seen {
                 ),
             ),
             None => Verdict::new(
-                "silence_after_challenge",
+                Sort::SilenceAfterChallenge,
                 format!(
                     "the challenge was answered, and {} said nothing more: the network waits for somebody, or the answer was \
                      too long for a datagram and got lost; try --tcp, and ask the P-CSCF (imsctl why {})",
@@ -153,44 +273,44 @@ impl Seen {
         match status {
             401 | 403 if self.answered > 0 => not_believed(&format!("it says {status}"), about),
             403 => Verdict::new(
-                "forbidden",
+                Sort::Forbidden,
                 format!(
                     "403 before any challenge: the HSS does not know {impi}, or {impu} is not an identity of it, or \
                      roaming is not allowed; compare both names with the HSS, letter by letter"
                 ),
             ),
             404 => Verdict::new(
-                "unknown",
+                Sort::Unknown,
                 format!("404: nobody knows {impu}; add it to the subscriber {impi} in the HSS"),
             ),
             420 => Verdict::new(
-                "no_sec_agree",
+                Sort::NoSecAgree,
                 "420: this P-CSCF has no security agreement (sec-agree): register with --clear, or turn IPsec on there",
             ),
             421 | 494 if !about.ipsec => Verdict::new(
-                "sec_agree_wanted",
+                Sort::SecAgreeWanted,
                 format!(
                     "{status}: this P-CSCF wants IPsec: register with --ipsec (with a card: without --clear)"
                 ),
             ),
             421 => Verdict::new(
-                "extension_wanted",
+                Sort::ExtensionWanted,
                 "421: the P-CSCF wants an extension that this phone does not offer; the ladder shows it in Require",
             ),
             494 => Verdict::new(
-                "sec_agree",
+                Sort::SecAgree,
                 "494: the P-CSCF has none of the algorithms that were offered, or what it offered came back changed \
                  (Security-Verify); allow hmac-sha-1-96 with aes-cbc or null there, or take another --shape",
             ),
             504 | 408 => Verdict::new(
-                "network_waits",
+                Sort::NetworkWaits,
                 format!(
                     "{status}: the P-CSCF is there, and a node behind it does not answer: the I-CSCF, the S-CSCF or the HSS; \
                      run the doctor of each (--doctor), and see that their Diameter peers are open"
                 ),
             ),
             480 | 500 | 503 => Verdict::new(
-                "unavailable",
+                Sort::Unavailable,
                 format!(
                     "{status}: the network cannot serve this now{}: no S-CSCF to be had, no connection with the HSS, too \
                      much to do, or a node that drains; ask its nodes (imsctl why {impi})",
@@ -201,14 +321,14 @@ impl Seen {
                 ),
             ),
             400 => Verdict::new(
-                "malformed",
+                Sort::Malformed,
                 format!(
                     "400: a node finds something in this REGISTER that it does not take, perhaps the names of the card \
                      ({impi}, {impu}, {home}); the ladder and the node's log say what"
                 ),
             ),
             status => Verdict::new(
-                "refused",
+                Sort::Refused,
                 format!(
                     "the network refuses with {status}; the ladder shows what it was told, imsctl why {impi} the reason"
                 ),
@@ -229,7 +349,7 @@ fn mac_failure(about: &About) -> Verdict {
             about.impi
         ),
     };
-    Verdict::new("mac_failure", sentence)
+    Verdict::new(Sort::MacFailure, sentence)
 }
 
 fn not_resynchronised(about: &About) -> Verdict {
@@ -239,7 +359,7 @@ fn not_resynchronised(about: &About) -> Verdict {
          program writes the SQN of {}",
         about.prover, about.impi
     );
-    Verdict::new("not_resynchronised", sentence)
+    Verdict::new(Sort::NotResynchronised, sentence)
 }
 
 fn not_believed(what: &str, about: &About) -> Verdict {
@@ -248,7 +368,7 @@ fn not_believed(what: &str, about: &About) -> Verdict {
         Prover::Keys => "compare --k and --opc with the HSS",
     };
     Verdict::new(
-        "forbidden_after_challenge",
+        Sort::NotBelieved,
         format!(
             "the network was authentic and got RES, and {what}: the HSS compares with another XRES, or it refuses the \
              subscriber for another reason (barred, {} is not an identity of {}, roaming not allowed, no profile); {check}, \
@@ -264,7 +384,7 @@ fn silence(about: &About) -> Verdict {
         Transport::Tcp => "TCP",
     };
     Verdict::new(
-        "silence",
+        Sort::Silence,
         format!(
             "nothing answers at {} over {transport}: see that the P-CSCF listens there (ss -lunpt), that there is a way to it \
              and back (ip route get {}), and that no firewall and no pool of allowed addresses (ue_pool) is in the way",
@@ -296,14 +416,14 @@ fn without_set(why: &str) -> Verdict {
         }
         why => {
             return Verdict::new(
-                "security_associations",
+                Sort::SecurityAssociations,
                 format!(
                     "there are no security associations ({why}); see `ip xfrm state`, `ip xfrm policy` and the kernel's log"
                 ),
             );
         }
     };
-    Verdict::new("security_associations", sentence)
+    Verdict::new(Sort::SecurityAssociations, sentence)
 }
 
 /// Why a call did not come about.
@@ -319,16 +439,16 @@ pub fn of_call(events: &[UeEvent], to: &str) -> Verdict {
     match ended {
         Some(Cause::Refused(status)) => Verdict {
             status: Some(*status),
-            ..Verdict::new("call_refused", refusal(*status, to))
+            ..Verdict::new(Sort::CallRefused, refusal(*status, to))
         },
         Some(Cause::NoAnswer) => Verdict::new(
-            "call_unanswered",
+            Sort::CallUnanswered,
             format!(
                 "nobody answers the INVITE to {to}: the P-CSCF, or a node behind it, does not let it through"
             ),
         ),
         _ => Verdict::new(
-            "call",
+            Sort::CallNotBegun,
             format!("the call to {to} has not begun; the ladder shows how far it came"),
         ),
     }
@@ -344,10 +464,10 @@ pub fn of_message(events: &[UeEvent], to: &str) -> Verdict {
     match status {
         Some(status) => Verdict {
             status: Some(status),
-            ..Verdict::new("message_refused", refusal(status, to))
+            ..Verdict::new(Sort::MessageRefused, refusal(status, to))
         },
         None => Verdict::new(
-            "message_unanswered",
+            Sort::MessageUnanswered,
             format!(
                 "nobody answers the MESSAGE to {to}: the P-CSCF, or a node behind it, does not let it through"
             ),
@@ -374,7 +494,7 @@ fn refusal(status: u16, to: &str) -> String {
         503 => "the network cannot serve it now",
         _ => "the ladder shows what was said",
     };
-    format!("{to} refuses with {status}: {why}")
+    format!("the answer for {to} is {status}: {why}")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ims_tests::card::wording::printable;
-use ims_tests::ue::verdict::Verdict;
+use ims_tests::ue::verdict::{Sort, Verdict};
 use ims_tests::ue::{UeEvent, events, progress};
 use serde_json::{Value, json};
 
@@ -73,11 +73,10 @@ impl Teller {
         if self.is_json {
             let (sort, status) = match error.downcast_ref::<Failed>() {
                 Some(Failed(verdict)) => (verdict.sort, verdict.status),
-                None => ("start", None),
+                None => (Sort::Start, None),
             };
             let why = format!("{error:#}");
-            let object =
-                json!({"event": "failed", "sort": sort, "status": status, "why": why, "ladder": ladder});
+            let object = json!({"event": "failed", "sort": sort.word(), "status": status, "why": why, "ladder": ladder});
             println!("{object}");
         } else {
             ladder.iter().for_each(|line| println!("{line}"));

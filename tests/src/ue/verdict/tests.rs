@@ -42,13 +42,13 @@ fn installed() -> UeEvent {
     })
 }
 
-fn sort(events: &[UeEvent]) -> &'static str {
+fn sort(events: &[UeEvent]) -> Sort {
     of_registration(events, &about()).sort
 }
 
 #[test]
 fn a_refusal_means_another_thing_after_the_answer_than_before_the_challenge() {
-    assert_eq!(sort(&[rejected(403)]), "forbidden");
+    assert_eq!(sort(&[rejected(403)]), Sort::Forbidden);
     let answered = [
         challenged(),
         UeEvent::NetworkAuthentic,
@@ -56,10 +56,7 @@ fn a_refusal_means_another_thing_after_the_answer_than_before_the_challenge() {
         rejected(403),
     ];
     let verdict = of_registration(&answered, &about());
-    assert_eq!(
-        (verdict.sort, verdict.status),
-        ("forbidden_after_challenge", Some(403))
-    );
+    assert_eq!((verdict.sort, verdict.status), (Sort::NotBelieved, Some(403)));
     assert!(verdict.sentence.contains("ue card check"), "{verdict:?}");
 }
 
@@ -72,7 +69,7 @@ fn what_the_card_found_counts_more_than_what_the_network_said_then() {
         UeEvent::MacFailure,
         rejected(403),
     ];
-    assert_eq!(sort(&mac), "mac_failure");
+    assert_eq!(sort(&mac), Sort::MacFailure);
     let sync = [
         challenged(),
         UeEvent::SyncFailure,
@@ -80,7 +77,7 @@ fn what_the_card_found_counts_more_than_what_the_network_said_then() {
         UeEvent::SyncFailure,
         UeEvent::GaveUp,
     ];
-    assert_eq!(sort(&sync), "not_resynchronised");
+    assert_eq!(sort(&sync), Sort::NotResynchronised);
     let followed = [
         challenged(),
         UeEvent::SyncFailure,
@@ -88,14 +85,14 @@ fn what_the_card_found_counts_more_than_what_the_network_said_then() {
         UeEvent::NetworkAuthentic,
         rejected(504),
     ];
-    assert_eq!(sort(&followed), "network_waits");
+    assert_eq!(sort(&followed), Sort::NetworkWaits);
 }
 
 #[test]
 fn a_card_that_is_gone_is_no_fault_of_the_network() {
     let gone = UeEvent::CardFailed(CardError::Reader(ReaderError::Removed));
     let verdict = of_registration(&[challenged(), gone], &about());
-    assert_eq!(verdict.sort, "card");
+    assert_eq!(verdict.sort, Sort::Card);
     assert!(
         verdict.sentence.contains("taken out of the reader"),
         "{verdict:?}"
@@ -104,29 +101,29 @@ fn a_card_that_is_gone_is_no_fault_of_the_network() {
 
 #[test]
 fn silence_means_the_way_there_or_esp_or_what_lies_behind() {
-    assert_eq!(sort(&[UeEvent::NoAnswer]), "silence");
+    assert_eq!(sort(&[UeEvent::NoAnswer]), Sort::Silence);
     let inside = [
         challenged(),
         UeEvent::NetworkAuthentic,
         installed(),
         UeEvent::NoAnswer,
     ];
-    assert_eq!(sort(&inside), "esp");
+    assert_eq!(sort(&inside), Sort::Esp);
     let clear = [challenged(), UeEvent::NetworkAuthentic, UeEvent::NoAnswer];
-    assert_eq!(sort(&clear), "silence_after_challenge");
+    assert_eq!(sort(&clear), Sort::SilenceAfterChallenge);
 }
 
 #[test]
 fn the_security_agreement_has_its_own_words_for_each_side_that_lacks_it() {
-    assert_eq!(sort(&[rejected(420)]), "no_sec_agree");
-    assert_eq!(sort(&[rejected(494)]), "sec_agree");
+    assert_eq!(sort(&[rejected(420)]), Sort::NoSecAgree);
+    assert_eq!(sort(&[rejected(494)]), Sort::SecAgree);
     for status in [421, 494] {
         let clear = About {
             ipsec: false,
             ..about()
         };
         let verdict = of_registration(&[rejected(status)], &clear);
-        assert_eq!(verdict.sort, "sec_agree_wanted");
+        assert_eq!(verdict.sort, Sort::SecAgreeWanted);
         assert!(verdict.sentence.contains("--ipsec"), "{verdict:?}");
     }
     let none = [
@@ -148,12 +145,94 @@ fn a_call_that_nobody_takes_says_who_refused_and_why() {
     assert_eq!(verdict.status, Some(486));
     assert_eq!(
         verdict.sentence,
-        "tel:+15550002 refuses with 486: who is called is busy"
+        "the answer for tel:+15550002 is 486: who is called is busy"
     );
     assert_eq!(
         of_call(&[ended(Cause::NoAnswer)], "tel:1").sort,
-        "call_unanswered"
+        Sort::CallUnanswered
     );
     let message = of_message(&[UeEvent::Answered(404)], "sip:nobody@h.example");
-    assert_eq!((message.sort, message.status), ("message_refused", Some(404)));
+    assert_eq!((message.sort, message.status), (Sort::MessageRefused, Some(404)));
+}
+
+const CHAPTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../common/src/manual/isim_cards.md");
+const BEGIN: &str = "<!-- made of what the program says; run the test with UPDATE_GOLDEN=1 -->\n";
+const END: &str = "<!-- end of what the program says -->\n";
+
+/// One failure of each sort, but those before anything is sent.
+fn samples() -> Vec<Verdict> {
+    let good = || [challenged(), UeEvent::NetworkAuthentic];
+    let of = |events: &[UeEvent]| of_registration(events, &about());
+    let in_clear = About {
+        ipsec: false,
+        ..about()
+    };
+    let after = |last: UeEvent| of(&[&good()[..], &[installed(), last]].concat());
+    let call = |cause| UeEvent::Call {
+        call: 1,
+        what: CallEvent::Ended(cause),
+    };
+    let to = "tel:+15550002";
+    vec![
+        of(&[
+            challenged(),
+            UeEvent::CardFailed(CardError::Reader(ReaderError::Removed)),
+        ]),
+        of(&[&good()[..], &[UeEvent::SaFailed("no Security-Server")]].concat()),
+        of(&[challenged(), UeEvent::MacFailure, rejected(403)]),
+        of(&[
+            challenged(),
+            UeEvent::SyncFailure,
+            challenged(),
+            UeEvent::SyncFailure,
+        ]),
+        after(rejected(403)),
+        of(&[rejected(403)]),
+        of(&[rejected(404)]),
+        of(&[rejected(400)]),
+        of(&[rejected(420)]),
+        of_registration(&[rejected(421)], &in_clear),
+        of(&[rejected(421)]),
+        of(&[rejected(494)]),
+        after(rejected(504)),
+        after(rejected(503)),
+        after(rejected(439)),
+        of(&[UeEvent::Challenged {
+            algorithm: "MD5".to_owned(),
+        }]),
+        of(&[UeEvent::NoAnswer]),
+        after(UeEvent::NoAnswer),
+        of_registration(&[&good()[..], &[UeEvent::NoAnswer]].concat(), &in_clear),
+        of_call(&[call(Cause::Refused(486))], to),
+        of_call(&[call(Cause::NoAnswer)], to),
+        of_call(&[], to),
+        of_message(&[UeEvent::Answered(404)], to),
+        of_message(&[], to),
+    ]
+}
+
+#[test]
+fn each_sort_of_failure_is_in_the_manual_as_the_program_says_it() {
+    let samples = samples();
+    let sorts: Vec<Sort> = std::iter::once(Sort::Start)
+        .chain(samples.iter().map(|verdict| verdict.sort))
+        .collect();
+    assert_eq!(sorts, Sort::ALL, "one sample of each, in their order");
+    let told = samples.iter().map(|verdict| {
+        let said = format!("`{}`: {}", verdict.sort.word(), verdict.sentence);
+        format!("* {said}.\n")
+    });
+    let made = format!("\n{}\n", told.collect::<String>());
+    let written = std::fs::read_to_string(CHAPTER).unwrap();
+    let (before, rest) = written.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let chapter = format!("{before}{BEGIN}{made}{END}{after}");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(CHAPTER, &chapter).unwrap();
+    } else {
+        assert!(
+            written == chapter,
+            "the chapter is not what the program says: run with UPDATE_GOLDEN=1"
+        );
+    }
 }
