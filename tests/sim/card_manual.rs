@@ -80,6 +80,8 @@ fn failures() -> Vec<String> {
         ReaderError::Removed,
         ReaderError::Mute,
         ReaderError::Shared,
+        ReaderError::Reset,
+        ReaderError::NotAllowed,
     ];
     let pins = [
         PinError::Wrong { tries: 2 },

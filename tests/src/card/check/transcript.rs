@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::input::{Keys, Operator};
 use super::judge::in_words;
 use super::meanings::{Outcome, Verdict};
-use super::{Maker, Question, Step};
+use super::{Maker, Question, Reading, Step};
 use crate::card::session::AkaFailure;
 use crate::card::show::COLUMNS;
 use crate::card::wording::wrapped;
@@ -58,8 +58,8 @@ impl Check {
         let mut text = String::new();
         if let Some(keys) = &self.keys {
             text.push_str(&line("Keys", &keys_in_words(keys, shown)));
-            text.push('\n');
         }
+        text.push('\n');
         for step in &self.steps {
             text.push_str(&line("Challenge", &made_by(step)));
             text.push_str(&line("  RAND", &to_hex(&step.rand)));
@@ -120,8 +120,12 @@ fn keys_in_words(keys: &Keys, shown: Shown) -> String {
 fn made_by(step: &Step) -> String {
     let maker = match step.maker {
         Maker::Hss => "of the HSS",
-        Maker::Us(_) => "made here",
-        Maker::Chance => "made of chance",
+        Maker::Us(Reading::AsSaid) => "made here",
+        Maker::Us(Reading::OpcIsOp) => "made here with OPc taken for OP",
+        Maker::Us(Reading::OpIsOpc) => "made here with OP taken for OPc",
+        Maker::Us(Reading::Exchanged) => "made here with K and OPc exchanged",
+        Maker::Us(Reading::Xor) => "made here with XOR",
+        Maker::Chance => return "made of chance".to_owned(),
     };
     let [.., high, low, _, _, _, _, _, _, _, _] = step.autn;
     let sqn = match step.sqn {
