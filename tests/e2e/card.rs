@@ -202,7 +202,10 @@ fn a_card_that_is_put_in_again_is_read_again() {
     let bench = Bench::with(CardProfile::new(IMSI));
     let card = bench.card.as_ref().expect("a card");
     card.remove();
-    bench.ue(&["card", "show"]).failed_with(&["card"]);
+    // Whether pcscd has noticed it by now or not.
+    bench
+        .ue(&["card", "show"])
+        .failed_with(&["there is no card in Virtual PCD 00 00"]);
     card.insert();
     card.wait_known().expect("pcscd sees it");
     assert!(bench.ue(&["card", "show"]).good().contains(HOME));

@@ -1,6 +1,6 @@
 //! Shell: a card in a reader, by the PC/SC service.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 use pcsc::{Context, Disposition, Error, Protocol, Protocols, ReaderState, Scope, ShareMode, State};
@@ -9,6 +9,9 @@ use super::channel::{ANSWER_MAX, ReaderError, Transmit};
 
 /// How long pcscd may take to notice that a card has gone: it looks a few times in a second.
 const NOTICE: Duration = Duration::from_secs(2);
+
+/// Those of contacts.
+const PROTOCOLS: Protocols = Protocols::T0.union(Protocols::T1);
 
 /// A card in a reader. Other programs may use it too; when one resets it, that is said once, as
 /// [`ReaderError::Reset`], and the card is there again, with nothing selected and no PIN verified.
@@ -31,9 +34,10 @@ impl PcscReader {
         let context = establish()?;
         let slots = slots(&context)?;
         let slot = choose(name, &slots)?;
-        let card = context
-            .connect(&slot.name, ShareMode::Shared, Protocols::T0 | Protocols::T1)
-            .map_err(|error| at_open(error, &slot.shown()))?;
+        let card = match context.connect(&slot.name, ShareMode::Shared, PROTOCOLS) {
+            Ok(card) => card,
+            Err(error) => return Err(at_open(error, &context, slot)),
+        };
         let mut reader = Self {
             context,
             card,
@@ -66,42 +70,18 @@ impl PcscReader {
                 Ok(()) => ReaderError::Reset,
                 Err(error) => error,
             },
-            // What pcscd says of a card that vanishes while it works depends on the driver.
-            Error::NotTransacted | Error::CommError | Error::CommDataLost if self.is_empty() => {
-                ReaderError::Removed
-            }
-            error => meaning(error),
+            error => match meaning(error) {
+                ReaderError::Mute if is_empty(&self.context, &self.name) => ReaderError::Removed,
+                other => other,
+            },
         }
     }
 
     fn reconnect(&mut self) -> Result<(), ReaderError> {
         self.card
-            .reconnect(
-                ShareMode::Shared,
-                Protocols::T0 | Protocols::T1,
-                Disposition::LeaveCard,
-            )
+            .reconnect(ShareMode::Shared, PROTOCOLS, Disposition::LeaveCard)
             .map_err(meaning)?;
         self.learn()
-    }
-
-    /// There is no card any more, or soon there is none.
-    fn is_empty(&self) -> bool {
-        let mut states = [ReaderState::new(self.name.clone(), State::UNAWARE)];
-        for _ in 0..3 {
-            // The first answer comes at once, the next when something has changed.
-            match self.context.get_status_change(NOTICE, &mut states) {
-                Ok(()) => {}
-                Err(Error::Timeout) => return false,
-                Err(_) => return true,
-            }
-            let [state] = &mut states;
-            if !state.event_state().contains(State::PRESENT) {
-                return true;
-            }
-            state.sync_current_state();
-        }
-        false
     }
 }
 
@@ -211,11 +191,33 @@ fn list<'a>(slots: impl IntoIterator<Item = &'a Slot>) -> String {
 }
 
 /// What this means while a card is looked for in this reader.
-fn at_open(error: Error, reader: &str) -> ReaderError {
+fn at_open(error: Error, context: &Context, slot: &Slot) -> ReaderError {
     match meaning(error) {
-        ReaderError::Removed => ReaderError::NoCard(reader.to_owned()),
+        ReaderError::Removed => ReaderError::NoCard(slot.shown()),
+        // It has just been taken out.
+        ReaderError::Mute if is_empty(context, &slot.name) => ReaderError::NoCard(slot.shown()),
         other => other,
     }
+}
+
+/// There is no card any more, or soon there is none. What the service says of a card that vanishes while it works depends
+/// on the driver of the reader; but soon it notices, and that is waited for.
+fn is_empty(context: &Context, reader: &CStr) -> bool {
+    let mut states = [ReaderState::new(reader, State::UNAWARE)];
+    for _ in 0..3 {
+        // The first answer comes at once, the next when something has changed.
+        match context.get_status_change(NOTICE, &mut states) {
+            Ok(()) => {}
+            Err(Error::Timeout) => return false,
+            Err(_) => return true,
+        }
+        let [state] = &mut states;
+        if !state.event_state().contains(State::PRESENT) {
+            return true;
+        }
+        state.sync_current_state();
+    }
+    false
 }
 
 fn meaning(error: Error) -> ReaderError {
@@ -310,8 +312,6 @@ mod tests {
         assert_eq!(meaning(Error::SharingViolation), ReaderError::Shared);
         assert_eq!(meaning(Error::SecurityViolation), ReaderError::NotAllowed);
         assert_eq!(meaning(Error::RemovedCard), ReaderError::Removed);
-        let empty = at_open(Error::NoSmartcard, "SCM 00");
-        assert_eq!(empty, ReaderError::NoCard("SCM 00".to_owned()));
         let other = meaning(Error::NoMemory);
         assert_eq!(
             other,
