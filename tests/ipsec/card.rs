@@ -181,6 +181,7 @@ fn a_handset_registers_over_esp_with_the_keys_of_its_card_calls_and_leaves() {
     // The card alone says who the phone is and where its P-CSCF.
     let profile = CardProfile::new(&imsi(1)).pcscfs(&[PCSCF[0]]);
     let card = Attached::start_and_wait(pcscd.reader(), VirtualCard::new(profile)).expect("a card");
+    let policies = network.net.ue.policies();
     let capture = Capture::start(&network.net.ue);
 
     let arguments = [
@@ -241,10 +242,13 @@ fn a_handset_registers_over_esp_with_the_keys_of_its_card_calls_and_leaves() {
     let counted = usize::try_from(card.card().counted(instruction::AUTHENTICATE));
     assert_eq!(counted, Ok(challenges), "the card has answered all of them");
 
+    assert_eq!(
+        network.net.ue.policies(),
+        policies,
+        "the kernel keeps none of its policies"
+    );
     network.must(&other, UeCommand::Deregister);
     network.wait_for_sets(0);
-    eventually("the kernel keeps nothing of the handset", || {
-        network.net.ue.states().is_empty()
-    });
+    eventually("the kernel keeps no state", || network.net.ue.states().is_empty());
     network.stop();
 }
