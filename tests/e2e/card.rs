@@ -11,7 +11,7 @@ use ims_tests::card::apdu::instruction::{AUTHENTICATE, SELECT, VERIFY};
 use ims_tests::card::pcscd::Pcscd;
 use ims_tests::card::virtual_card::{CardProfile, Fault, Protocol, VirtualCard};
 use ims_tests::card::vpcd::Attached;
-use ims_tests::daemons::built;
+use ims_tests::daemons::{Daemon, built, fresh_directory};
 use ims_tests::hss::{TEST_K, TEST_OPC};
 use ims_tests::milenage::{Milenage, Sqn};
 use ims_tests::scene::{imsi, subscriber};
@@ -329,33 +329,24 @@ fn the_card_of_people_without_one_is_put_in_by_the_same_program() {
 }
 
 #[test]
-fn a_card_that_another_program_has_reset_is_selected_again() {
+fn one_program_at_a_time_has_the_card() {
     let network = Network::start(Site::on_network([127, 0, 89]), vec![subscriber(1)]);
     let pcscf = network.site.gm.ip().to_string();
     let bench = Bench::with(CardProfile::new(&imsi(1)).pcscfs(&[&pcscf]));
     let local = network.site.ue(1).to_string();
-    let twice = [
-        "register", "--card", "--clear", "--local", &local, "--again", "1", "--pause", "2",
-    ];
-    let mut phone = program(bench.pcscd.socket().as_os_str(), "", &twice);
-    let mut phone = phone.stdout(Stdio::piped()).spawn().expect("ue runs");
-    let mut said = BufReader::new(phone.stdout.take().expect("its output")).lines();
-    let registered = said
-        .by_ref()
-        .map_while(Result::ok)
-        .find(|line| line.contains("registered for"));
-    let resets = || bench.card.as_ref().expect("a card").card().resets();
-    let before = (resets(), bench.counted(AUTHENTICATE));
-    // It leaves the card as it was when it was switched on, with nothing selected.
+    let mut command = Command::new(built().join("ue"));
+    command.args(["wait", "--card", "--clear", "--local", &local, "--seconds", "60"]);
+    command.env(Pcscd::VARIABLE, bench.pcscd.socket());
+    let log = fresh_directory().expect("a directory").join("ue.log");
+    let mut phone = Daemon::run("ue", command, log).expect("ue runs");
+    let is_registered = phone.wait_until("that it is registered", |log| log.contains("registered for"));
+    is_registered.unwrap_or_else(|error| panic!("{error:#}"));
+    let before = bench.counted(SELECT);
+    bench
+        .ue(&["card", "show"])
+        .failed_with(&["another program uses the card"]);
+    assert_eq!(bench.counted(SELECT), before, "nothing came between");
+    phone.stop().unwrap_or_else(|error| panic!("{error:#}"));
     bench.ue(&["card", "show"]).good();
-    let after = (resets(), bench.counted(AUTHENTICATE));
-    let rest: Vec<String> = said.map_while(Result::ok).collect();
-    let is_success = phone.wait().expect("it ends").success();
-    assert!(registered.is_some() && is_success, "{rest:#?}");
-    assert!(
-        before.0 < after.0 && (before.1, after.1) == (1, 1),
-        "{before:?} {after:?}"
-    );
-    assert_eq!(bench.counted(AUTHENTICATE), 2, "the second one of the phone");
     network.stop();
 }

@@ -80,7 +80,6 @@ fn failures() -> Vec<String> {
         ReaderError::Removed,
         ReaderError::Mute,
         ReaderError::Shared,
-        ReaderError::Reset,
         ReaderError::NotAllowed,
     ];
     let pins = [

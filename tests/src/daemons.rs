@@ -91,21 +91,29 @@ impl Daemon {
     /// # Errors
     /// When it ends or says nothing.
     pub fn wait_ready(&mut self) -> Result<()> {
+        self.wait_until("`ready`", is_ready)
+    }
+
+    /// Waits until its log `has` what is meant by `what`.
+    ///
+    /// # Errors
+    /// When it ends or does not say it.
+    pub fn wait_until(&mut self, what: &str, has: impl Fn(&str) -> bool) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            if is_ready(&self.log()) {
+            if has(&self.log()) {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
                 bail!(
-                    "{} ended with {status} instead of serving:\n{}",
+                    "{} ended with {status} before it said {what}:\n{}",
                     self.name,
                     self.tail(20)
                 );
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        bail!("{} did not say `ready`:\n{}", self.name, self.tail(20))
+        bail!("{} did not say {what}:\n{}", self.name, self.tail(20))
     }
 
     /// Whether it has ended.

@@ -72,9 +72,6 @@ pub enum ReaderError {
     /// Another program has the card for itself.
     #[error("another program uses the card: end it (a card manager, ModemManager, gpg's scdaemon)")]
     Shared,
-    /// Another program has reset the card. It can be used again: nothing is selected, no PIN is verified.
-    #[error("another program has reset the card; it has to be selected again")]
-    Reset,
     /// This user may not use the readers.
     #[error(
         "pcscd does not let this user use the card readers: run this as root, or allow it (polkit action \

@@ -19,10 +19,17 @@ const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often other ports are tried.
 const TRIES: usize = 5;
-/// Runs it where its directory is nobody else's: `/run` is a file system of its own, in which the devices that the
-/// machine has are not described either.
-const SCRIPT: &str =
-    "mount -t tmpfs none /run && mkdir /run/pcscd && exec \"$1\" --foreground --info --config \"$2\"";
+/// Runs it where its directory is nobody else's, and where the readers of this machine are not to be seen: wrong PINs are
+/// said here, and must never reach somebody's card.
+const SCRIPT: &str = "mount -t tmpfs none /run && mkdir /run/pcscd || exit 1
+    for devices in /sys/bus/usb/devices /dev/bus/usb; do
+        [ ! -d $devices ] || mount -t tmpfs none $devices || exit 1
+    done
+    exec \"$1\" --foreground --info --config \"$2\"";
+/// What pcscd says of each reader that it takes, before its name.
+const TAKES: &str = "Attempting startup of ";
+/// What it calls its readers here.
+const FRIENDLY: &str = "Virtual PCD";
 
 /// A pcscd. It is killed when this value goes away; the machine's own is never touched.
 pub struct Pcscd {
@@ -58,7 +65,7 @@ impl Pcscd {
         let directory = fresh_directory()?;
         let config = directory.join("reader.conf");
         let text = format!(
-            "FRIENDLYNAME \"Virtual PCD\"\nDEVICENAME /dev/null:{port}\nLIBPATH {DRIVER}\nCHANNELID {port}\n"
+            "FRIENDLYNAME \"{FRIENDLY}\"\nDEVICENAME /dev/null:{port}\nLIBPATH {DRIVER}\nCHANNELID {port}\n"
         );
         fs::write(&config, text)?;
         let mut command = Command::new("unshare");
@@ -92,6 +99,12 @@ impl Pcscd {
                 self.port + 1
             );
             if log.contains("daemon ready") && self.socket().exists() {
+                let mut taken = log.lines().filter_map(|line| line.split_once(TAKES));
+                let strange = taken.find(|(_, reader)| !reader.starts_with(FRIENDLY));
+                ensure!(
+                    strange.is_none(),
+                    "pcscd takes a reader of this machine: {strange:?}"
+                );
                 return Ok(());
             }
             if self.daemon.has_ended()? {

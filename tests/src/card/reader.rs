@@ -1,9 +1,10 @@
 //! Shell: a card in a reader, by the PC/SC service.
+#![allow(clippy::disallowed_methods, reason = "shell")]
 
 use std::ffi::{CStr, CString};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pcsc::{Context, Disposition, Error, Protocol, Protocols, ReaderState, Scope, ShareMode, State};
+use pcsc::{Context, Error, Protocol, Protocols, ReaderState, Scope, ShareMode, State};
 
 use super::channel::{ANSWER_MAX, ReaderError, Transmit};
 
@@ -13,8 +14,11 @@ const NOTICE: Duration = Duration::from_secs(2);
 /// Those of contacts.
 const PROTOCOLS: Protocols = Protocols::T0.union(Protocols::T1);
 
-/// A card in a reader. Other programs may use it too; when one resets it, that is said once, as
-/// [`ReaderError::Reset`], and the card is there again, with nothing selected and no PIN verified.
+/// How long other programs may have the card before it is said: card managers look at each card that is put in.
+const OTHERS: Duration = Duration::from_secs(2);
+
+/// A card in a reader, which no other program can use meanwhile: what it selected between two commands of ours would be
+/// taken for what we have selected, and a PIN said to the wrong application costs a try.
 pub struct PcscReader {
     context: Context,
     card: pcsc::Card,
@@ -34,10 +38,7 @@ impl PcscReader {
         let context = establish()?;
         let slots = slots(&context)?;
         let slot = choose(name, &slots)?;
-        let card = match context.connect(&slot.name, ShareMode::Shared, PROTOCOLS) {
-            Ok(card) => card,
-            Err(error) => return Err(at_open(error, &context, slot)),
-        };
+        let card = connect(&context, slot)?;
         let mut reader = Self {
             context,
             card,
@@ -64,24 +65,11 @@ impl PcscReader {
     }
 
     /// What has happened, when a command was not answered.
-    fn after_failure(&mut self, error: Error) -> ReaderError {
-        match error {
-            Error::ResetCard => match self.reconnect() {
-                Ok(()) => ReaderError::Reset,
-                Err(error) => error,
-            },
-            error => match meaning(error) {
-                ReaderError::Mute if is_empty(&self.context, &self.name) => ReaderError::Removed,
-                other => other,
-            },
+    fn after_failure(&self, error: Error) -> ReaderError {
+        match meaning(error) {
+            ReaderError::Mute if is_empty(&self.context, &self.name) => ReaderError::Removed,
+            other => other,
         }
-    }
-
-    fn reconnect(&mut self) -> Result<(), ReaderError> {
-        self.card
-            .reconnect(ShareMode::Shared, PROTOCOLS, Disposition::LeaveCard)
-            .map_err(meaning)?;
-        self.learn()
     }
 }
 
@@ -133,6 +121,19 @@ impl Slot {
 
 fn establish() -> Result<Context, ReaderError> {
     Context::establish(Scope::User).map_err(meaning)
+}
+
+/// The card of a slot, for this program alone.
+fn connect(context: &Context, slot: &Slot) -> Result<pcsc::Card, ReaderError> {
+    let end = Instant::now() + OTHERS;
+    loop {
+        match context.connect(&slot.name, ShareMode::Exclusive, PROTOCOLS) {
+            Err(Error::SharingViolation) if Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            connected => return connected.map_err(|error| at_open(error, context, slot)),
+        }
+    }
 }
 
 fn slots(context: &Context) -> Result<Vec<Slot>, ReaderError> {
@@ -233,7 +234,6 @@ fn meaning(error: Error) -> ReaderError {
         | Error::CommDataLost
         | Error::Timeout => ReaderError::Mute,
         Error::SharingViolation => ReaderError::Shared,
-        Error::ResetCard => ReaderError::Reset,
         Error::SecurityViolation | Error::NoAccess => ReaderError::NotAllowed,
         other => ReaderError::Other(other.to_string()),
     }

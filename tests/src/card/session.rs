@@ -3,8 +3,8 @@
 use std::fmt;
 
 use self::reading::Directory;
-use super::apdu::{Command, StatusWord};
-use super::channel::{CardError, Channel, ReaderError, Transmit, broken};
+use super::apdu::Command;
+use super::channel::{CardError, Channel, Transmit, broken};
 use super::contents::{Application, Read, Records};
 use super::files::fcp::Fcp;
 use super::files::{self, dir};
@@ -35,8 +35,8 @@ pub struct Card<T> {
     applications: Records<Application>,
     isim: Option<Adf>,
     usim: Option<Adf>,
-    /// The PIN of the application that is used has been said in this session.
-    pin_said: bool,
+    /// The PIN that was right in this session: some cards forget it when they are asked to select an application.
+    pin: Option<PinCode>,
 }
 
 /// An application that a phone uses.
@@ -79,7 +79,9 @@ impl Adf {
             Kind::Isim => "SELECT ADF.ISIM",
             Kind::Usim => "SELECT ADF.USIM",
         };
-        select(channel, what, &Command::select_application(&self.aid))
+        let answer = channel.ask(what, &Command::select_application(&self.aid))?;
+        // It is selected, whether or not it tells of itself in the way of a UICC.
+        Ok(Fcp::decode(&answer).unwrap_or_default())
     }
 }
 
@@ -105,9 +107,9 @@ impl<T: Transmit> Card<T> {
             applications: Read::Absent,
             isim: None,
             usim: None,
-            pin_said: false,
+            pin: None,
         };
-        card.unless_reset(Self::find_applications)?;
+        card.find_applications()?;
         Ok(card)
     }
 
@@ -124,29 +126,38 @@ impl<T: Transmit> Card<T> {
         Ok(())
     }
 
-    /// The first application of a kind that the card says it has, and that it does not deny when it is selected.
+    /// The first application of a kind that the card says it has; of a card that says nothing, the one that can be
+    /// selected.
     fn find(&mut self, kind: Kind) -> Result<Option<Adf>, CardError> {
-        let Some(aid) = self.listed(kind) else {
+        let Some((aid, is_listed)) = self.listed(kind) else {
             return Ok(None);
         };
         let mut adf = Adf { kind, aid };
-        match adf.select(&mut self.channel) {
+        let selected = adf.select(&mut self.channel);
+        if is_listed && matches!(selected, Err(CardError::Refused { .. })) {
+            // What follows the first octets may be wrong in EF_DIR.
+            let aid = kind.prefix().to_vec();
+            let short = Adf { kind, aid };
+            if short.select(&mut self.channel).is_ok() {
+                return Ok(Some(short));
+            }
+        }
+        match selected {
             Ok(fcp) => {
                 let whole = fcp.name.filter(|name| name.starts_with(&adf.aid));
                 adf.aid = whole.unwrap_or(adf.aid);
                 Ok(Some(adf))
             }
-            // Nobody has said that it is there.
-            Err(CardError::Refused { .. }) if adf.aid == kind.prefix() => Ok(None),
-            Err(CardError::Refused { status, .. }) if status == StatusWord::NOT_FOUND => Ok(None),
+            Err(CardError::Refused { .. }) if !is_listed => Ok(None),
             // It is there and cannot be used: whoever uses it is told why.
             Err(CardError::Refused { .. } | CardError::Broken { .. }) => Ok(Some(adf)),
-            Err(error) => Err(error),
+            Err(error @ (CardError::Reader(_) | CardError::NoApplication)) => Err(error),
         }
     }
 
-    /// The AID of the first application of a kind in `EF_DIR`; its first octets when nothing is in `EF_DIR`.
-    fn listed(&self, kind: Kind) -> Option<Vec<u8>> {
+    /// The AID of the first application of a kind in `EF_DIR`, and that it stands there; its first octets when nothing
+    /// is in `EF_DIR`.
+    fn listed(&self, kind: Kind) -> Option<(Vec<u8>, bool)> {
         let prefix = kind.prefix();
         let mut aids = self
             .applications
@@ -154,8 +165,11 @@ impl<T: Transmit> Card<T> {
             .map(|(_, listed)| &listed.aid)
             .peekable();
         match aids.peek() {
-            None => Some(prefix.to_vec()),
-            Some(_) => aids.find(|aid| aid.starts_with(&prefix)).cloned(),
+            None => Some((prefix.to_vec(), false)),
+            Some(_) => {
+                let aid = aids.find(|aid| aid.starts_with(&prefix));
+                aid.map(|aid| (aid.clone(), true))
+            }
         }
     }
 
@@ -164,35 +178,10 @@ impl<T: Transmit> Card<T> {
         let used = self.isim.as_ref().or(self.usim.as_ref());
         used.ok_or(CardError::NoApplication)?.select(&mut self.channel)
     }
-
-    /// Does something that begins with a SELECT; when another program has reset the card meanwhile, once again.
-    fn unless_reset<R, E>(&mut self, act: impl Fn(&mut Self) -> Result<R, E>) -> Result<R, E>
-    where
-        E: IsReset,
-    {
-        match act(self) {
-            Err(error) if error.is_reset() => {
-                self.pin_said = false;
-                act(self)
-            }
-            done => done,
-        }
-    }
 }
 
 impl<T: Transmit + Send> Aka for Card<T> {
     fn authenticate(&mut self, rand: &[u8; 16], autn: &[u8; 16]) -> Result<Res, AkaFailure> {
         Self::authenticate(self, rand, autn)
-    }
-}
-
-/// An error that may be a reset of the card by another program.
-trait IsReset {
-    fn is_reset(&self) -> bool;
-}
-
-impl IsReset for CardError {
-    fn is_reset(&self) -> bool {
-        matches!(self, Self::Reader(ReaderError::Reset))
     }
 }

@@ -29,8 +29,8 @@ pub enum Fault {
     StatusAt(u8, StatusWord),
     /// It answers this instruction with these octets, and does nothing.
     Garbage(u8, Vec<u8>),
-    /// Another program resets it before the next command with this instruction.
-    ResetAt(u8),
+    /// It forgets that its PIN was verified when an application is selected.
+    PinForgottenAtSelect,
 }
 
 /// A card that is no card. Whatever octets it gets, it answers as a card does.
@@ -49,8 +49,6 @@ pub struct VirtualCard {
 pub enum Answer {
     /// These octets.
     Octets(Vec<u8>),
-    /// Nothing: somebody has reset it, and the command did not arrive.
-    Reset,
     /// Nothing: it is not there any more.
     Gone,
 }
@@ -82,7 +80,7 @@ impl VirtualCard {
         };
         let instruction = command.instruction;
         *self.counts.entry(instruction).or_default() += 1;
-        match self.fault_at(instruction) {
+        match self.fault_at(&command) {
             None => Answer::Octets(self.uicc.answer(&command).encode()),
             Some(Fault::RemovedAtAuthenticate) => {
                 self.remove();
@@ -90,18 +88,20 @@ impl VirtualCard {
             }
             Some(Fault::StatusAt(_, status)) => Answer::Octets(status.0.to_be_bytes().to_vec()),
             Some(Fault::Garbage(_, octets)) => Answer::Octets(octets),
-            Some(fault @ Fault::ResetAt(_)) => {
-                self.faults.retain(|other| *other != fault);
-                self.reset();
-                Answer::Reset
+            Some(Fault::PinForgottenAtSelect) => {
+                let answer = self.uicc.answer(&command);
+                self.uicc.lock.is_verified = false;
+                Answer::Octets(answer.encode())
             }
         }
     }
 
-    fn fault_at(&self, instruction: u8) -> Option<Fault> {
+    fn fault_at(&self, command: &Command) -> Option<Fault> {
+        let instruction = command.instruction;
         let is_at = |fault: &&Fault| match fault {
             Fault::RemovedAtAuthenticate => instruction == instruction::AUTHENTICATE,
-            Fault::StatusAt(at, _) | Fault::Garbage(at, _) | Fault::ResetAt(at) => *at == instruction,
+            Fault::StatusAt(at, _) | Fault::Garbage(at, _) => *at == instruction,
+            Fault::PinForgottenAtSelect => instruction == instruction::SELECT && command.p1 == 0x04,
         };
         self.faults.iter().find(is_at).cloned()
     }
@@ -169,7 +169,6 @@ impl Transmit for VirtualCard {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, ReaderError> {
         match self.answer(command) {
             Answer::Octets(octets) => Ok(octets),
-            Answer::Reset => Err(ReaderError::Reset),
             Answer::Gone => Err(ReaderError::Removed),
         }
     }

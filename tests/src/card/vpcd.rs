@@ -276,8 +276,6 @@ impl Shared {
             };
             match answer {
                 Answer::Octets(octets) => send(&mut stream, &octets)?,
-                // Nobody else can have reset it here; its contacts were loose for a moment.
-                Answer::Reset => send(&mut stream, &[0x6F, 0x00])?,
                 Answer::Gone => return Ok(End::Removed),
             }
         }

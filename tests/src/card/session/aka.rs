@@ -4,7 +4,8 @@ use std::fmt;
 
 use ims_common::aka::{Auts, Secret};
 
-use super::{Card, IsReset};
+use super::Card;
+use super::pin::Unlocking;
 use crate::card::apdu::{Command, StatusWord};
 use crate::card::channel::{CardError, Transmit, broken};
 use crate::usim::Res;
@@ -27,24 +28,20 @@ pub enum AkaFailure {
     Card(#[from] CardError),
 }
 
-impl IsReset for AkaFailure {
-    fn is_reset(&self) -> bool {
-        matches!(self, Self::Card(error) if error.is_reset())
-    }
-}
-
 impl<T: Transmit> Card<T> {
     /// Runs AUTHENTICATE on the ISIM, or on the USIM of a card without one.
     ///
     /// # Errors
     /// When the card does not accept the challenge, or does not answer.
     pub fn authenticate(&mut self, rand: &[u8; 16], autn: &[u8; 16]) -> Result<Res, AkaFailure> {
-        self.unless_reset(|card| card.select_and_authenticate(rand, autn))
-    }
-
-    fn select_and_authenticate(&mut self, rand: &[u8; 16], autn: &[u8; 16]) -> Result<Res, AkaFailure> {
-        self.select_used()?;
-        let reply = self.channel.send(WHAT, &Command::authenticate(rand, autn))?;
+        let selected = self.select_used()?;
+        let command = Command::authenticate(rand, autn);
+        let mut reply = self.channel.send(WHAT, &command)?;
+        if reply.status == StatusWord::SECURITY_STATUS
+            && Unlocking::of(&mut self.pin, &selected).say_again(&mut self.channel)?
+        {
+            reply = self.channel.send(WHAT, &command)?;
+        }
         match reply.status {
             status if status.is_ok() => decode(&reply.data),
             StatusWord::WRONG_MAC => Err(AkaFailure::Mac),

@@ -7,9 +7,9 @@ use ims_common::aka::Secret;
 
 use super::Card;
 use crate::card::apdu::{Command, StatusWord};
-use crate::card::channel::{CardError, Transmit};
+use crate::card::channel::{CardError, Channel, Transmit};
 use crate::card::contents::{Pin, PinState};
-use crate::card::files::fcp::PinStatus;
+use crate::card::files::fcp::{Fcp, PinStatus};
 
 /// A PIN as a user says it: 4 to 8 digits.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl<T: Transmit> Card<T> {
     /// # Errors
     /// When the card is gone, or does not let the application be selected.
     pub fn pin(&mut self) -> Result<Option<Pin>, CardError> {
-        match self.unless_reset(Self::select_and_ask_pin) {
+        match self.select_and_ask_pin() {
             Err(CardError::NoApplication) => Ok(None),
             asked => asked.map(Some),
         }
@@ -102,7 +102,7 @@ impl<T: Transmit> Card<T> {
             (StatusWord::BLOCKED, _) | (_, Some(0)) => Err(PinError::Blocked),
             (_, Some(tries)) => Err(PinError::Wrong { tries }),
             _ if status.is_ok() => {
-                self.pin_said = true;
+                self.pin = Some(pin.clone());
                 Ok(())
             }
             _ => Err(CardError::Refused { what: WHAT, status }.into()),
@@ -116,7 +116,7 @@ impl<T: Transmit> Card<T> {
         let reference = told.map_or(PinStatus::FIRST, |pin| pin.reference);
         let state = match told {
             Some(pin) if !pin.enabled => PinState::Disabled,
-            _ if self.pin_said => PinState::Verified,
+            _ if self.pin.is_some() => PinState::Verified,
             _ => self.ask_pin(reference, told.is_some())?,
         };
         Ok(Pin { reference, state })
@@ -132,5 +132,35 @@ impl<T: Transmit> Card<T> {
             _ if is_enabled => PinState::Verified,
             _ => PinState::Disabled,
         })
+    }
+}
+
+/// The PIN that was right in this session, for a card that has forgotten it.
+pub(super) struct Unlocking<'a> {
+    pin: &'a mut Option<PinCode>,
+    reference: u8,
+}
+
+impl<'a> Unlocking<'a> {
+    /// For the application that is selected.
+    pub(super) fn of(pin: &'a mut Option<PinCode>, selected: &Fcp) -> Self {
+        let reference = selected.pin().map_or(PinStatus::FIRST, |pin| pin.reference);
+        Self { pin, reference }
+    }
+
+    /// Says it once more, while more than one try remains; whether the card took it. One that was not taken is not kept.
+    pub(super) fn say_again<T: Transmit>(&mut self, channel: &mut Channel<T>) -> Result<bool, CardError> {
+        let Some(pin) = self.pin.take() else {
+            return Ok(false);
+        };
+        let asked = channel.send_once(WHAT, &Command::pin_tries(self.reference))?;
+        if !matches!(asked.tries(), Some(2..)) {
+            return Ok(false);
+        }
+        let said = channel.send_once(WHAT, &Command::verify(self.reference, pin.0.expose()))?;
+        if said.is_ok() {
+            *self.pin = Some(pin);
+        }
+        Ok(said.is_ok())
     }
 }

@@ -1,5 +1,6 @@
 //! Testkit: reading the files of a card (ETSI TS 102 221 11.1.3, 11.1.5).
 
+use super::pin::{PinCode, Unlocking};
 use super::{Adf, Card, SELECT_MF, select};
 use crate::card::apdu::{Command, EXPECTED_MAX, Reply, StatusWord};
 use crate::card::channel::{CardError, Channel, Transmit};
@@ -24,22 +25,18 @@ impl<T: Transmit> Card<T> {
     /// # Errors
     /// When the card or the reader is gone.
     pub fn read(&mut self) -> Result<CardContents, CardError> {
-        self.unless_reset(Self::read_all)
-    }
-
-    fn read_all(&mut self) -> Result<CardContents, CardError> {
-        let channel = &mut self.channel;
+        let (channel, pin) = (&mut self.channel, &mut self.pin);
         let mut mf = Directory::enter(channel, SELECT_MF, files::MF)?;
         let iccid = mf.transparent(files::EF_ICCID, iccid::decode)?;
         let usim = self
             .usim
             .as_ref()
-            .map(|adf| read_usim(channel, adf))
+            .map(|adf| read_usim(channel, pin, adf))
             .transpose()?;
         let isim = self
             .isim
             .as_ref()
-            .map(|adf| read_isim(channel, adf))
+            .map(|adf| read_isim(channel, pin, adf))
             .transpose()?;
         Ok(CardContents {
             atr: self.channel.atr().to_vec(),
@@ -58,8 +55,12 @@ impl<T: Transmit> Card<T> {
 }
 
 /// TS 31.103 4.2
-fn read_isim<T: Transmit>(channel: &mut Channel<T>, adf: &Adf) -> Result<Isim, CardError> {
-    let mut directory = Directory::of(adf.select(channel), channel)?;
+fn read_isim<T: Transmit>(
+    channel: &mut Channel<T>,
+    pin: &mut Option<PinCode>,
+    adf: &Adf,
+) -> Result<Isim, CardError> {
+    let mut directory = Directory::of_application(channel, pin, adf)?;
     Ok(Isim {
         aid: adf.aid.clone(),
         impi: directory.transparent(files::EF_IMPI, text::decode)?,
@@ -74,8 +75,12 @@ fn read_isim<T: Transmit>(channel: &mut Channel<T>, adf: &Adf) -> Result<Isim, C
 }
 
 /// TS 31.102 4.2
-fn read_usim<T: Transmit>(channel: &mut Channel<T>, adf: &Adf) -> Result<Usim, CardError> {
-    let mut directory = Directory::of(adf.select(channel), channel)?;
+fn read_usim<T: Transmit>(
+    channel: &mut Channel<T>,
+    pin: &mut Option<PinCode>,
+    adf: &Adf,
+) -> Result<Usim, CardError> {
+    let mut directory = Directory::of_application(channel, pin, adf)?;
     Ok(Usim {
         aid: adf.aid.clone(),
         imsi: directory.transparent(files::EF_IMSI, imsi::decode)?,
@@ -92,20 +97,24 @@ pub(super) struct Directory<'a, T> {
     channel: &'a mut Channel<T>,
     /// Why it could not be selected: then this is what each of its files says.
     refusal: Option<CardError>,
+    /// For a card that has forgotten its PIN, once.
+    unlocking: Option<Unlocking<'a>>,
 }
 
 impl<'a, T: Transmit> Directory<'a, T> {
-    /// The one that was selected, or why it was not.
-    pub(super) fn of(
-        selected: Result<Fcp, CardError>,
+    /// An application's, or why it cannot be selected.
+    fn of_application(
         channel: &'a mut Channel<T>,
+        pin: &'a mut Option<PinCode>,
+        adf: &Adf,
     ) -> Result<Self, CardError> {
-        let refusal = match selected {
-            Ok(_) => None,
-            Err(error @ CardError::Reader(_)) => return Err(error),
-            Err(error) => Some(error),
-        };
-        Ok(Self { channel, refusal })
+        let (selected, refusal) = refusal_of(adf.select(channel))?;
+        let unlocking = selected.map(|fcp| Unlocking::of(pin, &fcp));
+        Ok(Self {
+            channel,
+            refusal,
+            unlocking,
+        })
     }
 
     /// Selects one by its identifier.
@@ -114,14 +123,20 @@ impl<'a, T: Transmit> Directory<'a, T> {
         what: &'static str,
         file: u16,
     ) -> Result<Self, CardError> {
-        Self::of(select(channel, what, &Command::select_file(file)), channel)
+        let (_, refusal) = refusal_of(select(channel, what, &Command::select_file(file)))?;
+        Ok(Self {
+            channel,
+            refusal,
+            unlocking: None,
+        })
     }
 
     /// A file that is one row of octets.
     fn transparent<V>(&mut self, file: u16, decode: fn(&[u8]) -> Read<V>) -> Result<Read<V>, CardError> {
-        self.octets(file)
-            .map(|octets| decode(&octets))
-            .or_else(Unread::told)
+        self.unless_forgotten(|directory| {
+            let octets = directory.octets(file);
+            octets.map(|octets| decode(&octets)).or_else(Unread::told)
+        })
     }
 
     /// A file of records.
@@ -130,6 +145,25 @@ impl<'a, T: Transmit> Directory<'a, T> {
         file: u16,
         decode: fn(&[u8]) -> Read<V>,
     ) -> Result<Records<V>, CardError> {
+        self.unless_forgotten(|directory| directory.records_once(file, decode))
+    }
+
+    /// Reads something; when the card has forgotten the PIN that was said, once again with it.
+    fn unless_forgotten<V>(
+        &mut self,
+        read: impl Fn(&mut Self) -> Result<Read<V>, CardError>,
+    ) -> Result<Read<V>, CardError> {
+        let found = read(self)?;
+        if matches!(found, Read::Refused(StatusWord::SECURITY_STATUS))
+            && let Some(mut unlocking) = self.unlocking.take()
+            && unlocking.say_again(self.channel)?
+        {
+            return read(self);
+        }
+        Ok(found)
+    }
+
+    fn records_once<V>(&mut self, file: u16, decode: fn(&[u8]) -> Read<V>) -> Result<Records<V>, CardError> {
         let (length, count) = match self.record_format(file) {
             Ok(format) => format,
             Err(why) => return why.told(),
@@ -246,5 +280,14 @@ impl Unread {
             why,
             octets: Vec::new(),
         })
+    }
+}
+
+/// What a directory that was selected says of itself, or why it was not selected.
+fn refusal_of(selected: Result<Fcp, CardError>) -> Result<(Option<Fcp>, Option<CardError>), CardError> {
+    match selected {
+        Ok(fcp) => Ok((Some(fcp), None)),
+        Err(error @ CardError::Reader(_)) => Err(error),
+        Err(error) => Ok((None, Some(error))),
     }
 }

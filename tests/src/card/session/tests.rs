@@ -1,7 +1,8 @@
 //! Testkit: the session with cards that are right, wrong, locked, or not there any more.
 
 use super::*;
-use crate::card::apdu::instruction;
+use crate::card::apdu::{StatusWord, instruction};
+use crate::card::channel::ReaderError;
 use crate::card::contents::{AdministrativeData, PcscfAddress, Pin, PinState, ServiceTable};
 use crate::card::files::fcp::PinStatus;
 use crate::card::virtual_card::{CardProfile, Dir, Fault, Protocol, VirtualCard};
@@ -331,14 +332,10 @@ fn a_pin_is_not_said_to_a_card_that_does_not_tell_its_tries() {
     assert_eq!(card.verify(&code("1234"), false), Err(unknown));
 }
 
-/// What would say a PIN twice: a length to correct, and a reset by another program.
+/// What would say a PIN twice: a length to correct, and an answer to fetch.
 #[test]
 fn a_pin_is_never_said_twice_by_itself() {
-    for answer in [
-        Ok(vec![0x6C, 0x08]),
-        Ok(vec![0x61, 0x08]),
-        Err(ReaderError::Reset),
-    ] {
+    for answer in [Ok(vec![0x6C, 0x08]), Ok(vec![0x61, 0x08]), Err(ReaderError::Mute)] {
         let mut said = 0;
         let other = |command: &Command| {
             let is_pin = command.instruction == instruction::VERIFY && !command.data.is_empty();
@@ -406,34 +403,69 @@ fn a_refusal_of_a_challenge_is_told_with_its_remedy() {
 }
 
 #[test]
-fn a_card_that_another_program_has_reset_is_selected_again_once() {
-    for at in [
-        instruction::SELECT,
-        instruction::AUTHENTICATE,
-        instruction::READ_RECORD,
-    ] {
-        let mut card = open(profile().fault(Fault::ResetAt(at)));
-        assert!(card.authenticate(&RAND, &autn(Sqn::of(1, 1))).is_ok());
-        assert!(card.read().unwrap().isim.unwrap().impi.is().is_some());
-    }
-    let always = |_: &Command| Some(Err(ReaderError::Reset));
-    let card = VirtualCard::new(profile());
-    let endless = Card::open(Tampered { card, other: always });
-    assert_eq!(endless.err(), Some(CardError::Reader(ReaderError::Reset)));
+fn a_card_that_forgets_its_pin_is_told_it_again() {
+    let forgets = || profile().pin("1234", 3).fault(Fault::PinForgottenAtSelect);
+    let mut virtual_card = VirtualCard::new(forgets());
+    let mut card = Card::open(&mut virtual_card).unwrap();
+    assert_eq!(card.verify(&code("1234"), false), Ok(()));
+    let contents = card.read().unwrap();
+    assert!(contents.usim.unwrap().imsi.is().is_some());
+    assert!(contents.isim.unwrap().impi.is().is_some());
+    assert!(card.authenticate(&RAND, &autn(Sqn::of(1, 1))).is_ok());
+    assert_eq!(virtual_card.tries(), 3);
+    let never_said = open(forgets()).authenticate(&RAND, &autn(Sqn::of(1, 1)));
+    assert!(matches!(
+        never_said,
+        Err(AkaFailure::Card(CardError::Refused { .. }))
+    ));
+}
+
+/// It has been changed meanwhile, in whatever way: a wrong one is said no more than once.
+#[test]
+fn a_pin_that_was_right_is_not_said_again_when_it_is_refused_or_one_try_remains() {
+    let said_more = |tries: u8, answer: [u8; 2]| {
+        let mut said = 0;
+        let other = |command: &Command| {
+            let is_pin = command.instruction == instruction::VERIFY;
+            let is_said = is_pin && !command.data.is_empty();
+            // After the first one the card forgets it.
+            let is_first = said == 0;
+            said += usize::from(is_said);
+            match command.instruction {
+                _ if is_first => None,
+                instruction::AUTHENTICATE => Some(Ok(vec![0x69, 0x82])),
+                _ if is_said => Some(Ok(answer.to_vec())),
+                _ if is_pin => Some(Ok(vec![0x63, 0xC0 | tries])),
+                _ => None,
+            }
+        };
+        let card = VirtualCard::new(profile().pin("1234", 3));
+        let mut card = Card::open(Tampered { card, other }).unwrap();
+        card.verify(&code("1234"), false).unwrap();
+        for _ in 0..3 {
+            assert!(card.authenticate(&RAND, &autn(Sqn::of(1, 1))).is_err());
+        }
+        drop(card);
+        said - 1
+    };
+    assert_eq!(said_more(3, [0x63, 0xC2]), 1);
+    assert_eq!(said_more(1, [0x63, 0xC0]), 0);
 }
 
 #[test]
-fn a_reset_forgets_that_the_pin_was_said() {
-    let profile = profile()
-        .pin("1234", 3)
-        .fault(Fault::ResetAt(instruction::READ_BINARY));
-    let mut card = open(profile);
-    assert_eq!(card.verify(&code("1234"), false), Ok(()));
-    let contents = card.read().unwrap();
-    let state = contents.pin.map(|pin| pin.state);
-    assert_eq!(state, Some(PinState::Wanted { tries: 3 }));
-    let impi = contents.isim.unwrap().impi;
-    assert_eq!(impi, Read::Refused(StatusWord::SECURITY_STATUS));
+fn an_application_that_the_card_lists_and_cannot_select_is_not_left_out() {
+    let is_isim = |command: &Command| command.p1 == 0x04 && command.data.starts_with(&Application::ISIM);
+    for (status, whole_only) in [([0x6A, 0x82], true), ([0x6A, 0x82], false), ([0x62, 0x83], false)] {
+        let other = |command: &Command| {
+            let is_refused = is_isim(command) && (!whole_only || command.data.len() > 7);
+            is_refused.then(|| Ok(status.to_vec()))
+        };
+        let card = VirtualCard::new(profile());
+        let mut card = Card::open(Tampered { card, other }).unwrap();
+        assert_eq!(card.application(), Some(Kind::Isim));
+        let impi = card.read().unwrap().isim.unwrap().impi;
+        assert_eq!(impi.is().is_some(), whole_only, "{status:02X?}: {impi:?}");
+    }
 }
 
 #[test]

@@ -452,14 +452,13 @@ fn faults_happen_at_their_instruction_and_nothing_is_done() {
 }
 
 #[test]
-fn a_reset_by_another_program_comes_once_and_forgets_pin_and_selection() {
-    let reset = Fault::ResetAt(instruction::AUTHENTICATE);
-    let mut card = VirtualCard::new(profile().pin("1234", 3).fault(reset));
+fn a_reset_forgets_pin_and_selection() {
+    let mut card = VirtualCard::new(profile().pin("1234", 3));
     let right = "00 20 00 01 08 31 32 33 34 FF FF FF FF";
     assert_eq!(say(&mut card, right), "9000");
     select_isim(&mut card);
+    card.reset();
     let fresh = challenge(Sqn::of(3, 3));
-    assert_eq!(card.transmit(&fresh.encode(false)), Err(ReaderError::Reset));
     assert_eq!(sent(&mut card, &fresh).1, StatusWord::CONDITIONS);
     select_isim(&mut card);
     assert_eq!(sent(&mut card, &fresh).1, StatusWord::SECURITY_STATUS);
