@@ -39,29 +39,21 @@ impl PcscReader {
         let slots = slots(&context)?;
         let slot = choose(name, &slots)?;
         let card = connect(&context, slot)?;
-        let mut reader = Self {
+        let status = card.status2_owned();
+        let status = status.map_err(|error| at_open(error, &context, slot))?;
+        Ok(Self {
+            atr: status.atr().to_vec(),
+            is_t0: status.protocol2() != Some(Protocol::T1),
+            name: slot.name.clone(),
             context,
             card,
-            name: slot.name.clone(),
-            atr: Vec::new(),
-            is_t0: true,
-        };
-        reader.learn()?;
-        Ok(reader)
+        })
     }
 
     /// The reader's name.
     #[must_use]
     pub fn name(&self) -> String {
         self.name.to_string_lossy().into_owned()
-    }
-
-    /// Asks what the card said when it was switched on, and the protocol that was agreed then.
-    fn learn(&mut self) -> Result<(), ReaderError> {
-        let status = self.card.status2_owned().map_err(meaning)?;
-        self.atr = status.atr().to_vec();
-        self.is_t0 = status.protocol2() != Some(Protocol::T1);
-        Ok(())
     }
 
     /// What has happened, when a command was not answered.
