@@ -171,6 +171,22 @@ fn rand_of(challenge: &str) -> [u8; 16] {
     *nonce.first_chunk().expect("RAND")
 }
 
+/// That both kernels have the same keys, and that since then more has gone over those states that UDP uses (TS 33.203 7.1):
+/// from the UE's client port to our server port, and from our client port to its server port.
+fn assert_carried(ours: &[State], theirs: &[State], before: &[State]) {
+    for ((ours, theirs), before) in ours.iter().zip(theirs).zip(before) {
+        assert_eq!(ours.algorithms, theirs.algorithms, "one key on both sides");
+        assert_eq!(ours.packets > 0, theirs.packets > 0, "{ours:?} {theirs:?}");
+        assert_eq!(
+            ours.packets > before.packets,
+            before.packets > 0,
+            "{before:?} {ours:?}"
+        );
+    }
+    let carried: Vec<bool> = ours.iter().map(|state| state.packets > 0).collect();
+    assert_eq!(carried, [true, false, true, false]);
+}
+
 #[test]
 #[ignore = "cargo ci ipsec"]
 fn a_handset_registers_over_esp_with_the_keys_of_its_card_calls_and_leaves() {
@@ -202,18 +218,7 @@ fn a_handset_registers_over_esp_with_the_keys_of_its_card_calls_and_leaves() {
     assert_eq!(card.card().counted(instruction::AUTHENTICATE), 1);
     ue.until(&network, "call", |call| call["what"] == "Begun");
     let [ours, theirs] = both();
-    for ((ours, theirs), before) in ours.iter().zip(&theirs).zip(&registered[0]) {
-        assert_eq!(ours.algorithms, theirs.algorithms, "one key on both sides");
-        assert_eq!(ours.packets > 0, theirs.packets > 0, "{ours:?} {theirs:?}");
-        assert_eq!(
-            ours.packets > before.packets,
-            before.packets > 0,
-            "{before:?} {ours:?}"
-        );
-    }
-    let carried: Vec<bool> = ours.iter().map(|state| state.packets > 0).collect();
-    // TS 33.203 7.1, over UDP: from the UE's client port to our server port, and from our client port to its server port.
-    assert_eq!(carried, [true, false, true, false]);
+    assert_carried(&ours, &theirs, &registered[0]);
 
     let (status, said) = ue.end();
     assert!(status.success(), "{said:#?}\n{}", network.about());
