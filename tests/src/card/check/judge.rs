@@ -185,7 +185,7 @@ impl<'a> Case<'a> {
                      keys is not",
                     words(keys, card)
                 ),
-                "enter K and OPc in the HSS as they are given here, under the IMPI and the IMSI of this card",
+                as_the_card_has(card),
             ),
             (None, None) => NONE_AGREE.verdict(
                 format!(
@@ -421,6 +421,29 @@ const fn in_the_hss(hss: Reading) -> &'static str {
         Reading::OpIsOpc => "enter the value in the HSS as OP, not as OPc, or OPc that is made of it",
         Reading::Exchanged => "exchange K and OPc in the HSS",
         Reading::Xor => "switch the HSS from XOR to Milenage",
+    }
+}
+
+/// The HSS has none of them; the card has them in this way.
+const fn as_the_card_has(card: Reading) -> &'static str {
+    match card {
+        Reading::AsSaid => {
+            "enter K and OPc in the HSS as they are given here, under the IMPI and the IMSI of this card"
+        }
+        Reading::OpcIsOp => {
+            "the value is OP: enter K in the HSS, and the value as OP or OPc that is made of it, under the IMPI and the IMSI of \
+             this card"
+        }
+        Reading::OpIsOpc => {
+            "the value is OPc: enter K in the HSS, and the value as OPc, under the IMPI and the IMSI of this card"
+        }
+        Reading::Exchanged => {
+            "enter K and OPc in the HSS the other way round, as the card has them, under its IMPI and its IMSI"
+        }
+        Reading::Xor => {
+            "switch the card from XOR to Milenage, for the HSS computes nothing else for IMS; then enter K and OPc in the HSS \
+             as the card has them, under its IMPI and its IMSI"
+        }
     }
 }
 

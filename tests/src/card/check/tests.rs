@@ -154,6 +154,27 @@ fn a_refused_vector_with_keys_says_who_has_others() {
 }
 
 #[test]
+fn an_hss_with_other_keys_is_to_get_those_that_the_card_has_and_not_those_that_were_said() {
+    let foreign = vector(&Milenage::new(&OTHER, &OTHER), Sqn::of(1, 0), AMF);
+    let question = with_keys(about(foreign), given());
+    let cards = [
+        (profile().keys(TEST_K, Milenage::opc(&TEST_K, &TEST_OPC)), " with what is said to be OPc taken for OP", "the value as OP "),
+        (profile().keys(TEST_OPC, TEST_K), " with K and OPc exchanged", "the other way round"),
+    ];
+    for (card, how, remedy) in cards {
+        let check = asked(card, &question);
+        let [verdict] = check.verdicts() else {
+            panic!("{:?}", check.verdicts());
+        };
+        assert_eq!(verdict.id, "hss-has-other-keys");
+        let has = format!("The card has the keys given{how}, and the HSS has others");
+        assert!(verdict.sentence.starts_with(&has), "{verdict}");
+        let said = verdict.remedy.as_deref().unwrap_or_default();
+        assert!(said.contains(remedy) && !said.contains("as they are given"), "{verdict}");
+    }
+}
+
+#[test]
 fn an_opc_that_the_hss_takes_for_op_is_told() {
     let twice = vector(&Milenage::with_op(&TEST_K, &TEST_OPC), Sqn::of(1, 0), AMF);
     assert_meant(profile(), &with_keys(about(twice), given()), &[&READ_OTHERWISE]);
