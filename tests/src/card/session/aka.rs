@@ -20,7 +20,8 @@ pub enum AkaFailure {
     Mac,
     /// SQN is out of range; the AUTS tells the network where the card stands.
     #[error(
-        "synchronisation failure: the card has seen this SQN or a later one; the HSS has to follow its AUTS"
+        "synchronisation failure: the card has seen this SQN or a later one, or it is too far ahead of the card; the HSS has \
+         to follow its AUTS"
     )]
     Sync(Auts),
     /// The card refused, or is gone.
@@ -152,6 +153,13 @@ mod tests {
         let failure = decoded(&["DC 0E 0102030405060708090A0B0C0D0E"]);
         let auts = Auts([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
         assert_eq!(failure, Err(AkaFailure::Sync(auts)));
+    }
+
+    /// delta of TS 33.102 C.2.1 ends in an AUTS too.
+    #[test]
+    fn a_synchronisation_failure_says_that_sqn_may_be_too_far_ahead() {
+        let told = AkaFailure::Sync(Auts([0; 14])).to_string();
+        assert!(told.contains("or it is too far ahead"), "{told}");
     }
 
     #[test]
