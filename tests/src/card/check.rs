@@ -100,8 +100,10 @@ impl Asking<'_> {
     fn of_our_own(&mut self, sqn: Option<Sqn>) {
         if let Some(sqn) = sqn {
             self.with_our_keys(0, sqn);
-            if self.is_refused() {
-                self.find_keys();
+            if self.is_refused()
+                && let Some(taker) = self.find_keys()
+            {
+                self.with_our_keys(taker, sqn);
             }
         } else if let Some(taker) = self.find_keys()
             && let Some(sqn_ms) = self.steps.last().and_then(|step| step.sqn_ms)

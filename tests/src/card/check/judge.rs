@@ -4,9 +4,9 @@ use super::input::{Keys, Operator, Vector};
 use super::meanings::{
     AGREE, AMF_DIFFERS, CARD_ACCEPTS, CARD_FAILED, CARD_HAS_KEYS, CARD_HAS_OTHER, CHANCE_REFUSED,
     GIVEN_ARE_OTHER, HSS_BEGINS_BEHIND, HSS_HAS_OTHER, MAC_FAILURE, NONE_AGREE, READ_OTHERWISE, RES_DIFFERS,
-    SEPARATION_BIT, SQN_BEHIND, SQN_JUMPS, SQN_MOVED, SQN_NOT_TOLD, SQN_UNCHECKED, Verdict, XRES_DIFFERS,
+    RES_SHORTENED, SEPARATION_BIT, SQN_BEHIND, SQN_JUMPS, SQN_MOVED, SQN_NOT_TOLD, SQN_UNCHECKED, Verdict, XRES_DIFFERS,
 };
-use super::suite::{Candidate, Reading};
+use super::suite::{Candidate, Reading, is_shortened};
 use super::{Maker, Question, Step};
 use crate::card::session::AkaFailure;
 use crate::card::wording::and;
@@ -93,6 +93,13 @@ impl<'a> Case<'a> {
             })
     }
 
+    /// A challenge of our own had SQN 0, and the card took it.
+    fn has_accepted_zero(&self) -> bool {
+        self.steps.iter().any(|step| {
+            matches!(step.maker, Maker::Us(_)) && step.answer.is_ok() && step.sqn == Some(Sqn::default())
+        })
+    }
+
     fn candidate(&self, reading: Reading) -> Option<&'a Candidate> {
         self.candidates.iter().find(|it| it.reading == reading)
     }
@@ -136,12 +143,15 @@ impl<'a> Case<'a> {
         } else {
             ""
         };
-        vec![AGREE.alone(format!(
+        let agree = AGREE.alone(format!(
             "Card, HSS and the keys {} agree: the vector was made with them, the card accepts it at {}, and RES, CK and IK are \
              those of Milenage{and_vector}",
             keys.whose,
             step.sqn.map(in_words).unwrap_or_default()
-        ))]
+        ));
+        // An XRES that is the same is as short.
+        let shortened = res_shortened(maker, step, res).filter(|_| vector.xres.is_none());
+        [agree].into_iter().chain(shortened).collect()
     }
 
     fn refused(&self) -> Verdict {
@@ -200,14 +210,11 @@ impl<'a> Case<'a> {
 
     fn out_of_range(&self, step: &Step) -> Vec<Verdict> {
         let Some(keys) = self.keys else {
-            return vec![SQN_NOT_TOLD.verdict(
-                "The card has the keys of the challenge, and its SQN is out of range: the card has seen it, or a later one",
-                "let the phone register: the core resynchronises by its AUTS; with --k and --opc it is said here how far the \
-                 two are apart",
-            )];
+            return vec![out_of_some_range()];
         };
         let (Some(maker), Some(sqn)) = (self.maker(), step.sqn) else {
-            return vec![given_are_other(&format!("the keys {} are others", keys.whose))];
+            let other = given_are_other(&format!("the keys {} are others", keys.whose));
+            return vec![other, out_of_some_range()];
         };
         let misread = (maker.reading != Reading::AsSaid)
             .then(|| given_are_other(&format!("both have {}", words(keys, maker.reading))));
@@ -251,7 +258,7 @@ impl<'a> Case<'a> {
         if let Some(verdict) = res_differs(keys, candidate, last, res) {
             return vec![verdict, moved(sqn)];
         }
-        if sqn == Sqn::default() {
+        if self.has_accepted_zero() {
             return vec![SQN_UNCHECKED.verdict(
                 format!(
                     "The card has {}, and it accepts SQN 0: it does not look at sequence numbers, or was told not to this once",
@@ -272,6 +279,7 @@ impl<'a> Case<'a> {
         ));
         [ok, moved(sqn)]
             .into_iter()
+            .chain(res_shortened(candidate, last, res))
             .chain(begins_behind(keys, sqn))
             .collect()
     }
@@ -309,6 +317,16 @@ fn given_are_other(how: &str) -> Verdict {
     GIVEN_ARE_OTHER.verdict(
         format!("Card and HSS agree, for the card takes MAC-A of the vector, and {how}"),
         "a phone registers all the same: correct the list that the keys were taken from",
+    )
+}
+
+/// Without the card's keys its AUTS stays closed.
+fn out_of_some_range() -> Verdict {
+    SQN_NOT_TOLD.verdict(
+        "The card has the keys of the challenge, and its SQN is out of range: the card has seen it, or a later one, or it is \
+         too far ahead of the card",
+        "let the phone register: the core resynchronises by its AUTS; with the card's keys (--k and --opc) it is said here how \
+         far the two are apart",
     )
 }
 
@@ -483,6 +501,19 @@ fn res_differs(keys: &Keys, candidate: &Candidate, step: &Step, res: &Res) -> Op
     ))
 }
 
+fn res_shortened(candidate: &Candidate, step: &Step, res: &Res) -> Option<Verdict> {
+    let octets = candidate.suite.shortens(&step.rand, res)?;
+    Some(RES_SHORTENED.verdict(
+        format!("The card gives the first {octets} octets of the 8 that Milenage has for RES"),
+        format!(
+            "an HSS whose XRES is longer refuses such a phone: see with --hss-vector that XRES has {octets} octets too, or \
+             {WHOLE_RES}"
+        ),
+    ))
+}
+
+const WHOLE_RES: &str = "have the card give all of RES (only_4bytes_res_in_3g of a sysmoISIM is false)";
+
 fn xres_differs(vector: &Vector, res: &Res) -> Option<Verdict> {
     let agrees = [
         vector.xres.as_ref().map(|xres| *xres == res.res),
@@ -493,6 +524,20 @@ fn xres_differs(vector: &Vector, res: &Res) -> Option<Verdict> {
     let (other_of_vector, _) = parted(["XRES", "CK", "IK"], agrees);
     if other.is_empty() {
         return None;
+    }
+    if let ["RES"] = other.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        && let Some(xres) = &vector.xres
+        && is_shortened(res.res.expose(), xres.expose())
+    {
+        let (short, long) = (res.res.expose().len(), xres.expose().len());
+        return Some(XRES_DIFFERS.verdict(
+            format!(
+                "The card accepts the challenge, and its RES is the first {short} octets of XRES of the vector, which has \
+                 {long}{}: the card shortens RES, and the HSS does not",
+                in_brackets(&same)
+            ),
+            format!("have the HSS make XRES of {short} octets for this card, or {WHOLE_RES}"),
+        ));
     }
     Some(XRES_DIFFERS.verdict(
         format!(

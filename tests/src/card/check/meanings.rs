@@ -97,6 +97,7 @@ pub const MEANINGS: &[&Meaning] = &[
     &READ_OTHERWISE,
     &GIVEN_ARE_OTHER,
     &RES_DIFFERS,
+    &RES_SHORTENED,
     &XRES_DIFFERS,
     &SQN_BEHIND,
     &SQN_JUMPS,
@@ -195,6 +196,15 @@ pub(super) const RES_DIFFERS: Meaning = Meaning {
               35.206 4.1).",
 };
 
+pub(super) const RES_SHORTENED: Meaning = Meaning {
+    id: "res-shortened",
+    outcome: Outcome::Doubtful,
+    title: "The card shortens RES",
+    example: "The card gives the first 4 octets of the 8 that Milenage has for RES; an HSS whose XRES is longer refuses such a \
+              phone: see with --hss-vector that XRES has 4 octets too, or have the card give all of RES (only_4bytes_res_in_3g \
+              of a sysmoISIM is false).",
+};
+
 pub(super) const XRES_DIFFERS: Meaning = Meaning {
     id: "xres-differs",
     outcome: Outcome::Wrong,
@@ -226,10 +236,10 @@ pub(super) const SQN_JUMPS: Meaning = Meaning {
 pub(super) const SQN_NOT_TOLD: Meaning = Meaning {
     id: "sqn-out-of-range",
     outcome: Outcome::Doubtful,
-    title: "SQN is out of range, and no keys to say how far",
-    example: "The card has the keys of the challenge, and its SQN is out of range: the card has seen it, or a later one; let \
-              the phone register: the core resynchronises by its AUTS; with --k and --opc it is said here how far the two are \
-              apart.",
+    title: "SQN is out of range, and how far is not known",
+    example: "The card has the keys of the challenge, and its SQN is out of range: the card has seen it, or a later one, \
+              or it is too far ahead of the card; let the phone register: the core resynchronises by its AUTS; with the card's \
+              keys (--k and --opc) it is said here how far the two are apart.",
 };
 
 pub(super) const SQN_UNCHECKED: Meaning = Meaning {

@@ -107,14 +107,25 @@ impl Suite {
         }
     }
 
-    /// Whether a card that computes so gives this answer: RES, CK, IK.
+    /// Octets to which a card has shortened RES that it computes so (TS 33.102 6.3.7: 4 to 16 octets are allowed). Milenage
+    /// alone has a length of its own.
+    pub(super) fn shortens(&self, rand: &[u8; 16], answer: &Res) -> Option<usize> {
+        let res = answer.res.expose();
+        let Self::Milenage(functions) = self else {
+            return None;
+        };
+        is_shortened(res, &functions.f2345(rand).res).then_some(res.len())
+    }
+
+    /// Whether a card that computes so gives this answer, RES maybe shortened: RES, CK, IK.
     pub(super) fn agrees(&self, rand: &[u8; 16], answer: &Res) -> [bool; 3] {
         let res = answer.res.expose();
         let (ck, ik) = (answer.ck.expose(), answer.ik.expose());
         match self {
             Self::Milenage(functions) => {
                 let keys = functions.f2345(rand);
-                [res[..] == keys.res[..], *ck == keys.ck, *ik == keys.ik]
+                let is_res = res[..] == keys.res[..] || is_shortened(res, &keys.res);
+                [is_res, *ck == keys.ck, *ik == keys.ik]
             }
             Self::Xor(k) => {
                 let out = xor(*k.expose(), *rand);
@@ -149,6 +160,11 @@ impl Suite {
             Self::Xor(k) => part(&xor(*k.expose(), *rand), 3),
         }
     }
+}
+
+/// The card gives the first octets of RES, four at least.
+pub(super) fn is_shortened(res: &[u8], whole: &[u8]) -> bool {
+    (4..whole.len()).contains(&res.len()) && whole.starts_with(res)
 }
 
 fn xor<const N: usize>(a: [u8; N], b: [u8; N]) -> [u8; N] {

@@ -122,7 +122,7 @@ fn keys_that_neither_card_nor_hss_has_are_no_harm_to_a_phone() {
     let accepted = with_keys(about(right(Sqn::of(1, 0))), others.clone());
     assert_meant(profile(), &accepted, &[&GIVEN_ARE_OTHER]);
     let out_of_range = standing_at(Sqn::of(9, 0));
-    assert_meant(out_of_range, &accepted, &[&GIVEN_ARE_OTHER]);
+    assert_meant(out_of_range, &accepted, &[&GIVEN_ARE_OTHER, &SQN_NOT_TOLD]);
     let named_op = Keys {
         operator: Operator::Op(Secret::new(TEST_OPC)),
         ..given()
@@ -199,6 +199,30 @@ fn an_opc_that_the_card_takes_for_op_is_told() {
         &["op-or-opc", "card-has-keys", "sqn-moved"],
         &format!("The card has the keys given with what is said to be OPc taken for OP; {remedy}"),
     );
+}
+
+#[test]
+fn with_an_sqn_the_card_is_asked_with_it_also_when_the_keys_are_misread() {
+    let opc = Milenage::opc(&TEST_K, &TEST_OPC);
+    let asked_with = |sqn| {
+        let question = Question {
+            sqn: Some(sqn),
+            ..of_keys(given())
+        };
+        asked(profile().keys(TEST_K, opc).sqn(Sqn::of(100, 5)), &question)
+    };
+    let said = |check: &Check, id: &str| {
+        let mut verdicts = check.verdicts().iter();
+        verdicts.find(|it| it.id == id).map(|it| it.sentence.clone())
+    };
+    let behind = asked_with(Sqn::of(3, 5));
+    let sentence = said(&behind, "sqn-behind").expect("a verdict about SQN");
+    assert!(sentence.contains("the challenge has SQN 101 (SEQ 3, IND 5)"), "{sentence}");
+    let above = asked_with(Sqn::of(101, 4));
+    let ids: Vec<_> = above.verdicts().iter().map(|it| it.id).collect();
+    assert_eq!(ids, ["op-or-opc", "card-has-keys", "sqn-moved"]);
+    let sentence = said(&above, "card-has-keys").unwrap();
+    assert!(sentence.contains("accepted SQN 3236 (SEQ 101, IND 4)"), "{sentence}");
 }
 
 #[test]
@@ -349,6 +373,42 @@ fn a_card_that_computes_otherwise_is_told() {
 }
 
 #[test]
+fn a_card_that_shortens_res_is_not_said_to_compute_otherwise() {
+    let mut card = Answering(|rand| {
+        let res = Milenage::new(&TEST_K, &TEST_OPC).f2345(rand).res;
+        answer(rand, &res[..4])
+    });
+    let made = right(Sqn::of(1, 0));
+    let challenge = with_keys(about(Vector::challenge(RAND, made.autn)), given());
+    let check = run(&mut card, &challenge, &mut || RAND);
+    let ids: Vec<_> = check.verdicts().iter().map(|it| it.id).collect();
+    assert_eq!(ids, ["keys-agree", "res-shortened"]);
+    assert_eq!(check.verdicts()[1].to_string(), RES_SHORTENED.example);
+    assert!(!check.is_wrong());
+    let own = Question {
+        sqn: Some(Sqn::of(1, 0)),
+        ..of_keys(given())
+    };
+    let check = run(&mut card, &own, &mut || RAND);
+    let ids: Vec<_> = check.verdicts().iter().map(|it| it.id).collect();
+    assert_eq!(ids, ["card-has-keys", "sqn-moved", "res-shortened"]);
+    let short = Vector {
+        xres: made.xres.as_ref().map(|xres| Secret::new(xres.expose()[..4].to_vec())),
+        ..made.clone()
+    };
+    let check = run(&mut card, &with_keys(about(short), given()), &mut || RAND);
+    let ids: Vec<_> = check.verdicts().iter().map(|it| it.id).collect();
+    assert_eq!(ids, ["keys-agree"]);
+    let check = run(&mut card, &about(made), &mut || RAND);
+    assert_eq!(
+        check.verdicts()[0].to_string(),
+        "The card accepts the challenge, and its RES is the first 4 octets of XRES of the vector, which has 8 (CK and IK are): \
+         the card shortens RES, and the HSS does not; have the HSS make XRES of 4 octets for this card, or have the card give \
+         all of RES (only_4bytes_res_in_3g of a sysmoISIM is false)."
+    );
+}
+
+#[test]
 fn a_card_that_takes_any_sqn_is_doubtful() {
     let mut card = Answering(|rand| answer(rand, &Milenage::new(&TEST_K, &TEST_OPC).f2345(rand).res));
     let said = run(&mut card, &of_keys(given()), &mut || RAND).verdicts()[0].to_string();
@@ -417,6 +477,7 @@ fn each_meaning_has_a_name_of_its_own_and_a_test_that_produces_it() {
         ("op-or-opc", "&READ_OTHERWISE"),
         ("given-keys-are-other", "&GIVEN_ARE_OTHER"),
         ("res-differs", "RES_DIFFERS.example"),
+        ("res-shortened", "RES_SHORTENED.example"),
         ("xres-differs", "&XRES_DIFFERS"),
         ("sqn-behind", "&SQN_BEHIND"),
         ("sqn-jumps", "&SQN_JUMPS"),
