@@ -113,6 +113,7 @@ fn usage(error: BadInput) -> anyhow::Error {
 fn run(reader: &ReaderOptions, known: &KnownOptions, vector: Option<Vector>, sqn: Option<Sqn>) -> Result<()> {
     // Mistakes in options and files are told before the card is touched.
     let typed = known.typed()?;
+    let amf = known.amf()?;
     let core = (!known.cores.is_empty()).then(|| Core::load(&known.cores));
     let core = core.transpose()?;
     let mut slot = reader.open()?;
@@ -121,9 +122,13 @@ fn run(reader: &ReaderOptions, known: &KnownOptions, vector: Option<Vector>, sqn
     let application = card.application();
     let application = application.context("the card has neither an ISIM nor a USIM")?;
     let keys = match (typed, core) {
-        (None, Some(core)) => Some(known.with_amf(of_hss(&core, &mut card)?)?),
+        (None, Some(core)) => Some(of_hss(&core, &mut card)?),
         (typed, _) => typed,
     };
+    let keys = keys.map(|keys| Keys {
+        amf: amf.or(keys.amf),
+        ..keys
+    });
     let mut chance = ims_common::shell::seed()?.rng(0);
     let question = Question { keys, vector, sqn };
     let check = check::run(&mut card, &question, &mut || chance.random());
@@ -158,28 +163,28 @@ impl KnownOptions {
             (None, None) => None,
         };
         match (&self.k, operator) {
-            (Some(k), Some(operator)) => {
-                let keys = Keys {
-                    whose: "given".to_owned(),
-                    k: secret("--k", k)?,
-                    operator,
-                    amf: None,
-                    sqn: None,
-                };
-                self.with_amf(keys).map(Some)
-            }
+            (Some(k), Some(operator)) => Ok(Some(Keys {
+                whose: "given".to_owned(),
+                k: secret("--k", k)?,
+                operator,
+                amf: None,
+                sqn: None,
+            })),
             (None, None) => Ok(None),
             (Some(_), None) => Err(Usage::error("--k is of no use without --opc or --op")),
             (None, Some(_)) => Err(Usage::error("--opc and --op are of no use without --k")),
         }
     }
 
-    fn with_amf(&self, keys: Keys) -> Result<Keys> {
-        let amf = self.amf.as_deref().map(check::amf).transpose();
-        Ok(Keys {
-            amf: amf.map_err(usage)?.or(keys.amf),
-            ..keys
-        })
+    /// That of the command line, which goes before that of a file.
+    fn amf(&self) -> Result<Option<[u8; 2]>> {
+        let amf = self.amf.as_deref().map(check::amf).transpose().map_err(usage)?;
+        if amf.is_some() && self.k.is_none() && self.cores.is_empty() {
+            return Err(Usage::error(
+                "--amf is of no use without keys: --k and --opc, or --core",
+            ));
+        }
+        Ok(amf)
     }
 }
 
@@ -199,4 +204,30 @@ fn of_hss(core: &Core, card: &mut Card<PcscReader>) -> Result<Keys> {
         .with_context(|| format!("{file} has no subscriber with IMPI {impi}; `ue card show` says more"))?;
     Keys::of_subscriber(subscriber, &file)
         .with_context(|| format!("{file} has a password for IMPI {impi}, and no keys"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(amf: &str, cores: &[&str]) -> Result<Option<[u8; 2]>, String> {
+        let known = KnownOptions {
+            k: None,
+            opc: None,
+            op: None,
+            amf: Some(amf.to_owned()),
+            cores: cores.iter().map(PathBuf::from).collect(),
+            show_keys: false,
+            json: false,
+        };
+        known.amf().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_amf_that_is_none_or_is_not_used_is_told_by_the_options_alone() {
+        assert_eq!(said("8000", &["hss.yaml"]), Ok(Some([0x80, 0])));
+        assert_eq!(said("80", &["hss.yaml"]), Err("AMF has 4 hex digits".to_owned()));
+        let unused = "--amf is of no use without keys: --k and --opc, or --core";
+        assert_eq!(said("8000", &[]), Err(unused.to_owned()));
+    }
 }
