@@ -103,6 +103,8 @@ fn a_card_that_names_no_network_is_told_from_one_whose_network_has_no_address() 
     let site = Site::on_network([127, 0, 88]);
     let silent = Bench::with(CardProfile::new(&imsi(1)));
     register(&silent, &site).failed_with(&["does not name one (EF_P-CSCF)", "--pcscf ADDRESS"]);
+    let unused = CardProfile::new(&imsi(1)).pcscfs(&["192.0.2.5"]).ist(&[8]);
+    register(&Bench::with(unused), &site).failed_with(&["EF_IST has neither service 1", "--pcscf ADDRESS"]);
     let unresolved = Bench::with(CardProfile::new(&imsi(1)).pcscfs(&["pcscf.invalid"]));
     register(&unresolved, &site).failed_with(&["pcscf.invalid has no address", "/etc/hosts"]);
 }

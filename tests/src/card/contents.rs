@@ -32,7 +32,7 @@ impl<T> Read<T> {
     pub const fn is(&self) -> Option<&T> {
         match self {
             Self::Is(value) => Some(value),
-            _ => None,
+            Self::Empty | Self::Absent | Self::Refused(_) | Self::Malformed { .. } => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Testkit: who a phone is by its card (TS 24.229 5.1.1.1A, TS 23.003 13).
 
-use super::contents::{CardContents, PcscfAddress, Read};
+use super::contents::{CardContents, Isim, PcscfAddress, Read, ServiceTable, Usim};
 use crate::ue::identity::UeIdentity;
 
 /// Who a phone is by its card.
@@ -10,10 +10,21 @@ pub struct CardIdentity {
     pub names: UeIdentity,
     /// Where they come from.
     pub origin: Origin,
-    /// P-CSCFs that the card names, in their order; a phone asks them when the network names none.
-    pub pcscfs: Vec<PcscfAddress>,
+    /// The card does not say how many digits the MNC of its IMSI has: the names are made with two.
+    pub is_mnc_guessed: bool,
+    /// P-CSCFs that the card names; a phone asks them when the network names none.
+    pub pcscfs: CardPcscfs,
     /// The service centre for short messages over IP, a URI (`EF_PSISMSC`).
     pub psismsc: Option<String>,
+}
+
+/// P-CSCFs of `EF_P-CSCF`, in their order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CardPcscfs {
+    /// A phone looks at them; there may be none.
+    Used(Vec<PcscfAddress>),
+    /// A phone need not look at them, for the service table has neither service 1 nor service 5.
+    Unused(Vec<PcscfAddress>),
 }
 
 /// Where a phone's names come from.
@@ -60,11 +71,8 @@ impl CardContents {
                 Ok(CardIdentity {
                     names: UeIdentity::isim(impi, impu, home),
                     origin: Origin::Isim { record },
-                    pcscfs: isim
-                        .pcscfs
-                        .records()
-                        .map(|(_, address)| address.clone())
-                        .collect(),
+                    is_mnc_guessed: false,
+                    pcscfs: isim.pcscfs_of_phone(),
                     psismsc: isim.psismsc.records().next().map(|(_, uri)| uri.clone()),
                 })
             }
@@ -73,7 +81,8 @@ impl CardContents {
                 Ok(CardIdentity {
                     names: UeIdentity::from_imsi(imsi, usim.mnc_digits()),
                     origin: Origin::Usim,
-                    pcscfs: Vec::new(),
+                    is_mnc_guessed: usim.said_mnc_digits().is_none(),
+                    pcscfs: CardPcscfs::Used(Vec::new()),
                     psismsc: usim.psismsc.records().next().map(|(_, uri)| uri.clone()),
                 })
             }
@@ -82,15 +91,50 @@ impl CardContents {
     }
 }
 
-impl super::contents::Usim {
+impl CardIdentity {
+    /// Where its names come from, in words.
+    #[must_use]
+    pub fn origin_in_words(&self) -> String {
+        match (self.origin, self.is_mnc_guessed) {
+            (Origin::Isim { record }, _) => format!("the ISIM (EF_IMPU record {record})"),
+            (Origin::Usim, false) => "the IMSI of the USIM".to_owned(),
+            (Origin::Usim, true) => {
+                "the IMSI of the USIM (with an MNC of 2 digits, which is a guess: EF_AD does not say it)"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+impl Isim {
+    /// What a phone takes of `EF_P-CSCF`: the file counts when service 1 or 5 of `EF_IST` is available (TS 31.103 4.2.7,
+    /// 4.2.8).
+    #[must_use]
+    pub fn pcscfs_of_phone(&self) -> CardPcscfs {
+        let is_on = |service| self.ist.is().is_some_and(|table| table.has(service));
+        let named = self.pcscfs.records().map(|(_, address)| address.clone());
+        let named = named.collect();
+        match is_on(ServiceTable::ISIM_PCSCF_ADDRESS) || is_on(ServiceTable::ISIM_PCSCF_DISCOVERY) {
+            true => CardPcscfs::Used(named),
+            false => CardPcscfs::Unused(named),
+        }
+    }
+}
+
+impl Usim {
     /// Digits of the MNC; two when the card does not say it.
     #[must_use]
     pub fn mnc_digits(&self) -> usize {
-        let said = match &self.ad {
-            Read::Is(ad) => ad.mnc_digits,
-            _ => None,
-        };
-        said.map_or(2, usize::from)
+        self.said_mnc_digits().unwrap_or(2)
+    }
+
+    /// Digits of the MNC as the card says them.
+    #[must_use]
+    pub fn said_mnc_digits(&self) -> Option<usize> {
+        match &self.ad {
+            Read::Is(ad) => ad.mnc_digits.map(usize::from),
+            Read::Empty | Read::Absent | Read::Refused(_) | Read::Malformed { .. } => None,
+        }
     }
 }
 
@@ -101,7 +145,7 @@ fn is_sip(impu: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::contents::{AdministrativeData, Isim, Usim};
+    use super::super::contents::AdministrativeData;
     use super::*;
 
     fn isim() -> Isim {
@@ -166,6 +210,46 @@ mod tests {
         assert_eq!(home(Some(2)), "ims.mnc001.mcc001.3gppnetwork.org");
         assert_eq!(home(Some(3)), "ims.mnc010.mcc001.3gppnetwork.org");
         assert_eq!(home(None), "ims.mnc001.mcc001.3gppnetwork.org");
+    }
+
+    #[test]
+    fn a_length_of_the_mnc_that_the_card_does_not_say_is_said_to_be_a_guess() {
+        let identity = |ad: Read<AdministrativeData>| {
+            let mut usim = usim("001010000000001", None);
+            usim.ad = ad;
+            card(None, Some(usim)).identity().unwrap()
+        };
+        let data = |mnc_digits| AdministrativeData {
+            operation: 0,
+            mnc_digits,
+        };
+        let malformed = Read::Malformed {
+            why: "it is short".to_owned(),
+            octets: vec![0],
+        };
+        for silent in [Read::Is(data(None)), Read::Absent, malformed] {
+            let words = identity(silent).origin_in_words();
+            assert!(words.contains("2 digits, which is a guess"), "{words}");
+        }
+        let said = identity(Read::Is(data(Some(2))));
+        assert_eq!(said.origin_in_words(), "the IMSI of the USIM");
+    }
+
+    #[test]
+    fn a_p_cscf_of_the_card_is_for_a_phone_when_its_service_is_on() {
+        let address = PcscfAddress::Name("pcscf.ims.example".to_owned());
+        let of = |ist| {
+            let mut isim = isim();
+            isim.pcscfs = Read::Is(vec![Read::Is(address.clone())]);
+            isim.ist = ist;
+            card(Some(isim), None).identity().unwrap().pcscfs
+        };
+        let is_on = |octet| of(Read::Is(ServiceTable(vec![octet])));
+        let named = vec![address.clone()];
+        assert_eq!(is_on(0x01), CardPcscfs::Used(named.clone()));
+        assert_eq!(is_on(0x10), CardPcscfs::Used(named.clone()));
+        assert_eq!(is_on(0x80), CardPcscfs::Unused(named.clone()));
+        assert_eq!(of(Read::Absent), CardPcscfs::Unused(named));
     }
 
     #[test]

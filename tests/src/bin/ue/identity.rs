@@ -1,8 +1,8 @@
 //! Shell: who the phone is: by the card in a reader, or by an IMSI with its keys.
 
 use anyhow::{Context as _, Result};
-use ims_tests::card::contents::{CardContents, PcscfAddress, PinState};
-use ims_tests::card::identity::Origin;
+use ims_tests::card::contents::{CardContents, PinState};
+use ims_tests::card::identity::CardPcscfs;
 use ims_tests::milenage::Sqn;
 use ims_tests::ue::identity::{Secret, SharedCard, UeIdentity};
 use ims_tests::ue::verdict::Prover;
@@ -23,7 +23,7 @@ pub(crate) struct Identity {
     /// What that is, in words.
     pub(crate) prover: Prover,
     /// The P-CSCFs that the card names.
-    pub(crate) pcscfs: Vec<PcscfAddress>,
+    pub(crate) pcscfs: CardPcscfs,
 }
 
 impl Identity {
@@ -60,7 +60,7 @@ fn by_keys(options: &ProofOptions) -> Result<Identity> {
         names: UeIdentity::from_imsi(imsi, options.mnc_digits),
         secret: Secret::Aka(Usim::new(&k, &opc).with_sqn(Sqn::new(options.sqn))),
         prover: Prover::Keys,
-        pcscfs: Vec::new(),
+        pcscfs: CardPcscfs::Used(Vec::new()),
     })
 }
 
@@ -73,10 +73,7 @@ fn by_card(reader: Option<&str>, options: &ProofOptions, teller: &Teller) -> Res
     let found = contents
         .identity()
         .context("no phone registers with this card; `ue card show` says what is on it")?;
-    let origin = match found.origin {
-        Origin::Isim { record } => format!("the ISIM (EF_IMPU record {record})"),
-        Origin::Usim => "the IMSI of the USIM".to_owned(),
-    };
+    let origin = found.origin_in_words();
     let identity = Identity {
         names: found.names,
         secret: Secret::Card(SharedCard::new(card)),

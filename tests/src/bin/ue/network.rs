@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use ims_tests::card::contents::PcscfAddress;
+use ims_tests::card::identity::CardPcscfs;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -124,14 +125,18 @@ impl Place {
     ///
     /// # Errors
     /// One sentence with the remedy.
-    pub(crate) fn find(options: &NetworkOptions, of_card: &[PcscfAddress], ipsec: bool) -> Result<Self> {
+    pub(crate) fn find(options: &NetworkOptions, of_card: &CardPcscfs, ipsec: bool) -> Result<Self> {
         let wanted = options.local.map(|local| local.ip());
         let (pcscf, pcscf_by) = match (&options.pcscf, of_card) {
             (Some(host), _) => (host.resolve(wanted)?, "--pcscf"),
-            (None, []) => bail!(
+            (None, CardPcscfs::Used(named) | CardPcscfs::Unused(named)) if named.is_empty() => bail!(
                 "where is the P-CSCF? The card does not name one (EF_P-CSCF): say it by --pcscf ADDRESS"
             ),
-            (None, named) => (first_that_resolves(named, wanted)?, "EF_P-CSCF"),
+            (None, CardPcscfs::Unused(_)) => bail!(
+                "where is the P-CSCF? The card names one in EF_P-CSCF, and a phone need not look there, for EF_IST has neither \
+                 service 1 (P-CSCF address) nor 5: say it by --pcscf ADDRESS, or switch service 1 on"
+            ),
+            (None, CardPcscfs::Used(named)) => (first_that_resolves(named, wanted)?, "EF_P-CSCF"),
         };
         let interface = options.interface.as_deref();
         let local = match (options.local, interface) {

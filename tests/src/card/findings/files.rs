@@ -50,7 +50,7 @@ fn refused(card: &CardContents, is_meant: impl Fn(&File<'_>) -> bool) -> Vec<Sai
     let remedy = match card.pin.map(|pin| pin.state) {
         Some(PinState::Wanted { .. }) => "say the PIN with --pin",
         Some(PinState::Blocked) => "unblock the PIN first",
-        _ => {
+        Some(PinState::Disabled | PinState::Verified | PinState::Unknown(_)) | None => {
             "look at the access conditions of these files with the tool of the card's vendor: a phone may not read more"
         }
     };

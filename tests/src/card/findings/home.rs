@@ -1,6 +1,6 @@
 //! Table: findings about the home domain: its form, whether this core serves it, and what it follows from.
 
-use super::super::contents::{CardContents, Read};
+use super::super::contents::CardContents;
 use super::super::core::Core;
 use super::super::identity::{CardIdentity, Origin};
 use super::super::wording::printable;
@@ -199,11 +199,7 @@ fn mnc_length_unsaid(card: &CardContents, _: Option<&Core>) -> Vec<Said> {
 
 fn imsi_and_digits(card: &CardContents) -> Option<(&str, Option<usize>)> {
     let usim = card.usim.as_ref()?;
-    let digits = match &usim.ad {
-        Read::Is(ad) => ad.mnc_digits.map(usize::from),
-        _ => None,
-    };
-    Some((usim.imsi.is()?, digits))
+    Some((usim.imsi.is()?, usim.said_mnc_digits()))
 }
 
 fn home(imsi: &str, mnc_digits: usize) -> String {

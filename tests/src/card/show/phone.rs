@@ -2,11 +2,9 @@
 
 use ims_common::identity::Impu;
 
-use super::super::contents::{
-    CardContents, Isim, PinState, Read, Records, ServiceTable, ShortMessageParameters,
-};
+use super::super::contents::{CardContents, Isim, PinState, Read, Records, ShortMessageParameters};
 use super::super::core::Core;
-use super::super::identity::{CardIdentity, Origin};
+use super::super::identity::{CardIdentity, CardPcscfs, Origin};
 use super::super::wording::{and, printable};
 use super::files::pcscf;
 
@@ -103,11 +101,10 @@ fn ask_pcscf(card: &CardContents, core: Option<&Core>) -> String {
 }
 
 fn pcscfs_to_use(isim: &Isim) -> Vec<String> {
-    let is_on = |service| isim.ist.is().is_some_and(|table| table.has(service));
-    if !is_on(ServiceTable::ISIM_PCSCF_ADDRESS) && !is_on(ServiceTable::ISIM_PCSCF_DISCOVERY) {
-        return Vec::new();
+    match isim.pcscfs_of_phone() {
+        CardPcscfs::Used(named) => named.iter().map(pcscf).collect(),
+        CardPcscfs::Unused(_) => Vec::new(),
     }
-    isim.pcscfs.records().map(|(_, address)| pcscf(address)).collect()
 }
 
 /// P-Associated-URI: what is not barred of the implicit set (TS 24.229 5.4.1.2.2F).
@@ -166,7 +163,7 @@ fn service_centre(file: &Records<ShortMessageParameters>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::contents::PcscfAddress;
+    use super::super::super::contents::{PcscfAddress, ServiceTable};
     use super::super::super::findings::samples::{
         HOME, IMSI, card, card_with_isim, core, pin, protected, texts, usim_only,
     };
