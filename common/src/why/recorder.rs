@@ -285,7 +285,12 @@ impl Recorder {
         let key = (connection, reading.hop_by_hop, is_ours);
         let what = What::Diameter(reading.step);
         if matches!(&what, What::Diameter(step) if matches!(&*step.command, "CER" | "CEA" | "DPR" | "DPA")) {
-            return self.of_site(now, what, reading.facts);
+            // Which connection it is about: the peer's name does not say.
+            let facts = match self.links.get(&connection) {
+                Some(address) => reading.facts.with(Fact::Address, address),
+                None => reading.facts,
+            };
+            return self.of_site(now, what, facts);
         }
         let id = match reading.is_request {
             true => {

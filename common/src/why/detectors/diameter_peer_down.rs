@@ -42,12 +42,18 @@ fn behind(case: &Case, answer: &Entry) -> Option<Finding> {
         .site
         .iter()
         .filter(|entry| entry.node == answer.node && entry.at <= answer.at);
+    let accepts = |(_, result): &(&Entry, u32)| *result == SUCCESS;
     let mut peers: BTreeMap<&str, &Entry> = BTreeMap::new();
     let mut ceas: BTreeMap<&str, (&Entry, u32)> = BTreeMap::new();
     for entry in before {
         match &entry.what {
-            What::Connection(_) => {
-                peers.insert(entry.get(Fact::Address).unwrap_or("a peer"), entry);
+            What::Connection(step) => {
+                let address = entry.get(Fact::Address).unwrap_or("a peer");
+                peers.insert(address, entry);
+                if !step.is_up {
+                    // What was accepted ends with its connection; a refusal is told also when the peer has hung up after it.
+                    ceas.retain(|_, cea| !accepts(cea) || cea.0.get(Fact::Address) != Some(address));
+                }
             }
             What::Diameter(step) if step.command == "CEA" => {
                 let peer = entry.get(Fact::Peer).unwrap_or("the HSS");
@@ -56,10 +62,8 @@ fn behind(case: &Case, answer: &Entry) -> Option<Finding> {
             _ => {}
         }
     }
-    let is_up = |entry: &&Entry| matches!(&entry.what, What::Connection(step) if step.is_up);
-    let accepts = |(_, result): &(&Entry, u32)| *result == SUCCESS;
     // With one HSS that is there the failure has another cause, whoever else refuses or is gone.
-    if peers.values().any(is_up) && ceas.values().any(accepts) {
+    if peers.values().any(|entry| is_up(entry)) && ceas.values().any(accepts) {
         return None;
     }
     let refusals = ceas.iter().filter(|(_, cea)| !accepts(cea));
@@ -67,38 +71,47 @@ fn behind(case: &Case, answer: &Entry) -> Option<Finding> {
     let node = name_of(&answer.node);
     let outcome = format!("and the {} got {}", sip.method, sip.status?);
     if let Some((peer, (cea, result))) = refusal {
-        let said = cea
-            .get(Fact::ErrorMessage)
-            .map(|it| format!(", \"{it}\""))
-            .unwrap_or_default();
+        let said = cea.get(Fact::ErrorMessage).map(|it| format!("\"{it}\""));
+        let mut all = vec![words(*result)];
+        all.extend(said);
+        all.extend(down(&peers, cea.get(Fact::Address)));
         return Some(Finding::new(
             cea,
             format!(
-                "{node} is refused by its Diameter peer {peer}: {}{said}, {outcome}",
-                words(*result)
+                "{node} is refused by its Diameter peer {peer}: {}, {outcome}",
+                all.join(", ")
             ),
             "let the HSS know this node by its origin_host and realm (ConnectPeer in freeDiameter's configuration)",
         ));
     }
-    if peers.values().any(is_up) {
+    if peers.values().any(|entry| is_up(entry)) {
         return None;
     }
     let newest = peers.values().max_by_key(|entry| entry.at)?;
-    let states: Vec<String> = peers
-        .iter()
-        .map(|(address, entry)| format!("{address} is {}", entry.get(Fact::Words).unwrap_or("down")))
-        .collect();
     Some(
         Finding::new(
             newest,
             format!(
                 "{node} has no Diameter connection: {}, {outcome}",
-                states.join(", ")
+                down(&peers, None).join(", ")
             ),
             "start the HSS or correct hss.peers, then look at imsctl peers",
         )
         .and(answer),
     )
+}
+
+fn is_up(entry: &Entry) -> bool {
+    matches!(&entry.what, What::Connection(step) if step.is_up)
+}
+
+/// The connections that are not there, but for this one.
+fn down(peers: &BTreeMap<&str, &Entry>, but: Option<&str>) -> Vec<String> {
+    peers
+        .iter()
+        .filter(|(address, entry)| !is_up(entry) && but != Some(**address))
+        .map(|(address, entry)| format!("{address} is {}", entry.get(Fact::Words).unwrap_or("down")))
+        .collect()
 }
 
 fn words(result: u32) -> String {
@@ -156,6 +169,12 @@ mod tests {
         entry(What::Diameter(step), Facts::new().with(Fact::Peer, peer))
     }
 
+    fn cea_at(address: &str, peer: &str, result: u32) -> Entry {
+        let mut entry = cea(peer, result);
+        entry.facts.put(Fact::Address, address);
+        entry
+    }
+
     /// What is found behind a 480 to a REGISTER after this.
     fn causes(site: Vec<Entry>) -> Vec<String> {
         let answer = SipStep {
@@ -191,6 +210,22 @@ mod tests {
             gone,
             ["I-CSCF has no Diameter connection: 192.0.2.5:3868 is closed, and the REGISTER got 480"]
         );
+    }
+
+    #[test]
+    fn what_an_hss_accepted_ends_with_its_connection() {
+        let (one, two) = ("192.0.2.5:3868", "192.0.2.6:3868");
+        let accepted = [connection(one, true), cea_at(one, "hss1", SUCCESS)];
+        let refused = [connection(two, true), cea_at(two, "hss2", 3_010)];
+        let gone = [&accepted[..], &refused, &[connection(one, false)]].concat();
+        let said = "I-CSCF is refused by its Diameter peer hss2: it does not know us (3010), 192.0.2.5:3868 is closed, and the \
+                    REGISTER got 480";
+        assert_eq!(causes(gone.clone()), [said]);
+        // The refused one hung up, the other one is there.
+        let there = [&accepted[..], &refused, &[connection(two, false)]].concat();
+        assert_eq!(causes(there), [""; 0]);
+        // Or it came back.
+        assert_eq!(causes([&gone[..], &accepted].concat()), [""; 0]);
     }
 
     #[test]
