@@ -22,7 +22,7 @@ fn detect(case: &Case) -> Vec<Finding> {
     });
     let found = refused.find_map(|answer| {
         let sip = answer.sip()?;
-        let (state, remedy) = words(case.reason_of_refusal(answer)?)?;
+        let (state, remedy) = words(&answer.node, case.reason_of_refusal(answer)?)?;
         let cause = format!(
             "{} refused the {} with 503: {state}",
             name_of(&answer.node),
@@ -33,12 +33,17 @@ fn detect(case: &Case) -> Vec<Finding> {
     found.into_iter().collect()
 }
 
-/// What a node that gives this reason is in, and what to do about it.
-fn words(reason: &str) -> Option<(&'static str, &'static str)> {
+/// What this node is in that gives this reason, and what to do about it.
+fn words(node: &str, reason: &str) -> Option<(&'static str, &'static str)> {
     match reason {
         "draining" => Some((
             "it is being drained and takes nothing new",
-            "start it again when the work on it is done, and let phones know of another P-CSCF before it is drained",
+            match node {
+                "pcscf" => {
+                    "start it again when the work on it is done, and let phones know of another P-CSCF before it is drained"
+                }
+                _ => "start it again when the work on it is done",
+            },
         )),
         "transactions_max" => Some((
             "it has as many requests under way as limits.transactions allows",
@@ -50,5 +55,18 @@ fn words(reason: &str) -> Option<(&'static str, &'static str)> {
             "see whether somebody sends large bodies; else raise the limit where there is memory",
         )),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phones_need_another_p_cscf_when_it_is_the_p_cscf_that_is_drained() {
+        let remedy = |node| words(node, "draining").map(|(_, remedy)| remedy.contains("another P-CSCF"));
+        assert_eq!(remedy("pcscf"), Some(true));
+        assert_eq!(remedy("icscf"), Some(false));
+        assert_eq!(remedy("scscf"), Some(false));
     }
 }
