@@ -70,12 +70,12 @@ pub enum ReaderError {
     #[error("the card does not answer: clean its contacts, turn it, or try another reader")]
     Mute,
     /// Another program has the card for itself.
-    #[error("another program uses the card: end it (a card manager, ModemManager, gpg's scdaemon)")]
+    #[error("another program uses the card: end it (a card manager, gpg's scdaemon)")]
     Shared,
     /// This user may not use the readers.
     #[error(
-        "pcscd does not let this user use the card readers: run this as root, or allow it (polkit action \
-         org.debian.pcsc-lite.access_card)"
+        "pcscd does not let this user use the card readers: run this as root, or allow it (polkit actions \
+         org.debian.pcsc-lite.access_pcsc and access_card)"
     )]
     NotAllowed,
     /// Another.

@@ -158,8 +158,16 @@ fn an_hss_with_other_keys_is_to_get_those_that_the_card_has_and_not_those_that_w
     let foreign = vector(&Milenage::new(&OTHER, &OTHER), Sqn::of(1, 0), AMF);
     let question = with_keys(about(foreign), given());
     let cards = [
-        (profile().keys(TEST_K, Milenage::opc(&TEST_K, &TEST_OPC)), " with what is said to be OPc taken for OP", "the value as OP "),
-        (profile().keys(TEST_OPC, TEST_K), " with K and OPc exchanged", "the other way round"),
+        (
+            profile().keys(TEST_K, Milenage::opc(&TEST_K, &TEST_OPC)),
+            " with what is said to be OPc taken for OP",
+            "the value as OP ",
+        ),
+        (
+            profile().keys(TEST_OPC, TEST_K),
+            " with K and OPc exchanged",
+            "the other way round",
+        ),
     ];
     for (card, how, remedy) in cards {
         let check = asked(card, &question);
@@ -170,7 +178,10 @@ fn an_hss_with_other_keys_is_to_get_those_that_the_card_has_and_not_those_that_w
         let has = format!("The card has the keys given{how}, and the HSS has others");
         assert!(verdict.sentence.starts_with(&has), "{verdict}");
         let said = verdict.remedy.as_deref().unwrap_or_default();
-        assert!(said.contains(remedy) && !said.contains("as they are given"), "{verdict}");
+        assert!(
+            said.contains(remedy) && !said.contains("as they are given"),
+            "{verdict}"
+        );
     }
 }
 
@@ -217,12 +228,18 @@ fn with_an_sqn_the_card_is_asked_with_it_also_when_the_keys_are_misread() {
     };
     let behind = asked_with(Sqn::of(3, 5));
     let sentence = said(&behind, "sqn-behind").expect("a verdict about SQN");
-    assert!(sentence.contains("the challenge has SQN 101 (SEQ 3, IND 5)"), "{sentence}");
+    assert!(
+        sentence.contains("the challenge has SQN 101 (SEQ 3, IND 5)"),
+        "{sentence}"
+    );
     let above = asked_with(Sqn::of(101, 4));
     let ids: Vec<_> = above.verdicts().iter().map(|it| it.id).collect();
     assert_eq!(ids, ["op-or-opc", "card-has-keys", "sqn-moved"]);
     let sentence = said(&above, "card-has-keys").unwrap();
-    assert!(sentence.contains("accepted SQN 3236 (SEQ 101, IND 4)"), "{sentence}");
+    assert!(
+        sentence.contains("accepted SQN 3236 (SEQ 101, IND 4)"),
+        "{sentence}"
+    );
 }
 
 #[test]
@@ -393,7 +410,10 @@ fn a_card_that_shortens_res_is_not_said_to_compute_otherwise() {
     let ids: Vec<_> = check.verdicts().iter().map(|it| it.id).collect();
     assert_eq!(ids, ["card-has-keys", "sqn-moved", "res-shortened"]);
     let short = Vector {
-        xres: made.xres.as_ref().map(|xres| Secret::new(xres.expose()[..4].to_vec())),
+        xres: made
+            .xres
+            .as_ref()
+            .map(|xres| Secret::new(xres.expose()[..4].to_vec())),
         ..made.clone()
     };
     let check = run(&mut card, &with_keys(about(short), given()), &mut || RAND);
@@ -443,9 +463,14 @@ fn no_secret_is_in_the_text_unless_it_is_asked_for() {
     }
     for key in [TEST_K, TEST_OPC].map(|key| hex(&key)) {
         assert!(!check.text(Shown::Outcome).contains(&key));
+        assert!(!json(Shown::Outcome).contains(&key));
     }
-    assert!(check.text(Shown::Keys).contains(&hex(&TEST_OPC)));
-    assert!(!check.text(Shown::Keys).contains(&hex(&TEST_K)));
+    for shown in [check.text(Shown::Keys), json(Shown::Keys)] {
+        assert!(
+            shown.contains(&hex(&TEST_OPC)) && !shown.contains(&hex(&TEST_K)),
+            "{shown}"
+        );
+    }
 }
 
 #[test]

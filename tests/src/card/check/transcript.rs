@@ -94,6 +94,10 @@ impl Check {
         let step = |step| Challenge::of(step, shown);
         Json {
             keys: self.keys.as_ref().map(|keys| keys.whose.as_str()),
+            opc: match shown {
+                Shown::Outcome => None,
+                Shown::Keys => self.keys.as_ref().map(|keys| to_hex(keys.opc().expose())),
+            },
             challenges: self.steps.iter().map(step).collect(),
             verdicts: &self.verdicts,
         }
@@ -170,6 +174,7 @@ impl Values {
 #[derive(Serialize)]
 struct Json<'a> {
     keys: Option<&'a str>,
+    opc: Option<String>,
     challenges: Vec<Challenge>,
     verdicts: &'a [Verdict],
 }
