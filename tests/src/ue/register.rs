@@ -12,7 +12,7 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 
 pub use self::digest::Authorization;
-use self::digest::{Challenge, Proof};
+use self::digest::{Asked, Challenge, Proof};
 use self::judge::Judgement;
 use super::sas::{Said, Sas};
 use super::security::Misdeed;
@@ -267,19 +267,13 @@ impl Registrant {
         config: &mut UeConfig,
         events: &mut Vec<UeEvent>,
     ) -> Option<String> {
-        // RFC 8760 2.4: the topmost challenge whose algorithm we support.
-        let supported = |value: &&str| {
-            param_of(value, "algorithm").is_none_or(|name| name == "AKAv1-MD5" || name == "MD5")
-        };
-        let value = text.headers("WWW-Authenticate").find(supported)?;
-        let mut challenge = Challenge::read(value, self.word());
-        events.push(UeEvent::Challenged {
-            algorithm: challenge.algorithm.clone(),
-        });
+        let (found, algorithm) = self.find_challenge(text, config);
+        events.push(UeEvent::Challenged { algorithm });
+        let (mut challenge, asked) = found?;
         if config.behaviour == Behaviour::IgnoreChallenge {
             return None;
         }
-        let judgement = Judgement::of(&challenge, config);
+        let judgement = Judgement::of(asked, config);
         events.extend(judgement.event());
         let (proof, res) = match judgement {
             Judgement::Password(password) => {
@@ -318,6 +312,25 @@ impl Registrant {
         let command = pending.command;
         self.pending = Some(pending);
         Some(self.request(command, config, &proof))
+    }
+
+    /// RFC 8760 2.4: the topmost challenge that the phone can answer. And its algorithm, or that of the topmost one of all.
+    fn find_challenge(
+        &mut self,
+        text: SipText<'_>,
+        config: &UeConfig,
+    ) -> (Option<(Challenge, Asked)>, String) {
+        let cnonce = self.word();
+        let read = |value| Challenge::read(value, cnonce.clone());
+        let mut all = text.headers("WWW-Authenticate").map(read).peekable();
+        let topmost = all.peek().map(|challenge| challenge.algorithm.clone());
+        let found = all.find_map(|challenge| {
+            let asked = challenge.asks(&config.secret)?;
+            Some((challenge, asked))
+        });
+        let of_found = found.as_ref().map(|(challenge, _)| challenge.algorithm.clone());
+        let algorithm = of_found.or(topmost);
+        (found, algorithm.unwrap_or_else(|| "none".to_owned()))
     }
 
     /// A good challenge makes a set of security associations, a bad one another offer (TS 24.229 5.1.1.5.1, 5.1.1.5.3).
@@ -436,18 +449,4 @@ pub(super) fn split_list(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_registrations_are_refreshed_600_s_before_their_end_and_short_ones_half_way() {
-        assert_eq!(refresh_after(600_000), Duration::from_secs(599_400));
-        assert_eq!(refresh_after(1_200), Duration::from_secs(600));
-    }
-
-    #[test]
-    fn lists_split_outside_of_brackets_and_quotes() {
-        let values: Vec<_> = split_list("<sip:a,b@c>;x=\"1,2\", <tel:+1>").collect();
-        assert_eq!(values, ["<sip:a,b@c>;x=\"1,2\"", "<tel:+1>"]);
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use ims_common::net::Transport;
 use super::UeEvent;
 use super::talk::{CallEvent, Cause};
 use crate::card::session::AkaFailure;
+use crate::card::wording::printable;
 
 /// What was tried, and with what.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -211,6 +212,10 @@ pub fn of_registration(events: &[UeEvent], about: &About) -> Verdict {
     let seen = Seen {
         challenged: count(|event| matches!(event, UeEvent::Challenged { .. })),
         answered: count(|event| matches!(event, UeEvent::NetworkAuthentic)),
+        unanswerable: match events.last() {
+            Some(UeEvent::Challenged { algorithm }) => Some(algorithm),
+            _ => None,
+        },
         installed: count(|event| matches!(event, UeEvent::SaInstalled(_))) > 0,
         retry_after: events.iter().rev().find_map(|event| match event {
             UeEvent::Rejected { retry_after, .. } => Some(*retry_after),
@@ -230,25 +235,23 @@ pub fn of_registration(events: &[UeEvent], about: &About) -> Verdict {
 }
 
 /// What a phone saw of a registration in which it accepted every challenge.
-struct Seen {
+struct Seen<'a> {
+    /// The algorithm of the last challenge, when the phone stopped there.
+    unanswerable: Option<&'a str>,
     challenged: usize,
     answered: usize,
     installed: bool,
     retry_after: Option<Option<u32>>,
 }
 
-impl Seen {
+impl Seen<'_> {
     fn verdict(&self, status: Option<u16>, about: &About) -> Verdict {
-        match status {
-            Some(status) => self.refused(status, about),
-            None if self.answered > 1 => not_believed("it challenged again and again", about),
-            None if self.challenged == 0 => silence(about),
-            None if self.answered == 0 => Verdict::new(
-                Sort::Challenge,
-                "the challenge cannot be answered: the P-CSCF asks for no algorithm that a phone with a card has \
-                 (AKAv1-MD5); have the HSS give AKA vectors for this subscriber (Digest-AKAv1-MD5), not SIP Digest",
-            ),
-            None if self.installed => Verdict::new(
+        match (status, self.unanswerable) {
+            (Some(status), _) => self.refused(status, about),
+            (None, Some(algorithm)) => unanswerable(algorithm),
+            (None, None) if self.answered > 1 => not_believed("it challenged again and again", about),
+            (None, None) if self.challenged == 0 => silence(about),
+            (None, None) if self.installed => Verdict::new(
                 Sort::Esp,
                 format!(
                     "the challenge came, and nothing came over the security associations: ESP (IP protocol 50) is dropped \
@@ -257,7 +260,7 @@ impl Seen {
                     about.pcscf.ip()
                 ),
             ),
-            None => Verdict::new(
+            (None, None) => Verdict::new(
                 Sort::SilenceAfterChallenge,
                 format!(
                     "the challenge was answered, and {} said nothing more: the network waits for somebody, or the answer was \
@@ -335,6 +338,20 @@ impl Seen {
             ),
         }
     }
+}
+
+fn unanswerable(algorithm: &str) -> Verdict {
+    let it = match algorithm {
+        "none" => "no challenge is in the 401 (WWW-Authenticate)".to_owned(),
+        algorithm => format!("the challenge ({}) cannot be answered", printable(algorithm)),
+    };
+    Verdict::new(
+        Sort::Challenge,
+        format!(
+            "{it}: a phone with a card answers AKAv1-MD5 with RAND and AUTN in the nonce; have the HSS give AKA vectors for \
+             this subscriber (Digest-AKAv1-MD5), not SIP Digest"
+        ),
+    )
 }
 
 fn mac_failure(about: &About) -> Verdict {

@@ -21,6 +21,19 @@ pub(super) enum Proof {
     Resync(Auts),
 }
 
+/// What a challenge asks a phone for.
+pub(super) enum Asked {
+    /// The password of a phone without a USIM.
+    Password(String),
+    /// To check AUTN and to answer with RES.
+    Vector {
+        /// RAND
+        rand: [u8; 16],
+        /// AUTN
+        autn: [u8; 16],
+    },
+}
+
 /// The last challenge, and what it takes to answer with it again.
 #[derive(Clone, Debug)]
 pub(super) struct Challenge {
@@ -50,8 +63,24 @@ impl Challenge {
         }
     }
 
+    /// What it asks of a phone that has this; `None` when the phone cannot answer it.
+    pub(super) fn asks(&self, secret: &identity::Secret) -> Option<Asked> {
+        let is = |name: &str| self.algorithm.eq_ignore_ascii_case(name);
+        match secret {
+            identity::Secret::Digest(password) => {
+                (is("AKAv1-MD5") || is("MD5")).then(|| Asked::Password(password.clone()))
+            }
+            // What is no RAND and AUTN is no question for a card.
+            identity::Secret::Aka(_) | identity::Secret::Card(_) if is("AKAv1-MD5") => {
+                let (rand, autn) = self.rand_and_autn()?;
+                Some(Asked::Vector { rand, autn })
+            }
+            identity::Secret::Aka(_) | identity::Secret::Card(_) => None,
+        }
+    }
+
     /// RFC 3310 3.2: the nonce is RAND and AUTN, and what the network likes to add.
-    pub(super) fn rand_and_autn(&self) -> Option<([u8; 16], [u8; 16])> {
+    fn rand_and_autn(&self) -> Option<([u8; 16], [u8; 16])> {
         let nonce = STANDARD.decode(&self.nonce).ok()?;
         let (rand, rest) = nonce.split_first_chunk()?;
         let (autn, _) = rest.split_first_chunk()?;

@@ -2,7 +2,7 @@
 
 use ims_common::aka::Auts;
 
-use super::digest::Challenge;
+use super::digest::Asked;
 use crate::card::channel::CardError;
 use crate::card::session::AkaFailure;
 use crate::ue::identity::Secret;
@@ -25,15 +25,13 @@ pub(super) enum Judgement {
 
 impl Judgement {
     /// Has the USIM, or the card, check the network's proof and give ours.
-    pub(super) fn of(challenge: &Challenge, config: &mut UeConfig) -> Self {
-        if let Secret::Digest(password) = &config.secret {
-            return Self::Password(password.clone());
-        }
-        let Some((rand, autn)) = challenge.rand_and_autn() else {
-            return Self::Foreign;
+    pub(super) fn of(asked: Asked, config: &mut UeConfig) -> Self {
+        let (rand, autn) = match asked {
+            Asked::Password(password) => return Self::Password(password),
+            Asked::Vector { rand, autn } => (rand, autn),
         };
         let result = match (config.behaviour, &mut config.secret) {
-            (_, Secret::Digest(password)) => return Self::Password(password.clone()),
+            (_, Secret::Digest(_)) => unreachable!("a phone with a password is asked for it"),
             (Behaviour::MacFailure, _) => Err(AkaFailure::Mac),
             (Behaviour::AlwaysResync, Secret::Aka(usim)) => Err(AkaFailure::Sync(usim.auts(&rand))),
             (_, Secret::Aka(usim)) => usim.authenticate(&rand, &autn).map_err(|error| match error {
