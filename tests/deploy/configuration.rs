@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::{DAEMONS, binaries, deploy, must, text};
 
 /// What an operator writes for one machine, comments left out.
@@ -24,6 +26,34 @@ fn every_ready_made_configuration_passes_the_check_of_its_daemon() {
             };
             assert!(check(&[]).starts_with(&format!("{daemon}:")), "{set}/{daemon}");
             assert_eq!(check(&["--quiet"]), "", "{set}/{daemon}");
+        }
+    }
+}
+
+/// Where there is no DNS: the answer to a registration names the S-CSCF in Service-Route, and the HSS does in its answers.
+#[test]
+fn the_nodes_that_send_to_the_s_cscf_know_where_it_is() {
+    for set in [
+        "config/one-machine",
+        "config/beside-an-epc",
+        "config/three-machines",
+        "container/config",
+    ] {
+        let read = |daemon: &str| -> Value {
+            let file = text(&format!("{set}/{daemon}.yaml"));
+            let read: Value = serde_saphyr::from_str(&file).expect("a file of a daemon");
+            read[daemon].clone()
+        };
+        let scscf = read("scscf");
+        let name = scscf["server_name"].as_str().expect("a server_name");
+        let host = name.trim_start_matches("sip:");
+        for daemon in ["pcscf", "icscf"] {
+            let known = read(daemon)["hosts"][host].clone();
+            let known = known
+                .as_str()
+                .unwrap_or_else(|| panic!("{set}/{daemon}.yaml does not know {host}"));
+            let address = scscf["mw"]["address"].as_str().expect("an address");
+            assert!(known.starts_with(address), "{set}/{daemon}.yaml: {known}");
         }
     }
 }
