@@ -304,6 +304,14 @@ fn refusals_and_garbage_of_a_card_are_said_with_their_status() {
 }
 
 #[test]
+fn a_card_that_the_service_has_not_yet_noticed_is_waited_for() {
+    let bench = Bench::empty();
+    let card = VirtualCard::new(CardProfile::new(IMSI));
+    let _card = Attached::start(bench.pcscd.reader(), card).expect("a reader");
+    assert!(bench.ue(&["card", "show"]).good().contains(HOME));
+}
+
+#[test]
 fn the_card_of_people_without_one_is_put_in_by_the_same_program() {
     let bench = Bench::empty();
     let at = bench.pcscd.reader().to_string();

@@ -8,7 +8,8 @@ use pcsc::{Context, Error, Protocol, Protocols, ReaderState, Scope, ShareMode, S
 
 use super::channel::{ANSWER_MAX, ReaderError, Transmit};
 
-/// How long pcscd may take to notice that a card has gone: it looks a few times in a second.
+/// How long pcscd may take to notice that a card has come or gone: it looks a few times in a second, and when it was
+/// started by our call it has to switch the card on first.
 const NOTICE: Duration = Duration::from_secs(2);
 
 /// Those of contacts.
@@ -30,7 +31,7 @@ pub struct PcscReader {
 impl PcscReader {
     /// The card in the reader with this name, or with the only one of which this is a part, in capital letters or
     /// small ones; where several have it in their names, the only one of them with a card. Without a name, the first
-    /// reader with a card.
+    /// reader with a card; where there is none, it has a moment to come.
     ///
     /// # Errors
     /// When there is no service, no such reader, or no card that answers.
@@ -128,24 +129,35 @@ fn connect(context: &Context, slot: &Slot) -> Result<pcsc::Card, ReaderError> {
     }
 }
 
+/// All readers, after a moment for a card to come when there is none.
 fn slots(context: &Context) -> Result<Vec<Slot>, ReaderError> {
     let names = context.list_readers_owned().map_err(meaning)?;
-    let mut states: Vec<ReaderState> = names
-        .into_iter()
-        .map(|name| ReaderState::new(name, State::UNAWARE))
-        .collect();
-    if !states.is_empty() {
-        context
-            .get_status_change(Duration::ZERO, &mut states)
-            .map_err(meaning)?;
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let unaware = |name| ReaderState::new(name, State::UNAWARE);
+    let mut states: Vec<ReaderState> = names.into_iter().map(unaware).collect();
+    context
+        .get_status_change(Duration::ZERO, &mut states)
+        .map_err(meaning)?;
+    if !states.iter().any(has_card) {
+        states.iter_mut().for_each(ReaderState::sync_current_state);
+        match context.get_status_change(NOTICE, &mut states) {
+            Ok(()) | Err(Error::Timeout) => {}
+            Err(error) => return Err(meaning(error)),
+        }
     }
     Ok(states
         .iter()
         .map(|state| Slot {
             name: state.name().to_owned(),
-            has_card: state.event_state().contains(State::PRESENT),
+            has_card: has_card(state),
         })
         .collect())
+}
+
+fn has_card(state: &ReaderState) -> bool {
+    state.event_state().contains(State::PRESENT)
 }
 
 fn choose<'a>(wanted: Option<&str>, slots: &'a [Slot]) -> Result<&'a Slot, ReaderError> {
@@ -205,7 +217,7 @@ fn is_empty(context: &Context, reader: &CStr) -> bool {
             Err(_) => return true,
         }
         let [state] = &mut states;
-        if !state.event_state().contains(State::PRESENT) {
+        if !has_card(state) {
             return true;
         }
         state.sync_current_state();

@@ -61,7 +61,8 @@ struct IsimNames {
 
 impl CardProfile {
     /// A card with an ISIM and a USIM, the names of TS 23.003 13 for an MNC of two digits, the keys that subscribers
-    /// of the testkit have, and a PIN that is disabled. It speaks T=0, as the cards of operators do.
+    /// of the testkit have, and a PIN that is disabled. Both applications have one key and one array of sequence numbers.
+    /// It speaks T=0, as the cards of operators do.
     #[must_use]
     pub fn new(imsi: &str) -> Self {
         Self {
