@@ -172,7 +172,6 @@ pub(super) fn rung(entry: &Entry, places: &Places) -> Rung {
             true => (remark(own, "Diameter connection is up"), false),
             false => (remark(own, "Diameter connection is down"), true),
         },
-        What::NameServesNothing => (remark(own, "a name was asked of DNS and serves nothing"), true),
         What::Kernel(kernel) => {
             let words = format!("the kernel counts {} more {}", kernel.grown, kernel.counter);
             (remark(own, &words), true)

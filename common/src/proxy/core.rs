@@ -49,7 +49,10 @@ pub(super) enum CoreTimer {
 /// What waits for an answer of DNS.
 #[derive(Debug)]
 pub(super) enum Resolving {
-    Forward(ForwardId),
+    Forward {
+        forward: ForwardId,
+        host: String,
+    },
     Ack {
         request: Box<Request>,
         interface: Interface,
@@ -76,7 +79,7 @@ pub struct ProxyCore {
     pub(super) events: VecDeque<CoreEvent>,
     pub(super) outputs: VecDeque<SipOutput>,
     pub(super) counters: Counters,
-    notes: Notes,
+    pub(super) notes: Notes,
     pub(super) requests: BTreeMap<String, u64>,
     pub(super) draining: bool,
     /// For REGISTERs towards the home network.

@@ -10,6 +10,7 @@ use crate::overload::Work;
 use crate::sip::{HeaderName, Method, Request, Response, StatusCode};
 use crate::transaction::layer::ClientRequest;
 use crate::transaction::{ClientTransactionId, Failure, ServerTransactionId, TimerName};
+use crate::why::{Fact, Facts, Note, NoteKind};
 
 use super::core::{CoreTimer, ProxyCore, RESOLVE_WAIT, Resolving};
 use super::next_hop::{Attempt, Resolution, attempts, attempts_along};
@@ -137,7 +138,11 @@ impl ProxyCore {
                 if let Some(forward) = self.forwards.get_mut(&id) {
                     forward.stage = Stage::Resolving(question);
                 }
-                self.resolving.insert(question, Resolving::Forward(id));
+                let waiting = Resolving::Forward {
+                    forward: id,
+                    host: host.clone(),
+                };
+                self.resolving.insert(question, waiting);
                 self.ask(now, question, host, port, transport);
             }
             Resolution::Impossible => self.fail(id, ForwardFailure::Unresolvable),
@@ -167,12 +172,22 @@ impl ProxyCore {
                 Some(target) => self.transmit_ack(&request, interface, &Attempt::to(interface, target)),
                 None => self.counters.count("ims_sip_acks_dropped_total", "unresolvable"),
             },
-            Some(Resolving::Forward(forward)) if targets.is_empty() => {
+            Some(Resolving::Forward { forward, host }) if targets.is_empty() => {
                 self.counters.count("ims_sip_resolve_failures_total", "no_target");
+                self.note_name(forward, &host);
                 self.fail(forward, ForwardFailure::Unresolvable);
             }
-            Some(Resolving::Forward(forward)) => self.begin(now, forward, targets),
+            Some(Resolving::Forward { forward, .. }) => self.begin(now, forward, targets),
         }
+    }
+
+    /// For whoever asks later why this request came no further.
+    fn note_name(&mut self, forward: ForwardId, host: &str) {
+        let request = self.forwards.get(&forward).and_then(|it| it.request.as_ref());
+        let call_id = request.and_then(|request| request.call_id()).unwrap_or_default();
+        let facts = || Facts::new().with(Fact::Address, host);
+        self.notes
+            .make(|| Note::of_call(NoteKind::NameServesNothing, call_id, facts()));
     }
 
     fn begin(&mut self, now: Instant, id: ForwardId, targets: &[ResolvedTarget]) {

@@ -16,6 +16,7 @@ mod hss_refuses;
 mod kernel_refuses;
 mod large_datagram_lost;
 mod nat_before_us;
+mod next_hop_unknown;
 mod no_common_algorithm;
 mod no_reg_subscription;
 mod no_route_to_ues;
@@ -58,6 +59,7 @@ pub const CATALOGUE: &[Detector] = &[
     kernel_refuses::DETECTOR,
     another_ipsec_user::DETECTOR,
     diameter_peer_down::DETECTOR,
+    next_hop_unknown::DETECTOR,
     callee_unknown::DETECTOR,
     app_server_failed::DETECTOR,
     voice_bearer_refused::DETECTOR,

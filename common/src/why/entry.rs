@@ -39,8 +39,6 @@ pub enum What {
     Diameter(DiameterStep),
     /// A Diameter connection.
     Connection(ConnectionStep),
-    /// A name was asked of DNS, and serves nothing.
-    NameServesNothing,
     /// A counter of the kernel grew.
     Kernel(KernelStep),
     /// Something that no wire shows.

@@ -21,6 +21,8 @@ pub enum NoteKind {
     DefaultHandling,
     /// A message for an SMS gateway matched no criteria.
     NoCriteriaMatched,
+    /// The name of the next hop is neither configured nor in DNS.
+    NameServesNothing,
     /// A number was put into another form before it was looked up.
     NumberNormalised,
     /// A called identity has no binding.

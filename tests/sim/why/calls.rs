@@ -168,3 +168,11 @@ fn a_short_message_that_reaches_somebody_without_a_criterion_lacks_nothing() {
     assert!(scene.world.case(&imsi(1)).entries.iter().any(noted), "{ladder}");
     assert_eq!(scene.world.findings(&imsi(1)), [], "{ladder}");
 }
+
+#[test]
+fn a_domain_that_nobody_serves_is_named_with_the_node_that_asked_for_it() {
+    let mut scene = alone(6_010, Vec::new());
+    scene.tell("A", UeCommand::call("sip:bob@nowhere.example"));
+    scene.world.advance(Duration::from_secs(40));
+    scene.world.assert_explained(&imsi(1), "next-hop-unknown");
+}
