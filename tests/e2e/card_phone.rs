@@ -1,7 +1,8 @@
 //! Testkit: the program `ue` as the phone of a card behind the real PC/SC service, in clear: with IPsec it is in the suite
 //! `ipsec`.
 
-use ims_tests::card::apdu::instruction::AUTHENTICATE;
+use ims_tests::card::apdu::StatusWord;
+use ims_tests::card::apdu::instruction::{AUTHENTICATE, VERIFY};
 use ims_tests::card::virtual_card::{CardProfile, Fault};
 use ims_tests::hss::TEST_OPC;
 use ims_tests::milenage::Sqn;
@@ -95,6 +96,16 @@ fn what_a_card_finds_wrong_with_a_challenge_is_told_with_the_remedy() {
     let said = register(&pulled, site);
     said.failed_with(&["nothing more was said to the network", "taken out of the reader"]);
     assert_eq!(said.out.matches("REGISTER ").count(), 1, "{}", said.out);
+    network.stop();
+}
+
+#[test]
+fn a_card_that_does_not_tell_of_its_pin_is_tried() {
+    let network = Network::start(Site::on_network([127, 0, 78]), vec![subscriber(1)]);
+    let site = &network.site;
+    let mute = Bench::with(card_of(site).fault(Fault::StatusAt(VERIFY, StatusWord(0x6D00))));
+    register(&mute, site).good();
+    assert_eq!(mute.counted(AUTHENTICATE), 2, "to register, and to leave");
     network.stop();
 }
 

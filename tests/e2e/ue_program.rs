@@ -1,9 +1,10 @@
 //! Testkit: the program `ue` by its keys: what it prints, for people and for programs, and how it ends.
 #![allow(clippy::disallowed_methods, reason = "shell")]
 
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+use ims_tests::child::Talker;
 use ims_tests::hss::{TEST_K, TEST_OPC};
 use ims_tests::scene::{imsi, subscriber};
 use ims_tests::site::Site;
@@ -12,6 +13,9 @@ use ims_tests::ue::talk::Answer;
 use serde_json::Value;
 
 use crate::network::{Network, binaries};
+
+/// How long the program may take for a step, on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs it to its end.
 fn ue(arguments: &[&str]) -> Output {
@@ -254,24 +258,7 @@ fn a_phone_that_may_not_protect_gm_says_so_before_it_sends_anything() {
         (&"start".into(), &Value::Array(Vec::new()))
     );
     let why = failed["why"].as_str().expect("a sentence");
-    assert!(why.contains("without IPsec (--clear)"), "{why}");
-}
-
-/// Waits until a child has said something; it is killed when it does not.
-fn wait_for(child: &mut Child, words: &str) -> String {
-    use std::io::Read as _;
-    let mut output = child.stdout.take().expect("a pipe");
-    let mut said = Vec::new();
-    let end = Instant::now() + Duration::from_secs(20);
-    let mut octet = [0];
-    while !text(&said).contains(words) && Instant::now() < end {
-        match output.read(&mut octet) {
-            Ok(1) => said.extend(octet),
-            _ => break,
-        }
-    }
-    child.stdout = Some(output);
-    text(&said)
+    assert!(why.contains("without IPsec (without --ipsec)"), "{why}");
 }
 
 #[test]
@@ -280,18 +267,35 @@ fn a_phone_that_waits_leaves_at_ctrl_c_by_the_interface_that_it_was_told() {
     let options = options(&network.site, 1, &TEST_K);
     let mut arguments = vec!["wait", "--seconds", "600", "--interface", "lo", "--tcp"];
     arguments.extend(options.iter().map(String::as_str));
-    let mut child = command(&arguments)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program ue");
-    let said = wait_for(&mut child, "registered for");
+    let mut phone = Talker::start(&mut command(&arguments)).expect("the program ue");
+    let registered = phone.until(PATIENCE, |line| line.starts_with("registered for"));
+    let said = phone.said().join("\n");
+    assert!(registered.is_some(), "{said}");
     assert!(said.contains("over TCP in clear, interface lo\n"), "{said}");
     let is_sent = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args(["-INT", &phone.pid().to_string()])
         .status();
     assert!(is_sent.is_ok_and(|status| status.success()));
+    let (status, said) = phone.end(PATIENCE).expect("an end");
+    assert!(status.success(), "{said:#?}");
+    assert!(said.iter().any(|line| line == "de-registered"), "{said:#?}");
+    network.stop();
+}
+
+#[test]
+fn a_phone_whose_reader_goes_away_does_not_panic_and_leaves_the_network() {
+    let network = Network::start(Site::on_network([127, 0, 80]), vec![subscriber(1)]);
+    let options = options(&network.site, 1, &TEST_K);
+    let mut arguments = vec!["deregister", "--pause", "1"];
+    arguments.extend(options.iter().map(String::as_str));
+    let mut child = command(&arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program ue");
+    drop(child.stdout.take());
     let output = child.wait_with_output().expect("an end");
     assert!(output.status.success(), "{output:?}");
-    assert!(text(&output.stdout).contains("de-registered"), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
     network.stop();
 }

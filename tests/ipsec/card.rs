@@ -1,10 +1,8 @@
 //! Testkit: a handset with a card over ESP: the phone is the program `ue` in a network namespace, its card a virtual one
 //! behind the real PC/SC service, and the network the three real daemons.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +11,7 @@ use ims_tests::card::apdu::instruction;
 use ims_tests::card::pcscd::Pcscd;
 use ims_tests::card::virtual_card::{CardProfile, VirtualCard};
 use ims_tests::card::vpcd::Attached;
+use ims_tests::child::Talker;
 use ims_tests::daemons::binaries;
 use ims_tests::hss::{TEST_K, TEST_OPC};
 use ims_tests::milenage::Milenage;
@@ -32,74 +31,46 @@ use crate::wire::{Capture, contains};
 /// How long the program may take for a step, on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The program `ue`, and what it prints.
-struct Program {
-    child: Child,
-    lines: Receiver<String>,
-    said: Vec<Value>,
-}
+/// The program `ue`.
+struct Program(Talker);
 
 impl Program {
     /// Runs it in the UEs' namespace with the card of this service.
     fn start(network: &Network, pcscd: &Pcscd, arguments: &[&str]) -> Self {
-        let mut child = Command::new(binaries().expect("our own directory").join("ue"))
+        let mut command = Command::new(binaries().expect("our own directory").join("ue"));
+        command
             .args(arguments)
             .args(["--card", "--netns", network.net.ue.name(), "--json"])
-            .env(Pcscd::VARIABLE, pcscd.socket())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program ue: build the workspace first");
-        let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        Self {
-            child,
-            lines,
-            said: Vec::new(),
-        }
+            .env(Pcscd::VARIABLE, pcscd.socket());
+        Self(Talker::start(&mut command).expect("the program ue: build the workspace first"))
     }
 
     /// Waits until it says an event of this name: the object.
     fn until(&mut self, network: &Network, event: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let patience = end.saturating_duration_since(Instant::now());
-            let Ok(line) = self.lines.recv_timeout(patience) else {
-                panic!(
-                    "ue does not come to {event}: {:#?}\n{}",
-                    self.said,
-                    network.about()
-                );
-            };
-            let object: Value = serde_json::from_str(&line).expect("an object in each line");
-            self.said.push(object.clone());
-            if object["event"] == event && is_it(&object) {
-                return object;
-            }
-        }
+        let is_event = |line: &str| {
+            let object = object(line);
+            object["event"] == event && is_it(&object)
+        };
+        let line = self.0.until(PATIENCE, is_event);
+        let line = line.unwrap_or_else(|| {
+            panic!(
+                "ue does not come to {event}: {:#?}\n{}",
+                self.0.said(),
+                network.about()
+            )
+        });
+        object(&line)
     }
 
     /// Until it ends: all that it has said.
-    fn end(mut self) -> (ExitStatus, Vec<Value>) {
-        let status = self.child.wait().expect("an end");
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            self.said
-                .push(serde_json::from_str(&line).expect("an object in each line"));
-        }
-        (status, std::mem::take(&mut self.said))
+    fn end(self) -> (ExitStatus, Vec<Value>) {
+        let (status, said) = self.0.end(PATIENCE).expect("an end");
+        (status, said.iter().map(|line| object(line)).collect())
     }
 }
 
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn object(line: &str) -> Value {
+    serde_json::from_str(line).expect("an object in each line")
 }
 
 /// A set as the program has told it: SPI and destination of each state, in the order of TS 33.203 7.1.
@@ -216,7 +187,7 @@ fn a_handset_registers_over_esp_with_the_keys_of_its_card_calls_and_leaves() {
     let both = || [network.states(), network.net.ue.states()].map(|states| in_kernel(&states, &set));
     let registered = both();
     assert_eq!(card.card().counted(instruction::AUTHENTICATE), 1);
-    ue.until(&network, "call", |call| call["what"] == "Begun");
+    ue.until(&network, "call", |call| call["what"]["kind"] == "begun");
     let [ours, theirs] = both();
     assert_carried(&ours, &theirs, &registered[0]);
 

@@ -4,6 +4,7 @@ pub mod app_server;
 pub mod busy;
 pub mod cable;
 pub mod card;
+pub mod child;
 pub mod daemons;
 pub mod dashboard;
 pub mod host;

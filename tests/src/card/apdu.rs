@@ -272,6 +272,8 @@ impl StatusWord {
     pub const NOT_FOUND: Self = Self(0x6A82);
     /// 6A83
     pub const NO_RECORD: Self = Self(0x6A83);
+    /// There is no such key or PIN (referenced data not found).
+    pub const NO_SUCH_KEY: Self = Self(0x6A88);
     /// 9862
     pub const WRONG_MAC: Self = Self(0x9862);
     /// 9864

@@ -28,7 +28,7 @@ impl Direction {
         }
     }
 
-    const fn token(self) -> &'static str {
+    pub(super) const fn token(self) -> &'static str {
         match self {
             Self::SendRecv => "sendrecv",
             Self::SendOnly => "sendonly",

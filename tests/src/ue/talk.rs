@@ -241,3 +241,14 @@ pub enum CallEvent {
     /// It is over.
     Ended(Cause),
 }
+
+impl CallEvent {
+    /// Why it is over, when it is.
+    #[must_use]
+    pub fn ended(&self) -> Option<&Cause> {
+        if let Self::Ended(cause) = self {
+            return Some(cause);
+        }
+        None
+    }
+}

@@ -2,13 +2,15 @@
 //!
 //! It says what a phone can know. Why the network did so, the network knows: `imsctl why`.
 
+mod talk;
+
 use std::fmt;
 use std::net::SocketAddr;
 
 use ims_common::net::Transport;
 
+pub use self::talk::{has_begun, of_call, of_message};
 use super::UeEvent;
-use super::talk::{CallEvent, Cause};
 use crate::card::session::AkaFailure;
 use crate::card::wording::printable;
 
@@ -38,6 +40,33 @@ pub enum Prover {
     Card,
     /// Keys from the command line.
     Keys,
+}
+
+impl Prover {
+    /// How such a phone is told to register without IPsec.
+    #[must_use]
+    pub const fn in_clear(self) -> &'static str {
+        match self {
+            Self::Card => "with --clear",
+            Self::Keys => "without --ipsec",
+        }
+    }
+
+    /// How such a phone is run as root. sudo drops what it is not told to keep.
+    #[must_use]
+    pub const fn as_root(self) -> &'static str {
+        match self {
+            Self::Card => "sudo --preserve-env=UE_PIN ue …",
+            Self::Keys => "sudo ue …",
+        }
+    }
+
+    const fn wants_ipsec(self) -> &'static str {
+        match self {
+            Self::Card => "without --clear",
+            Self::Keys => "with --ipsec",
+        }
+    }
 }
 
 impl fmt::Display for Prover {
@@ -92,6 +121,10 @@ pub enum Sort {
     Esp,
     /// Nothing came after the answer to the challenge, in clear.
     SilenceAfterChallenge,
+    /// Nothing came to a phone that was registered.
+    SilenceWhenRegistered,
+    /// The network refuses a phone that was registered.
+    RefusedWhenRegistered,
     /// A call was refused.
     CallRefused,
     /// An INVITE had no answer.
@@ -102,11 +135,15 @@ pub enum Sort {
     MessageRefused,
     /// A MESSAGE had no answer.
     MessageUnanswered,
+    /// Somebody ended the program before it was done.
+    Interrupted,
+    /// The program itself is at fault.
+    Internal,
 }
 
 impl Sort {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::Start,
         Self::Card,
         Self::SecurityAssociations,
@@ -127,11 +164,15 @@ impl Sort {
         Self::Silence,
         Self::Esp,
         Self::SilenceAfterChallenge,
+        Self::SilenceWhenRegistered,
+        Self::RefusedWhenRegistered,
         Self::CallRefused,
         Self::CallUnanswered,
         Self::CallNotBegun,
         Self::MessageRefused,
         Self::MessageUnanswered,
+        Self::Interrupted,
+        Self::Internal,
     ];
 
     /// Its word, which does not change.
@@ -158,11 +199,15 @@ impl Sort {
             Self::Silence => "silence",
             Self::Esp => "esp",
             Self::SilenceAfterChallenge => "silence_after_challenge",
+            Self::SilenceWhenRegistered => "silence_when_registered",
+            Self::RefusedWhenRegistered => "refused_when_registered",
             Self::CallRefused => "call_refused",
             Self::CallUnanswered => "call_unanswered",
             Self::CallNotBegun => "call_not_begun",
             Self::MessageRefused => "message_refused",
             Self::MessageUnanswered => "message_unanswered",
+            Self::Interrupted => "interrupted",
+            Self::Internal => "internal",
         }
     }
 }
@@ -188,9 +233,55 @@ impl Verdict {
     }
 }
 
+/// What a registered phone wants of its network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Errand {
+    /// To stay registered.
+    Refresh,
+    /// To leave.
+    Leave,
+}
+
+impl fmt::Display for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refresh => "registering again",
+            Self::Leave => "leaving",
+        })
+    }
+}
+
 /// Why a registration did not come about, by what the phone saw of it.
 #[must_use]
 pub fn of_registration(events: &[UeEvent], about: &About) -> Verdict {
+    of_register(events, about, None)
+}
+
+/// Why a phone that was registered could not stay, or leave, by what it saw of that.
+#[must_use]
+pub fn of_registered(events: &[UeEvent], about: &About, errand: Errand) -> Verdict {
+    of_register(events, about, Some(errand))
+}
+
+/// Somebody ended the program.
+#[must_use]
+pub fn interrupted() -> Verdict {
+    Verdict::new(
+        Sort::Interrupted,
+        "interrupted before it was done; what the network has granted it keeps until it expires",
+    )
+}
+
+/// The program itself is at fault.
+#[must_use]
+pub fn internal(why: &str) -> Verdict {
+    Verdict::new(
+        Sort::Internal,
+        format!("{why}: this is a fault of the program ue, not of the network; try again, and report it"),
+    )
+}
+
+fn of_register(events: &[UeEvent], about: &About, errand: Option<Errand>) -> Verdict {
     let count = |is: fn(&UeEvent) -> bool| events.iter().filter(|event| is(event)).count();
     let told = events.iter().rev().find_map(|event| match event {
         UeEvent::CardFailed(error) => Some(Verdict::new(
@@ -200,7 +291,7 @@ pub fn of_registration(events: &[UeEvent], about: &About) -> Verdict {
                 AkaFailure::Card(error.clone())
             ),
         )),
-        UeEvent::SaFailed(why) => Some(without_set(why)),
+        UeEvent::SaFailed(why) => Some(without_set(why, about)),
         _ => None,
     });
     let status = events.iter().rev().find_map(|event| match event {
@@ -210,6 +301,7 @@ pub fn of_registration(events: &[UeEvent], about: &About) -> Verdict {
     });
     let status = status.flatten();
     let seen = Seen {
+        errand,
         challenged: count(|event| matches!(event, UeEvent::Challenged { .. })),
         answered: count(|event| matches!(event, UeEvent::NetworkAuthentic)),
         unanswerable: match events.last() {
@@ -236,6 +328,7 @@ pub fn of_registration(events: &[UeEvent], about: &About) -> Verdict {
 
 /// What a phone saw of a registration in which it accepted every challenge.
 struct Seen<'a> {
+    errand: Option<Errand>,
     /// The algorithm of the last challenge, when the phone stopped there.
     unanswerable: Option<&'a str>,
     challenged: usize,
@@ -250,7 +343,10 @@ impl Seen<'_> {
             (Some(status), _) => self.refused(status, about),
             (None, Some(algorithm)) => unanswerable(algorithm),
             (None, None) if self.answered > 1 => not_believed("it challenged again and again", about),
-            (None, None) if self.challenged == 0 => silence(about),
+            (None, None) if self.challenged == 0 => match self.errand {
+                Some(errand) => silence_when_registered(errand, about),
+                None => silence(about),
+            },
             (None, None) if self.installed => Verdict::new(
                 Sort::Esp,
                 format!(
@@ -274,7 +370,16 @@ impl Seen<'_> {
     fn refused(&self, status: u16, about: &About) -> Verdict {
         let About { impi, impu, home, .. } = about;
         match status {
-            401 | 403 if self.answered > 0 => not_believed(&format!("it says {status}"), about),
+            401 | 403 if self.answered > 0 => return not_believed(&format!("it says {status}"), about),
+            // What stands between a phone and its first registration is past.
+            403 | 404 | 420 | 421 | 494 => {
+                if let Some(errand) = self.errand {
+                    return refused_when_registered(status, errand, about);
+                }
+            }
+            _ => {}
+        }
+        match status {
             403 => Verdict::new(
                 Sort::Forbidden,
                 format!(
@@ -288,12 +393,16 @@ impl Seen<'_> {
             ),
             420 => Verdict::new(
                 Sort::NoSecAgree,
-                "420: this P-CSCF has no security agreement (sec-agree): register with --clear, or turn IPsec on there",
+                format!(
+                    "420: this P-CSCF has no security agreement (sec-agree): register {}, or turn IPsec on there",
+                    about.prover.in_clear()
+                ),
             ),
             421 | 494 if !about.ipsec => Verdict::new(
                 Sort::SecAgreeWanted,
                 format!(
-                    "{status}: this P-CSCF wants IPsec: register with --ipsec (with a card: without --clear)"
+                    "{status}: this P-CSCF wants IPsec: register {}",
+                    about.prover.wants_ipsec()
                 ),
             ),
             421 => Verdict::new(
@@ -411,107 +520,66 @@ fn silence(about: &About) -> Verdict {
     )
 }
 
+fn silence_when_registered(errand: Errand, about: &About) -> Verdict {
+    let pcscf = about.pcscf;
+    let sentence = match about.ipsec {
+        true => format!(
+            "the phone was registered, and {errand} has no answer over the security associations: they are gone at {} (a \
+             P-CSCF that was started anew, or a lifetime that ended), or a firewall or NAT on the way has forgotten ESP; \
+             compare `ip xfrm state` on both ends, and register anew",
+            pcscf.ip()
+        ),
+        false => format!(
+            "the phone was registered, and {errand} has no answer from {pcscf}: the P-CSCF, or a node behind it, has ended or \
+             is out of reach since; see that they run, and that the way there is still open",
+        ),
+    };
+    Verdict::new(Sort::SilenceWhenRegistered, sentence)
+}
+
+fn refused_when_registered(status: u16, errand: Errand, about: &About) -> Verdict {
+    Verdict::new(
+        Sort::RefusedWhenRegistered,
+        format!(
+            "the phone was registered, and {errand} is answered with {status}: the network has ended the registration since, \
+             the subscriber was changed or removed in the HSS, or the P-CSCF no longer knows this phone; see `imsctl why {}`, \
+             and register anew",
+            about.impi
+        ),
+    )
+}
+
 /// By the words of [`super::sas`] and of the kernel.
-fn without_set(why: &str) -> Verdict {
+fn without_set(why: &str, about: &About) -> Verdict {
+    let in_clear = about.prover.in_clear();
     let sentence = match why {
-        "no Security-Server" => {
-            "the P-CSCF challenges without Security-Server: it does not protect Gm; turn IPsec on there, or register with --clear"
-        }
+        "no Security-Server" => format!(
+            "the P-CSCF challenges without Security-Server: it does not protect Gm; turn IPsec on there, or register \
+             {in_clear}"
+        ),
         "no common mechanism" => {
             "the P-CSCF chose none of the algorithms that were offered; allow hmac-sha-1-96 with aes-cbc or null there, or \
              take another --shape"
+                .to_owned()
         }
-        "not_permitted" => {
-            "the kernel refuses security associations: CAP_NET_ADMIN is missing; run it as root, or with --clear"
-        }
+        "not_permitted" => format!(
+            "the kernel refuses security associations: CAP_NET_ADMIN is missing; run it as root ({}), or {in_clear}",
+            about.prover.as_root()
+        ),
         "unsupported" => {
             "this kernel lacks ESP or the algorithm that the P-CSCF chose: modprobe esp4 esp6 authenc, or allow another there"
+                .to_owned()
         }
         "exists" => {
             "this kernel has a security association with the same SPI already: another phone or P-CSCF uses this network \
              namespace; give each its own (--netns)"
+                .to_owned()
         }
-        why => {
-            return Verdict::new(
-                Sort::SecurityAssociations,
-                format!(
-                    "there are no security associations ({why}); see `ip xfrm state`, `ip xfrm policy` and the kernel's log"
-                ),
-            );
-        }
+        why => format!(
+            "there are no security associations ({why}); see `ip xfrm state`, `ip xfrm policy` and the kernel's log"
+        ),
     };
     Verdict::new(Sort::SecurityAssociations, sentence)
-}
-
-/// Why a call did not come about.
-#[must_use]
-pub fn of_call(events: &[UeEvent], to: &str) -> Verdict {
-    let ended = events.iter().rev().find_map(|event| match event {
-        UeEvent::Call {
-            what: CallEvent::Ended(cause),
-            ..
-        } => Some(cause),
-        _ => None,
-    });
-    match ended {
-        Some(Cause::Refused(status)) => Verdict {
-            status: Some(*status),
-            ..Verdict::new(Sort::CallRefused, refusal(*status, to))
-        },
-        Some(Cause::NoAnswer) => Verdict::new(
-            Sort::CallUnanswered,
-            format!(
-                "nobody answers the INVITE to {to}: the P-CSCF, or a node behind it, does not let it through"
-            ),
-        ),
-        _ => Verdict::new(
-            Sort::CallNotBegun,
-            format!("the call to {to} has not begun; the ladder shows how far it came"),
-        ),
-    }
-}
-
-/// Why a MESSAGE was not taken.
-#[must_use]
-pub fn of_message(events: &[UeEvent], to: &str) -> Verdict {
-    let status = events.iter().rev().find_map(|event| match event {
-        UeEvent::Answered(status) => Some(*status),
-        _ => None,
-    });
-    match status {
-        Some(status) => Verdict {
-            status: Some(status),
-            ..Verdict::new(Sort::MessageRefused, refusal(status, to))
-        },
-        None => Verdict::new(
-            Sort::MessageUnanswered,
-            format!(
-                "nobody answers the MESSAGE to {to}: the P-CSCF, or a node behind it, does not let it through"
-            ),
-        ),
-    }
-}
-
-fn refusal(status: u16, to: &str) -> String {
-    let why = match status {
-        403 => {
-            "the network forbids it: barred, or the identity that calls is not registered; see its profile in the HSS"
-        }
-        404 => {
-            "nobody has this number or name: see the public identities in the HSS, with + and country code"
-        }
-        480 => "who is called is not registered, or does not answer",
-        484 => "the number is too short: give it with + and country code",
-        486 | 600 => "who is called is busy",
-        603 => "who is called declines",
-        488 | 606 => "the other takes no such media: codecs and preconditions do not fit; try --simple",
-        405 | 415 => "the other does not take this sort of message",
-        408 | 504 => "a node on the way, or the other phone, does not answer",
-        416 => "the S-CSCF serves no such kind of URI",
-        503 => "the network cannot serve it now",
-        _ => "the ladder shows what was said",
-    };
-    format!("the answer for {to} is {status}: {why}")
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use ims_tests::card::wording::printable;
 
 use self::aka::{AuthOptions, CheckOptions};
 use self::virtual_card::VirtualOptions;
+use crate::out;
 use crate::slot::{PinOptions, Slot};
 
 /// What to do with the card.
@@ -78,7 +79,7 @@ impl CardCommand {
 
 fn list() -> Result<()> {
     for name in readers()? {
-        println!("{}", printable(&name));
+        out::line(printable(&name));
     }
     Ok(())
 }
@@ -93,8 +94,8 @@ fn show(options: &ShowOptions) -> Result<()> {
     let contents = card.read()?;
     let report = Report::new(&reader, &contents, core.as_ref());
     match options.json {
-        true => println!("{}", serde_json::to_string_pretty(&report.json())?),
-        false => print!("{report}"),
+        true => out::line(serde_json::to_string_pretty(&report.json())?),
+        false => out::text(&report),
     }
     if report.is_wrong() {
         bail!("something is wrong with this card, see above");

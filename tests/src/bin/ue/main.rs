@@ -6,6 +6,7 @@ mod identity;
 mod network;
 mod number;
 mod options;
+mod out;
 mod phone;
 mod slot;
 mod teller;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     // What a card or a network says is no command for a terminal.
-    eprintln!("ue: {}", printable(&format!("{error:#}")));
+    out::beside(format_args!("ue: {}", printable(&format!("{error:#}"))));
     match error.is::<Usage>() {
         true => ExitCode::from(2),
         false => ExitCode::FAILURE,

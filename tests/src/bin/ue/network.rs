@@ -7,10 +7,12 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use anyhow::{Context as _, Result, anyhow, bail};
 use ims_tests::card::contents::PcscfAddress;
 use ims_tests::card::identity::CardPcscfs;
+use ims_tests::ue::verdict::Prover;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::identity::Identity;
 use crate::options::NetworkOptions;
 
 /// The port of SIP.
@@ -105,7 +107,13 @@ impl Host {
         };
         let fits = |address: &&SocketAddr| local.is_none_or(|local| local.is_ipv4() == address.is_ipv4());
         let found = all.iter().find(fits).copied();
-        found.context("the P-CSCF and --local are of different families: IPv4 here and IPv6 there")
+        found.with_context(|| {
+            let (here, there) = match local.is_some_and(|local| local.is_ipv4()) {
+                true => ("IPv4", "IPv6"),
+                false => ("IPv6", "IPv4"),
+            };
+            format!("--local is {here} and the P-CSCF has {there} only: give both of one family")
+        })
     }
 }
 
@@ -125,9 +133,9 @@ impl Place {
     ///
     /// # Errors
     /// One sentence with the remedy.
-    pub(crate) fn find(options: &NetworkOptions, of_card: &CardPcscfs, ipsec: bool) -> Result<Self> {
+    pub(crate) fn find(options: &NetworkOptions, identity: &Identity, ipsec: bool) -> Result<Self> {
         let wanted = options.local.map(|local| local.ip());
-        let (pcscf, pcscf_by) = match (&options.pcscf, of_card) {
+        let (pcscf, pcscf_by) = match (&options.pcscf, &identity.pcscfs) {
             (Some(host), _) => (host.resolve(wanted)?, "--pcscf"),
             (None, CardPcscfs::Used(named) | CardPcscfs::Unused(named)) if named.is_empty() => bail!(
                 "where is the P-CSCF? The card does not name one (EF_P-CSCF): say it by --pcscf ADDRESS"
@@ -156,7 +164,8 @@ impl Place {
         if ipsec && (local.ip() == pcscf.ip() || pcscf.ip().is_loopback()) {
             bail!(
                 "the P-CSCF is on this machine, at {pcscf}, and a kernel does not protect what it sends to itself: give the \
-                 phone a network namespace of its own (--netns), or register without IPsec (--clear)"
+                 phone a network namespace of its own (--netns), or register without IPsec ({})",
+                identity.prover.in_clear()
             );
         }
         Ok(Self {
@@ -207,7 +216,7 @@ fn source_towards(remote: SocketAddr, interface: Option<&str>) -> Result<IpAddr>
 ///
 /// # Errors
 /// One sentence with the remedy.
-pub(crate) fn enter(name: &str) -> Result<()> {
+pub(crate) fn enter(name: &str, prover: Prover) -> Result<()> {
     // As `ip netns` has them; a name is no path.
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
         bail!("{name:?} is no name of a network namespace: see `ip netns`");
@@ -221,7 +230,8 @@ pub(crate) fn enter(name: &str) -> Result<()> {
     })?;
     setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
         Errno::EPERM => anyhow!(
-            "the network namespace {name} cannot be entered without CAP_SYS_ADMIN: run it as root (sudo ue …)"
+            "the network namespace {name} cannot be entered without CAP_SYS_ADMIN: run it as root ({})",
+            prover.as_root()
         ),
         Errno::EINVAL => {
             anyhow!("{path} is no network namespace: `ip netns delete {name}` and `ip netns add {name}`")
@@ -292,9 +302,32 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_two_families_are_told_with_which_is_which() {
+        let why = |pcscf, local: &str| {
+            let pcscf = parse_host(pcscf).unwrap();
+            pcscf
+                .resolve(Some(local.parse().unwrap()))
+                .unwrap_err()
+                .to_string()
+        };
+        let six = why("192.0.2.1", "2001:db8::9");
+        assert!(
+            six.contains("--local is IPv6 and the P-CSCF has IPv4 only"),
+            "{six}"
+        );
+        let four = why("2001:db8::1", "192.0.2.9");
+        assert!(
+            four.contains("--local is IPv4 and the P-CSCF has IPv6 only"),
+            "{four}"
+        );
+    }
+
+    #[test]
     fn a_namespace_that_is_not_there_is_told_with_the_remedy() {
-        let error = enter("ims-nobody-has-this").unwrap_err().to_string();
+        let error = enter("ims-nobody-has-this", Prover::Keys)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("ip netns add ims-nobody-has-this"), "{error}");
-        assert!(enter("../../etc").is_err());
+        assert!(enter("../../etc", Prover::Card).is_err());
     }
 }

@@ -11,8 +11,8 @@ use ims_common::net::{Command, NetInput};
 use ims_common::shell::{KernelSets, Lack, ShellConfig};
 use ims_tests::host::{Phone, phone_sockets};
 use ims_tests::ue::remote::Seen;
-use ims_tests::ue::talk::{CallEvent, Plan, Text};
-use ims_tests::ue::verdict::{self, About, Verdict};
+use ims_tests::ue::talk::{Plan, Text};
+use ims_tests::ue::verdict::{self, About, Errand, Prover, Verdict};
 use ims_tests::ue::{UeCommand, UeConfig, UeEvent};
 use ims_tests::watch::Watcher;
 use serde_json::json;
@@ -58,8 +58,16 @@ impl PhoneCommand {
             Self::Wait(options) => &options.phone,
         };
         let teller = Teller::new(options.output.json, options.output.ladder);
-        let done = with_phone(options, &teller, |handset| self.act(handset));
+        let done = with_phone(options, self.stays(), &teller, |handset| self.act(handset));
         done.inspect_err(|error| teller.failed(error))
+    }
+
+    /// Whether it is there for longer than a registration may last, and has to refresh it.
+    const fn stays(&self) -> bool {
+        match self {
+            Self::Call(_) | Self::Wait(_) => true,
+            Self::Register(_) | Self::Deregister(_) | Self::Message(_) => false,
+        }
     }
 
     /// What comes after the registration.
@@ -83,13 +91,25 @@ impl PhoneCommand {
 /// Switches a phone on, registers as often as the options say, does `act`, and switches it off, whatever becomes of it.
 fn with_phone(
     options: &PhoneOptions,
+    stays: bool,
     teller: &Teller,
     act: impl FnOnce(&Handset<'_>) -> Result<()>,
 ) -> Result<()> {
-    let handset = Handset::start(options, teller)?;
+    let handset = Handset::start(options, stays, teller)?;
     let done = handset.register_as_told().and_then(|()| act(&handset));
     let ended = handset.phone.stop(END_PATIENCE);
-    done.and(ended)
+    // Something was sent: what has no verdict by now is a fault of ours.
+    done.and(ended).map_err(|error| match error.is::<Failed>() {
+        true => error,
+        false => Failed(verdict::internal(&format!("{error:#}"))).into(),
+    })
+}
+
+/// How long the sockets live after a Ctrl-C: longer than hanging up and leaving may take, so that it is told how they went.
+fn drain_timeout(patience: u64) -> Duration {
+    Duration::from_secs(patience)
+        .saturating_add(TALK_PATIENCE)
+        .saturating_add(END_PATIENCE)
 }
 
 /// How waiting ended.
@@ -108,12 +128,16 @@ struct Handset<'a> {
 }
 
 impl<'a> Handset<'a> {
-    fn start(options: &'a PhoneOptions, teller: &'a Teller) -> Result<Self> {
+    fn start(options: &'a PhoneOptions, stays: bool, teller: &'a Teller) -> Result<Self> {
         if let Some(name) = &options.network.netns {
-            network::enter(name)?;
+            let prover = match options.proof.card {
+                Some(_) => Prover::Card,
+                None => Prover::Keys,
+            };
+            network::enter(name, prover)?;
         }
         let identity = Identity::find(&options.proof, teller)?;
-        let place = Place::find(&options.network, &identity.pcscfs, options.is_protected())?;
+        let place = Place::find(&options.network, &identity, options.is_protected())?;
         let about = About {
             impi: identity.names.impi.clone(),
             impu: identity.names.impu.clone(),
@@ -125,14 +149,16 @@ impl<'a> Handset<'a> {
         };
         tell_place(options, &place, teller);
         let config = UeConfig::new(identity.names, identity.secret, place.local, place.pcscf);
-        let config = options.shaped(config);
+        let mut config = options.shaped(config);
+        config.refreshes = stays;
         let mut sockets = phone_sockets(&config);
+        sockets.drain_timeout = drain_timeout(options.course.patience);
         sockets.device.clone_from(&options.network.interface);
         sockets
             .sip
             .iter_mut()
             .for_each(|listener| listener.key = "--local");
-        can_protect(&config, &sockets)?;
+        can_protect(&config, &sockets, about.prover)?;
         let is_interrupted = Arc::new(AtomicBool::new(false));
         let watch = watch(teller.clone(), Arc::clone(&is_interrupted));
         let phone = Phone::start_on("the phone", config, sockets, watch).context("the phone cannot begin")?;
@@ -146,26 +172,26 @@ impl<'a> Handset<'a> {
     }
 
     fn register_as_told(&self) -> Result<()> {
-        self.register(UeCommand::Register)?;
+        self.register(UeCommand::Register, verdict::of_registration)?;
         for _ in 0..self.options.course.again {
             self.pause()?;
-            self.register(UeCommand::Refresh)?;
+            self.register(UeCommand::Refresh, |events, about| {
+                verdict::of_registered(events, about, Errand::Refresh)
+            })?;
         }
         self.pause()
     }
 
-    fn register(&self, command: UeCommand) -> Result<()> {
+    fn register(&self, command: UeCommand, why: impl FnOnce(&[UeEvent], &About) -> Verdict) -> Result<()> {
         let events = self.tell_a_register(command)?;
         let is_registered = |event: &UeEvent| matches!(event, UeEvent::Registered(_));
-        ensure(events.iter().any(is_registered), || {
-            verdict::of_registration(&events, &self.about)
-        })
+        ensure(events.iter().any(is_registered), || why(&events, &self.about))
     }
 
     fn leave(&self) -> Result<()> {
         let events = self.tell_a_register(UeCommand::Deregister)?;
         ensure(events.contains(&UeEvent::Deregistered), || {
-            verdict::of_registration(&events, &self.about)
+            verdict::of_registered(&events, &self.about, Errand::Leave)
         })
     }
 
@@ -181,11 +207,7 @@ impl<'a> Handset<'a> {
 
     fn dial(&self, uri: &str) -> Result<()> {
         let (events, _) = self.tell(UeCommand::Call(Plan::to(uri)), TALK_PATIENCE)?;
-        let last = events.iter().rev().find_map(|event| match event {
-            UeEvent::Call { what, .. } => Some(what),
-            _ => None,
-        });
-        ensure(last == Some(&CallEvent::Begun), || verdict::of_call(&events, uri))
+        ensure(verdict::has_begun(&events), || verdict::of_call(&events, uri))
     }
 
     fn write(&self, to: &Target, text: &str) -> Result<()> {
@@ -212,7 +234,7 @@ impl<'a> Handset<'a> {
     fn pause(&self) -> Result<()> {
         match self.wait(Duration::from_secs(self.options.course.pause)) {
             Waited::ToTheEnd => Ok(()),
-            Waited::Interrupted => bail!("interrupted"),
+            Waited::Interrupted => Err(interrupted()),
         }
     }
 
@@ -235,7 +257,7 @@ impl<'a> Handset<'a> {
         loop {
             std::thread::sleep(LOOK);
             if self.is_interrupted.swap(false, Ordering::Relaxed) {
-                bail!("interrupted");
+                return Err(interrupted());
             }
             let (is_done, events) = self.phone.with(|_, ue| (ue.is_idle(), ue.take_events()))?;
             self.show(&events);
@@ -249,6 +271,10 @@ impl<'a> Handset<'a> {
     fn show(&self, events: &[UeEvent]) {
         events.iter().for_each(|event| self.teller.event(event));
     }
+}
+
+fn interrupted() -> anyhow::Error {
+    Failed(verdict::interrupted()).into()
 }
 
 fn ensure(is_so: bool, verdict: impl FnOnce() -> Verdict) -> Result<()> {
@@ -285,20 +311,21 @@ fn tell_place(options: &PhoneOptions, place: &Place, teller: &Teller) {
 }
 
 /// Security associations are possible here, when the phone wants some. Nothing is sent before that is known.
-fn can_protect(config: &UeConfig, sockets: &ShellConfig) -> Result<()> {
+fn can_protect(config: &UeConfig, sockets: &ShellConfig, prover: Prover) -> Result<()> {
     let Some(ports) = &sockets.protected else {
         return Ok(());
     };
     let mut ports = ports.clone();
     ports.suites = config.shape.dialect.suites.to_vec();
+    let (root, clear) = (prover.as_root(), prover.in_clear());
     match KernelSets::lack(&ports) {
         None => Ok(()),
         Some(lack) if lack.is_of_rights() => bail!(
-            "{}: run it as root (sudo ue …), give the program that right (setcap cap_net_admin+ep), or register without \
-             IPsec (--clear)",
+            "{}: run it as root ({root}), give the program that right (setcap cap_net_admin+ep), or register without IPsec \
+             ({clear})",
             lack.found
         ),
-        Some(Lack { found, remedy, .. }) => bail!("{found}: {remedy} or register without IPsec (--clear)"),
+        Some(Lack { found, remedy, .. }) => bail!("{found}: {remedy} or register without IPsec ({clear})"),
     }
 }
 
@@ -312,5 +339,18 @@ fn watch(teller: Teller, is_interrupted: Arc<AtomicBool>) -> impl FnMut(Instant,
         if let Some(line) = watcher.line(now, &seen) {
             teller.rung(line);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sockets_outlive_the_patience_with_leaving() {
+        for patience in [0, 40, 600] {
+            assert!(drain_timeout(patience) > Duration::from_secs(patience) + TALK_PATIENCE);
+        }
+        assert!(drain_timeout(u64::MAX) > TALK_PATIENCE);
     }
 }

@@ -11,7 +11,8 @@ use crate::usage::Usage;
 /// How the PIN of a card is said.
 #[derive(Args)]
 pub(crate) struct PinOptions {
-    /// PIN of the card, 4 to 8 digits. Better in the environment variable UE_PIN, for others see command lines.
+    /// PIN of the card, 4 to 8 digits. Better in the environment variable UE_PIN, for others see command
+    /// lines; sudo keeps it with --preserve-env=UE_PIN.
     #[arg(long, value_name = "DIGITS")]
     pin: Option<String>,
     /// Say the PIN also when only one try remains: a wrong one blocks the card.
@@ -60,12 +61,11 @@ impl Slot {
     pub(crate) fn ensure_unlocked(&mut self) -> Result<()> {
         match self.card.pin()?.map(|pin| pin.state) {
             None | Some(PinState::Disabled | PinState::Verified) => Ok(()),
+            // AUTHENTICATE says by itself when it wants the PIN, and that costs no try.
+            Some(PinState::Unknown(_)) => Ok(()),
             Some(PinState::Wanted { tries }) => bail!(
-                "the card wants its PIN ({tries} tries remain): say it in the environment variable UE_PIN, or turn it off in \
-                 a phone"
-            ),
-            Some(PinState::Unknown(status)) => bail!(
-                "the card does not tell whether it wants its PIN ({status}): say it in the environment variable UE_PIN"
+                "the card wants its PIN ({tries} tries remain): say it in the environment variable UE_PIN (with sudo: sudo \
+                 --preserve-env=UE_PIN ue …, for sudo drops it), or turn it off in a phone"
             ),
             Some(PinState::Blocked) => bail!(
                 "the card's PIN is blocked, for it was wrong too often: a phone can unblock it with the PUK of the card"

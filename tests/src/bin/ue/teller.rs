@@ -9,6 +9,8 @@ use ims_tests::ue::verdict::{Sort, Verdict};
 use ims_tests::ue::{UeEvent, events, progress};
 use serde_json::{Value, json};
 
+use crate::out;
+
 /// Messages that are kept to be shown when something fails.
 const LADDER_MAX: usize = 200;
 
@@ -38,25 +40,25 @@ impl Teller {
     /// Something is so.
     pub(crate) fn fact(&self, line: &str, object: &Value) {
         match self.is_json {
-            true => println!("{object}"),
-            false => println!("{}", printable(line)),
+            true => out::line(object),
+            false => out::line(printable(line)),
         }
     }
 
     /// The phone saw something.
     pub(crate) fn event(&self, event: &UeEvent) {
         if self.is_json {
-            println!("{}", events::json(event));
+            out::line(events::json(event));
         } else if let Some(line) = progress::line(event) {
-            println!("{}", printable(&line));
+            out::line(printable(&line));
         }
     }
 
     /// A message passed.
     pub(crate) fn rung(&self, line: String) {
         match (self.shows_ladder, self.is_json) {
-            (true, false) => println!("{line}"),
-            (true, true) => println!("{}", json!({"event": "message", "line": line})),
+            (true, false) => out::line(printable(&line)),
+            (true, true) => out::line(json!({"event": "message", "line": line})),
             (false, _) => {
                 let mut ladder = self.ladder.lock().unwrap_or_else(PoisonError::into_inner);
                 ladder.push_back(line);
@@ -73,13 +75,14 @@ impl Teller {
         if self.is_json {
             let (sort, status) = match error.downcast_ref::<Failed>() {
                 Some(Failed(verdict)) => (verdict.sort, verdict.status),
+                // Whatever comes later has its verdict.
                 None => (Sort::Start, None),
             };
             let why = format!("{error:#}");
             let object = json!({"event": "failed", "sort": sort.word(), "status": status, "why": why, "ladder": ladder});
-            println!("{object}");
+            out::line(object);
         } else {
-            ladder.iter().for_each(|line| println!("{line}"));
+            ladder.iter().for_each(|line| out::line(printable(line)));
         }
     }
 }

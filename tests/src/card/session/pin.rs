@@ -128,6 +128,8 @@ impl<T: Transmit> Card<T> {
             (StatusWord::BLOCKED, _) | (_, Some(0)) => PinState::Blocked,
             (_, Some(tries)) => PinState::Wanted { tries },
             (StatusWord::DEACTIVATED, _) => PinState::Disabled,
+            // ETSI TS 102 221 10.2.1.5: there is no such PIN, and the card has not said that one is enabled.
+            (StatusWord::NO_SUCH_KEY, _) if !is_enabled => PinState::Disabled,
             _ if !status.is_ok() => PinState::Unknown(status),
             _ if is_enabled => PinState::Verified,
             _ => PinState::Disabled,

@@ -305,7 +305,9 @@ fn what_a_card_tells_of_its_pin_is_understood_with_what_it_told_when_it_was_sele
     };
     assert_eq!(state(None, 0x63C3), PinState::Wanted { tries: 3 });
     assert_eq!(state(None, 0x9000), PinState::Disabled);
-    assert_eq!(state(None, 0x6A88), PinState::Unknown(StatusWord(0x6A88)));
+    assert_eq!(state(None, 0x6A88), PinState::Disabled, "there is none");
+    assert_eq!(state(Some(true), 0x6A88), PinState::Unknown(StatusWord(0x6A88)));
+    assert_eq!(state(None, 0x6D00), PinState::Unknown(StatusWord(0x6D00)));
     assert_eq!(state(Some(true), 0x63C1), PinState::Wanted { tries: 1 });
     assert_eq!(state(Some(true), 0x9000), PinState::Verified);
     assert_eq!(state(Some(true), 0x6984), PinState::Disabled);

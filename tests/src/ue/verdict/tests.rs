@@ -1,5 +1,6 @@
 use super::*;
 use crate::card::channel::{CardError, ReaderError};
+use crate::ue::talk::{CallEvent, Cause};
 use ims_common::ipsec::{Encryption, Integrity, SaSetId, SaState};
 
 fn about() -> About {
@@ -124,7 +125,7 @@ fn the_security_agreement_has_its_own_words_for_each_side_that_lacks_it() {
         };
         let verdict = of_registration(&[rejected(status)], &clear);
         assert_eq!(verdict.sort, Sort::SecAgreeWanted);
-        assert!(verdict.sentence.contains("--ipsec"), "{verdict:?}");
+        assert!(verdict.sentence.contains("without --clear"), "{verdict:?}");
     }
     let none = [
         challenged(),
@@ -153,6 +154,63 @@ fn a_call_that_nobody_takes_says_who_refused_and_why() {
     );
     let message = of_message(&[UeEvent::Answered(404)], "sip:nobody@h.example");
     assert_eq!((message.sort, message.status), (Sort::MessageRefused, Some(404)));
+}
+
+#[test]
+fn what_happens_to_a_registered_phone_is_not_told_as_a_first_registration() {
+    for errand in [Errand::Refresh, Errand::Leave] {
+        let silent = of_registered(&[UeEvent::NoAnswer], &about(), errand);
+        assert_eq!(silent.sort, Sort::SilenceWhenRegistered);
+        assert!(silent.sentence.contains("was registered"), "{silent:?}");
+        assert!(!silent.sentence.contains("nothing answers at"), "{silent:?}");
+        let refused = of_registered(&[rejected(403)], &about(), errand);
+        assert_eq!(
+            (refused.sort, refused.status),
+            (Sort::RefusedWhenRegistered, Some(403))
+        );
+        assert!(!refused.sentence.contains("does not know alice"), "{refused:?}");
+        // What is true of any REGISTER stays so.
+        let waits = of_registered(&[rejected(504)], &about(), errand);
+        assert_eq!(waits.sort, Sort::NetworkWaits);
+    }
+    let left = of_registered(&[UeEvent::NoAnswer], &about(), Errand::Leave);
+    assert!(left.sentence.contains("leaving has no answer"), "{left:?}");
+}
+
+#[test]
+fn the_remedy_is_one_that_the_command_line_of_this_phone_takes() {
+    let keys = About {
+        prover: Prover::Keys,
+        ..about()
+    };
+    let none = [UeEvent::SaFailed("no Security-Server")];
+    for events in [&none[..], &[rejected(420)]] {
+        let of_card = of_registration(events, &about()).sentence;
+        assert!(of_card.contains("with --clear"), "{of_card}");
+        let of_keys = of_registration(events, &keys).sentence;
+        assert!(
+            of_keys.contains("without --ipsec") && !of_keys.contains("--clear"),
+            "{of_keys}"
+        );
+    }
+    let refused = of_registration(&[UeEvent::SaFailed("not_permitted")], &about()).sentence;
+    assert!(refused.contains("sudo --preserve-env=UE_PIN ue"), "{refused}");
+}
+
+#[test]
+fn a_call_that_began_has_begun_whatever_comes_behind_it() {
+    let event = |what| UeEvent::Call { call: 1, what };
+    let hung_up = || CallEvent::Ended(Cause::PeerHungUp(Some("Q.850;cause=16".to_owned())));
+    assert!(has_begun(&[event(CallEvent::Begun), event(hung_up())]));
+    assert!(!has_begun(&[event(CallEvent::Ringing), event(hung_up())]));
+    let verdict = of_call(&[event(CallEvent::Ringing), event(hung_up())], "tel:1");
+    assert_eq!(verdict.sort, Sort::CallNotBegun);
+    assert!(
+        verdict
+            .sentence
+            .contains("has hung up before the call began (Q.850;cause=16)"),
+        "{verdict:?}"
+    );
 }
 
 const CHAPTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../common/src/manual/isim_cards.md");
@@ -203,11 +261,15 @@ fn samples() -> Vec<Verdict> {
         of(&[UeEvent::NoAnswer]),
         after(UeEvent::NoAnswer),
         of_registration(&[&good()[..], &[UeEvent::NoAnswer]].concat(), &in_clear),
+        of_registered(&[UeEvent::NoAnswer], &about(), Errand::Refresh),
+        of_registered(&[rejected(403)], &about(), Errand::Leave),
         of_call(&[call(Cause::Refused(486))], to),
         of_call(&[call(Cause::NoAnswer)], to),
         of_call(&[], to),
         of_message(&[UeEvent::Answered(404)], to),
         of_message(&[], to),
+        interrupted(),
+        internal("the phone is gone"),
     ]
 }
 

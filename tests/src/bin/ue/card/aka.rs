@@ -15,6 +15,7 @@ use rand::Rng as _;
 use serde_json::json;
 
 use super::ReaderOptions;
+use crate::out;
 use crate::slot::Slot;
 use crate::usage::Usage;
 
@@ -140,11 +141,14 @@ fn run(reader: &ReaderOptions, known: &KnownOptions, vector: Option<Vector>, sqn
         true => {
             let check = serde_json::to_value(check.json(shown))?;
             let all = json!({"reader": reader, "application": application.to_string(), "check": check});
-            println!("{}", serde_json::to_string_pretty(&all)?);
+            out::line(serde_json::to_string_pretty(&all)?);
         }
         false => {
-            println!("Card        {application} in {}", printable(&reader));
-            print!("{}", check.text(shown));
+            out::line(format_args!(
+                "Card        {application} in {}",
+                printable(&reader)
+            ));
+            out::text(check.text(shown));
         }
     }
     if check.is_wrong() {

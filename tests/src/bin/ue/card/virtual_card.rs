@@ -8,6 +8,7 @@ use clap::Args;
 use ims_tests::card::virtual_card::{CardDescription, Protocol, VirtualCard};
 use ims_tests::card::vpcd;
 
+use crate::out;
 use crate::usage::Usage;
 
 /// What is on the card. It is new each time: what it has accepted and how often its PIN was wrong is forgotten at the end.
@@ -72,7 +73,7 @@ impl VirtualOptions {
                 profile.map_err(|error| Usage::error(error.to_string()))?
             }
         };
-        vpcd::serve(self.at, VirtualCard::new(profile), |said| println!("{said}"))
+        vpcd::serve(self.at, VirtualCard::new(profile), |said| out::line(said))
     }
 
     fn described(&self) -> CardDescription {
