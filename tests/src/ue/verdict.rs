@@ -391,29 +391,7 @@ impl Seen<'_> {
                 Sort::Unknown,
                 format!("404: nobody knows {impu}; add it to the subscriber {impi} in the HSS"),
             ),
-            420 => Verdict::new(
-                Sort::NoSecAgree,
-                format!(
-                    "420: this P-CSCF has no security agreement (sec-agree): register {}, or turn IPsec on there",
-                    about.prover.in_clear()
-                ),
-            ),
-            421 | 494 if !about.ipsec => Verdict::new(
-                Sort::SecAgreeWanted,
-                format!(
-                    "{status}: this P-CSCF wants IPsec: register {}",
-                    about.prover.wants_ipsec()
-                ),
-            ),
-            421 => Verdict::new(
-                Sort::ExtensionWanted,
-                "421: the P-CSCF wants an extension that this phone does not offer; the ladder shows it in Require",
-            ),
-            494 => Verdict::new(
-                Sort::SecAgree,
-                "494: the P-CSCF has none of the algorithms that were offered, or what it offered came back changed \
-                 (Security-Verify); allow hmac-sha-1-96 with aes-cbc or null there, or take another --shape",
-            ),
+            420 | 421 | 494 => without_agreement(status, about),
             504 | 408 => Verdict::new(
                 Sort::NetworkWaits,
                 format!(
@@ -446,6 +424,35 @@ impl Seen<'_> {
                 ),
             ),
         }
+    }
+}
+
+/// 420, 421 and 494: phone and P-CSCF do not agree how Gm is protected (RFC 3329 2.3.1).
+fn without_agreement(status: u16, about: &About) -> Verdict {
+    match status {
+        420 => Verdict::new(
+            Sort::NoSecAgree,
+            format!(
+                "420: this P-CSCF has no security agreement (sec-agree): register {}, or turn IPsec on there",
+                about.prover.in_clear()
+            ),
+        ),
+        421 | 494 if !about.ipsec => Verdict::new(
+            Sort::SecAgreeWanted,
+            format!(
+                "{status}: this P-CSCF wants IPsec: register {}",
+                about.prover.wants_ipsec()
+            ),
+        ),
+        421 => Verdict::new(
+            Sort::ExtensionWanted,
+            "421: the P-CSCF wants an extension that this phone does not offer; the ladder shows it in Require",
+        ),
+        _ => Verdict::new(
+            Sort::SecAgree,
+            "494: the P-CSCF has none of the algorithms that were offered, or what it offered came back changed \
+             (Security-Verify); allow hmac-sha-1-96 with aes-cbc or null there, or take another --shape",
+        ),
     }
 }
 
