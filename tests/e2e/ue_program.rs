@@ -299,3 +299,16 @@ fn a_phone_whose_reader_goes_away_does_not_panic_and_leaves_the_network() {
     assert!(output.stderr.is_empty(), "{output:?}");
     network.stop();
 }
+
+#[test]
+fn a_phone_that_waits_for_longer_than_its_registration_lasts_stays_registered() {
+    let mut site = Site::on_network([127, 0, 68]);
+    site.scscf_more = "  registration: {unprotected_response: accept, expires_min: 2s}\n".to_owned();
+    let network = Network::start(site, vec![subscriber(1)]);
+    let wait = ["wait", "--expires", "4", "--seconds", "5"];
+    let output = ue_of(&network.site, 1, &TEST_K, &wait);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.matches("registered for 4 s").count() >= 2, "{said}");
+    network.stop();
+}

@@ -215,11 +215,15 @@ impl Registrant {
     /// TS 24.229 5.1.1.5.1, 5.1.1.6.1: what a 200 means for the security associations.
     fn agree(&mut self, now: Instant, event: &UeEvent) {
         let Some(sas) = &mut self.sas else { return };
-        match event {
-            UeEvent::Registered(granted) => sas.on_ok(now, granted.expires),
-            UeEvent::Deregistered => sas.on_deregistered(),
-            _ => sas.on_ok(now, 0),
+        if *event == UeEvent::Deregistered {
+            return sas.on_deregistered();
         }
+        let expires = if let UeEvent::Registered(granted) = event {
+            granted.expires
+        } else {
+            0
+        };
+        sas.on_ok(now, expires);
     }
 
     fn on_ok(&mut self, command: Procedure, text: SipText<'_>, config: &UeConfig) -> UeEvent {

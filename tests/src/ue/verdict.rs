@@ -2,6 +2,7 @@
 //!
 //! It says what a phone can know. Why the network did so, the network knows: `imsctl why`.
 
+mod sort;
 mod talk;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::net::SocketAddr;
 
 use ims_common::net::Transport;
 
+pub use self::sort::Sort;
 pub use self::talk::{has_begun, of_call, of_message};
 use super::UeEvent;
 use crate::card::session::AkaFailure;
@@ -75,140 +77,6 @@ impl fmt::Display for Prover {
             Self::Card => "the card",
             Self::Keys => "the phone",
         })
-    }
-}
-
-/// The sort of a failure.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Sort {
-    /// Nothing was sent: something is missing on this machine, on the card or on the command line.
-    Start,
-    /// The card did not answer a challenge.
-    Card,
-    /// There are no security associations.
-    SecurityAssociations,
-    /// The challenge was not made with the card's keys.
-    MacFailure,
-    /// The network does not follow AUTS.
-    NotResynchronised,
-    /// The challenge was answered, and the network is not content.
-    NotBelieved,
-    /// 403 before any challenge.
-    Forbidden,
-    /// 404.
-    Unknown,
-    /// 400.
-    Malformed,
-    /// 420: no IPsec at the P-CSCF.
-    NoSecAgree,
-    /// 421 or 494 to a phone without IPsec.
-    SecAgreeWanted,
-    /// 421 to a phone with IPsec.
-    ExtensionWanted,
-    /// 494 to a phone with IPsec.
-    SecAgree,
-    /// 408 or 504: a node behind the P-CSCF is silent.
-    NetworkWaits,
-    /// 480, 500 or 503.
-    Unavailable,
-    /// Another status.
-    Refused,
-    /// A challenge of another sort than a card answers.
-    Challenge,
-    /// Nothing came.
-    Silence,
-    /// Nothing came over the security associations.
-    Esp,
-    /// Nothing came after the answer to the challenge, in clear.
-    SilenceAfterChallenge,
-    /// Nothing came to a phone that was registered.
-    SilenceWhenRegistered,
-    /// The network refuses a phone that was registered.
-    RefusedWhenRegistered,
-    /// A call was refused.
-    CallRefused,
-    /// An INVITE had no answer.
-    CallUnanswered,
-    /// A call neither began nor ended.
-    CallNotBegun,
-    /// A MESSAGE was refused.
-    MessageRefused,
-    /// A MESSAGE had no answer.
-    MessageUnanswered,
-    /// Somebody ended the program before it was done.
-    Interrupted,
-    /// The program itself is at fault.
-    Internal,
-}
-
-impl Sort {
-    /// All of them.
-    pub const ALL: [Self; 29] = [
-        Self::Start,
-        Self::Card,
-        Self::SecurityAssociations,
-        Self::MacFailure,
-        Self::NotResynchronised,
-        Self::NotBelieved,
-        Self::Forbidden,
-        Self::Unknown,
-        Self::Malformed,
-        Self::NoSecAgree,
-        Self::SecAgreeWanted,
-        Self::ExtensionWanted,
-        Self::SecAgree,
-        Self::NetworkWaits,
-        Self::Unavailable,
-        Self::Refused,
-        Self::Challenge,
-        Self::Silence,
-        Self::Esp,
-        Self::SilenceAfterChallenge,
-        Self::SilenceWhenRegistered,
-        Self::RefusedWhenRegistered,
-        Self::CallRefused,
-        Self::CallUnanswered,
-        Self::CallNotBegun,
-        Self::MessageRefused,
-        Self::MessageUnanswered,
-        Self::Interrupted,
-        Self::Internal,
-    ];
-
-    /// Its word, which does not change.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Card => "card",
-            Self::SecurityAssociations => "security_associations",
-            Self::MacFailure => "mac_failure",
-            Self::NotResynchronised => "not_resynchronised",
-            Self::NotBelieved => "not_believed",
-            Self::Forbidden => "forbidden",
-            Self::Unknown => "unknown",
-            Self::Malformed => "malformed",
-            Self::NoSecAgree => "no_sec_agree",
-            Self::SecAgreeWanted => "sec_agree_wanted",
-            Self::ExtensionWanted => "extension_wanted",
-            Self::SecAgree => "sec_agree",
-            Self::NetworkWaits => "network_waits",
-            Self::Unavailable => "unavailable",
-            Self::Refused => "refused",
-            Self::Challenge => "challenge",
-            Self::Silence => "silence",
-            Self::Esp => "esp",
-            Self::SilenceAfterChallenge => "silence_after_challenge",
-            Self::SilenceWhenRegistered => "silence_when_registered",
-            Self::RefusedWhenRegistered => "refused_when_registered",
-            Self::CallRefused => "call_refused",
-            Self::CallUnanswered => "call_unanswered",
-            Self::CallNotBegun => "call_not_begun",
-            Self::MessageRefused => "message_refused",
-            Self::MessageUnanswered => "message_unanswered",
-            Self::Interrupted => "interrupted",
-            Self::Internal => "internal",
-        }
     }
 }
 
@@ -283,35 +151,30 @@ pub fn internal(why: &str) -> Verdict {
 
 fn of_register(events: &[UeEvent], about: &About, errand: Option<Errand>) -> Verdict {
     let count = |is: fn(&UeEvent) -> bool| events.iter().filter(|event| is(event)).count();
-    let told = events.iter().rev().find_map(|event| match event {
-        UeEvent::CardFailed(error) => Some(Verdict::new(
-            Sort::Card,
-            format!(
-                "the card did not answer the challenge, and nothing more was said to the network: {}",
-                AkaFailure::Card(error.clone())
-            ),
-        )),
-        UeEvent::SaFailed(why) => Some(without_set(why, about)),
-        _ => None,
-    });
-    let status = events.iter().rev().find_map(|event| match event {
-        UeEvent::Rejected { status, .. } => Some(Some(*status)),
-        UeEvent::Challenged { .. } | UeEvent::NoAnswer => Some(None),
-        _ => None,
+    let told = events.iter().rev().find_map(|event| told(event, about));
+    let status = events.iter().rev().find_map(|event| {
+        if let UeEvent::Rejected { status, .. } = event {
+            return Some(Some(*status));
+        }
+        matches!(event, UeEvent::Challenged { .. } | UeEvent::NoAnswer).then_some(None)
     });
     let status = status.flatten();
     let seen = Seen {
         errand,
         challenged: count(|event| matches!(event, UeEvent::Challenged { .. })),
         answered: count(|event| matches!(event, UeEvent::NetworkAuthentic)),
-        unanswerable: match events.last() {
-            Some(UeEvent::Challenged { algorithm }) => Some(algorithm),
-            _ => None,
-        },
+        unanswerable: events.last().and_then(|event| {
+            let UeEvent::Challenged { algorithm } = event else {
+                return None;
+            };
+            Some(algorithm.as_str())
+        }),
         installed: count(|event| matches!(event, UeEvent::SaInstalled(_))) > 0,
-        retry_after: events.iter().rev().find_map(|event| match event {
-            UeEvent::Rejected { retry_after, .. } => Some(*retry_after),
-            _ => None,
+        retry_after: events.iter().rev().find_map(|event| {
+            let UeEvent::Rejected { retry_after, .. } = event else {
+                return None;
+            };
+            Some(*retry_after)
         }),
     };
     let verdict = if let Some(told) = told {
@@ -324,6 +187,21 @@ fn of_register(events: &[UeEvent], about: &About, errand: Option<Errand>) -> Ver
         seen.verdict(status, about)
     };
     Verdict { status, ..verdict }
+}
+
+/// What is told of one event, whatever else there was.
+fn told(event: &UeEvent, about: &About) -> Option<Verdict> {
+    if let UeEvent::CardFailed(error) = event {
+        let sentence = format!(
+            "the card did not answer the challenge, and nothing more was said to the network: {}",
+            AkaFailure::Card(error.clone())
+        );
+        return Some(Verdict::new(Sort::Card, sentence));
+    }
+    let UeEvent::SaFailed(why) = event else {
+        return None;
+    };
+    Some(without_set(why, about))
 }
 
 /// What a phone saw of a registration in which it accepted every challenge.

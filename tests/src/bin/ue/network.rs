@@ -226,7 +226,7 @@ pub(crate) fn enter(name: &str, prover: Prover) -> Result<()> {
         ErrorKind::NotFound => {
             anyhow!("there is no network namespace called {name}: see `ip netns`, make it by `ip netns add {name}`")
         }
-        _ => anyhow!("{path}: {error}: run it as root"),
+        _ => anyhow!("{path}: {error}: run it as root ({})", prover.as_root()),
     })?;
     setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
         Errno::EPERM => anyhow!(

@@ -56,9 +56,11 @@ pub fn of_call(events: &[UeEvent], to: &str) -> Verdict {
 /// Why a MESSAGE was not taken.
 #[must_use]
 pub fn of_message(events: &[UeEvent], to: &str) -> Verdict {
-    let status = events.iter().rev().find_map(|event| match event {
-        UeEvent::Answered(status) => Some(*status),
-        _ => None,
+    let status = events.iter().rev().find_map(|event| {
+        let UeEvent::Answered(status) = event else {
+            return None;
+        };
+        Some(*status)
     });
     match status {
         Some(status) => Verdict {
