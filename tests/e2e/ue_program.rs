@@ -312,3 +312,26 @@ fn a_phone_that_waits_for_longer_than_its_registration_lasts_stays_registered() 
     assert!(said.matches("registered for 4 s").count() >= 2, "{said}");
     network.stop();
 }
+
+#[test]
+fn an_interruption_is_no_failure_to_start() {
+    let network = Network::start(Site::on_network([127, 0, 67]), vec![subscriber(1)]);
+    let options = options(&network.site, 1, &TEST_K);
+    let mut arguments = vec!["register", "--pause", "600", "--json"];
+    arguments.extend(options.iter().map(String::as_str));
+    let mut phone = Talker::start(&mut command(&arguments)).expect("the program ue");
+    let registered = phone.until(PATIENCE, |line| line.contains("\"registered\""));
+    assert!(registered.is_some(), "{:#?}", phone.said());
+    let is_sent = Command::new("kill")
+        .args(["-INT", &phone.pid().to_string()])
+        .status();
+    assert!(is_sent.is_ok_and(|status| status.success()));
+    let (status, said) = phone.end(PATIENCE).expect("an end");
+    let failed: Value = serde_json::from_str(said.last().expect("a failure")).expect("an object");
+    assert_eq!(status.code(), Some(1), "{said:#?}");
+    assert_eq!(
+        (&failed["event"], &failed["sort"]),
+        (&"failed".into(), &"interrupted".into())
+    );
+    network.stop();
+}

@@ -101,7 +101,7 @@ impl fmt::Display for Remedy<'_> {
             return Ok(());
         };
         f.write_str(match *status {
-            StatusWord::SECURITY_STATUS => "; the card wants its PIN first: say it",
+            StatusWord::SECURITY_STATUS => "; the card wants its PIN first: say it (UE_PIN; sudo keeps it with --preserve-env=UE_PIN)",
             StatusWord::BLOCKED => "; the card wants its PUK, in a phone",
             StatusWord::CONDITIONS => {
                 "; the application may not be activated on this card, which is for its vendor or operator to do"

@@ -394,7 +394,7 @@ fn a_refusal_of_a_challenge_is_told_with_its_remedy() {
         "the card refused AUTHENTICATE: 6985 (conditions of use not satisfied: not selected, not activated, or in the \
          wrong state); the application may not be activated on this card, which is for its vendor or operator to do"
     );
-    assert!(told(0x6982).ends_with("; the card wants its PIN first: say it"));
+    assert!(told(0x6982).contains("; the card wants its PIN first: say it (UE_PIN"));
     assert!(told(0x9864).contains("no algorithm or no key"));
     assert!(told(0x6F00).ends_with("does not say which)"));
     let locked = open(profile().pin("1234", 3)).authenticate(&RAND, &autn(Sqn::of(1, 1)));
