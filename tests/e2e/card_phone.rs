@@ -4,11 +4,13 @@
 use ims_tests::card::apdu::StatusWord;
 use ims_tests::card::apdu::instruction::{AUTHENTICATE, VERIFY};
 use ims_tests::card::virtual_card::{CardProfile, Fault};
-use ims_tests::hss::TEST_OPC;
+use ims_tests::host;
+use ims_tests::hss::{Subscriber, TEST_OPC};
 use ims_tests::milenage::Sqn;
 use ims_tests::scene::{imsi, subscriber};
 use ims_tests::site::Site;
-use ims_tests::ue::{UeCommand, UeEvent};
+use ims_tests::sms_gateway::{self, SERVICE_CENTRE, SmsGateway, SmsGatewayConfig};
+use ims_tests::ue::{UeCommand, UeEvent, shape};
 
 use crate::card::{Bench, Said};
 use crate::network::Network;
@@ -63,6 +65,53 @@ fn a_card_says_who_the_phone_is_and_where_its_network_and_the_phone_texts() {
     let events = other.take_events();
     let is_text = |event: &UeEvent| matches!(event, UeEvent::MessageReceived(text) if text.body == b"Hello");
     assert!(events.iter().any(is_text), "{events:?}");
+    network.stop();
+}
+
+/// TS 24.341 5.3.1: RP-DATA to the service centre of the card, its report, and the delivery to the other phone.
+#[test]
+fn a_short_message_goes_through_the_service_centre_of_the_card() {
+    let site = Site::on_network([127, 0, 95]);
+    let config = SmsGatewayConfig {
+        local: site.app_server(1),
+        host: None,
+        icscf: format!("sip:{}", site.icscf),
+        refuses: None,
+        hosts: site.hosts_table(),
+    };
+    let served = |number| {
+        let criteria = sms_gateway::criteria(&config.uri());
+        criteria.into_iter().fold(subscriber(number), Subscriber::ifc)
+    };
+    let network = Network::start(site, vec![served(1), served(2)]);
+    let sockets = host::server_sockets(config.local);
+    let seed = ims_common::shell::seed().expect("a clock");
+    let gateway = SmsGateway::new(config, &seed);
+    let (_gateway, _) = host::host(gateway, sockets, |_, _| {}).expect("the gateway");
+    let other = network.phone(2, |config| config.shape(shape::VOLTE));
+    network.must(&other, UeCommand::Register);
+    let card = card_of(&network.site);
+    let bench = Bench::with(card.clone().smsc(&format!("+{SERVICE_CENTRE}")));
+    let local = network.site.ue(1).to_string();
+    let text = "Grüße ☎";
+    let phone = ["--card", "Virtual", "--clear", "--local", &local];
+    let short = ["message", "--sms", "--to", "+15550002", "--text", text];
+    let said = bench.ue(&[&short[..], &phone[..]].concat());
+    for part in [
+        "answered: 202\n",
+        " has taken the short message\n",
+        "de-registered\n",
+    ] {
+        assert!(said.good().contains(part), "{part:?} is not in {}", said.out);
+    }
+    let events = other.take_events();
+    let is_text = |event: &UeEvent| matches!(event, UeEvent::MessageReceived(it) if it.sms_text().as_deref() == Some(text));
+    assert!(events.iter().any(is_text), "{events:?}");
+    drop(bench);
+    let without = Bench::with(card);
+    let said = without.ue(&[&short[..], &phone[..]].concat());
+    said.failed_with(&["there is no service centre", "--service-centre"]);
+    assert_eq!(without.counted(AUTHENTICATE), 0, "nothing was sent");
     network.stop();
 }
 

@@ -1,6 +1,7 @@
 //! Testkit: who a phone is by its card (TS 24.229 5.1.1.1A, TS 23.003 13).
 
 use super::contents::{CardContents, Isim, PcscfAddress, Read, ServiceTable, Usim};
+use super::session::Kind;
 use crate::ue::identity::UeIdentity;
 
 /// Who a phone is by its card.
@@ -14,8 +15,19 @@ pub struct CardIdentity {
     pub is_mnc_guessed: bool,
     /// P-CSCFs that the card names; a phone asks them when the network names none.
     pub pcscfs: CardPcscfs,
-    /// The service centre for short messages over IP, a URI (`EF_PSISMSC`).
-    pub psismsc: Option<String>,
+}
+
+/// Through whom a phone sends short messages over IP (TS 24.341 5.3.1.2).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServiceCentre {
+    /// Its public service identity, a URI: the Request-URI of the MESSAGE.
+    pub psi: String,
+    /// Its number, for the RP-DATA in it; empty when the card does not say it.
+    pub number: String,
+    /// The file that names it.
+    pub file: &'static str,
+    /// The application that this file is of.
+    pub owner: Kind,
 }
 
 /// P-CSCFs of `EF_P-CSCF`, in their order.
@@ -73,7 +85,6 @@ impl CardContents {
                     origin: Origin::Isim { record },
                     is_mnc_guessed: false,
                     pcscfs: isim.pcscfs_of_phone(),
-                    psismsc: isim.psismsc.records().next().map(|(_, uri)| uri.clone()),
                 })
             }
             (None, Some(usim)) => {
@@ -83,7 +94,6 @@ impl CardContents {
                     origin: Origin::Usim,
                     is_mnc_guessed: usim.said_mnc_digits().is_none(),
                     pcscfs: CardPcscfs::Used(Vec::new()),
-                    psismsc: usim.psismsc.records().next().map(|(_, uri)| uri.clone()),
                 })
             }
             (None, None) => Err(NoIdentity::NoApplication),
@@ -135,6 +145,57 @@ impl Usim {
             Read::Is(ad) => ad.mnc_digits.map(usize::from),
             Read::Empty | Read::Absent | Read::Refused(_) | Read::Malformed { .. } => None,
         }
+    }
+}
+
+impl CardContents {
+    /// Through whom a phone with this card sends short messages over IP: the URI of the ISIM, that of the USIM, or the
+    /// number of `EF_SMSP`.
+    #[must_use]
+    pub fn service_centre(&self) -> Option<ServiceCentre> {
+        let (isim, usim) = (self.isim.as_ref(), self.usim.as_ref());
+        let uris = [
+            (Kind::Isim, isim.map(|isim| &isim.psismsc)),
+            (Kind::Usim, usim.map(|usim| &usim.psismsc)),
+        ];
+        let numbers = [
+            (Kind::Usim, usim.map(|usim| &usim.smsp)),
+            (Kind::Isim, isim.map(|isim| &isim.smsp)),
+        ];
+        let number = numbers.into_iter().find_map(|(owner, file)| {
+            let mut parameters = file?.records();
+            let number = parameters.find_map(|(_, parameters)| parameters.service_centre.clone());
+            Some((owner, number?))
+        });
+        let uri = uris.into_iter().find_map(|(owner, file)| {
+            let (_, uri) = file?.records().next()?;
+            Some((owner, uri.clone()))
+        });
+        match (uri, number) {
+            (Some((owner, psi)), number) => Some(ServiceCentre {
+                number: number.map_or_else(|| number_in(&psi), |(_, number)| number),
+                psi,
+                file: "EF_PSISMSC",
+                owner,
+            }),
+            (None, Some((owner, number))) => Some(ServiceCentre {
+                psi: format!("tel:{number}"),
+                number,
+                file: "EF_SMSP",
+                owner,
+            }),
+            (None, None) => None,
+        }
+    }
+}
+
+/// The international number that a URI is of; empty when it is of none.
+fn number_in(uri: &str) -> String {
+    let (_, rest) = uri.split_once(":+").unwrap_or_default();
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    match digits.is_empty() {
+        true => digits,
+        false => format!("+{digits}"),
     }
 }
 

@@ -6,6 +6,10 @@ pub const CONTENT_TYPE: &str = "application/vnd.3gpp.sms";
 
 /// Type of number and numbering plan: international, E.164 (TS 24.011 8.2.5.1).
 const INTERNATIONAL: u8 = 0x91;
+/// TP-Data-Coding-Scheme of UCS-2 (TS 23.038 4).
+const UCS2: u8 = 0x08;
+/// Octets of TP-User-Data (TS 23.040 9.2.3.24).
+const DATA_OCTETS_MAX: usize = 140;
 /// IEI of RP-User-Data where it is optional (TS 24.011 8.2.5.3).
 const USER_DATA: u8 = 0x41;
 
@@ -144,6 +148,16 @@ impl Submit {
         }
     }
 
+    /// A submission of text, in UCS-2, which each phone can show (TS 23.038 4); `None` when it is too long for one.
+    #[must_use]
+    pub fn of_text(to: &str, text: &str) -> Option<Self> {
+        let data: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        (data.len() <= DATA_OCTETS_MAX).then(|| Self {
+            coding: UCS2,
+            ..Self::of_octets(to, &data)
+        })
+    }
+
     /// Reads a TPDU; `None` when it is no SMS-SUBMIT.
     #[must_use]
     pub fn parse(tpdu: &[u8]) -> Option<Self> {
@@ -212,6 +226,28 @@ pub fn delivered_data(tpdu: &[u8]) -> Option<&[u8]> {
     let octets = usize::from(*count).div_ceil(2);
     // PID, DCS, time stamp, length.
     rest.get(octets + 2 + 7 + 1..)
+}
+
+/// The text of an SMS-DELIVER in UCS-2 that is no part of a longer one.
+#[must_use]
+pub fn delivered_text(tpdu: &[u8]) -> Option<String> {
+    /// TP-User-Data-Header-Indication: a header stands in the data.
+    const HEADER: u8 = 0x40;
+    let [first, count, ..] = tpdu else {
+        return None;
+    };
+    let coding = tpdu.get(3 + usize::from(*count).div_ceil(2) + 1)?;
+    let data = delivered_data(tpdu)?;
+    if first & HEADER != 0 || *coding != UCS2 {
+        return None;
+    }
+    let (units, _) = data.as_chunks::<2>();
+    let units = units.iter().map(|unit| u16::from_be_bytes(*unit));
+    Some(
+        char::decode_utf16(units)
+            .map(|it| it.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect(),
+    )
 }
 
 /// An address of TP: count of digits, kind, digits (TS 23.040 9.1.2.5).

@@ -74,10 +74,10 @@ fn ended(cause: &Cause) -> Value {
 }
 
 /// What a MESSAGE says, when that is text.
-fn text(received: &Received) -> Option<&str> {
+fn text(received: &Received) -> Option<String> {
     match received.content_type.eq_ignore_ascii_case(SMS) {
-        true => None,
-        false => std::str::from_utf8(&received.body).ok(),
+        true => received.sms_text(),
+        false => String::from_utf8(received.body.clone()).ok(),
     }
 }
 

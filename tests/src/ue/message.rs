@@ -3,6 +3,7 @@
 use super::around::Around;
 use super::dialog::{Outgoing, uri_of};
 use super::talk::Text;
+use crate::sms_gateway::rp::{self, Submit};
 use crate::text::SipText;
 
 /// Content-Type of RP messages.
@@ -28,6 +29,15 @@ impl Received {
     #[must_use]
     pub fn rp(&self) -> Option<Rp> {
         Rp::parse(self.body.as_slice()).filter(|_| self.content_type.eq_ignore_ascii_case(SMS))
+    }
+
+    /// The text of a short message that is delivered in UCS-2.
+    #[must_use]
+    pub fn sms_text(&self) -> Option<String> {
+        match (self.rp()?, rp::Rp::parse(&self.body)?) {
+            (Rp::Data(_), rp::Rp::Data { tpdu, .. }) => rp::delivered_text(&tpdu),
+            _ => None,
+        }
     }
 }
 
@@ -78,6 +88,16 @@ impl Text {
             body: rp_data(reference, centre, &submit(reference, to, octets)),
             lines: "Request-Disposition: no-fork\r\nAccept-Contact: *;+g.3gpp.smsip\r\n".to_owned(),
         }
+    }
+
+    /// The same with a text; `None` when it does not fit into one short message.
+    #[must_use]
+    pub fn sms_text(psi: &str, centre: &str, to: &str, reference: u8, text: &str) -> Option<Self> {
+        let submit = Submit::of_text(to, text)?;
+        Some(Self {
+            body: rp_data(reference, centre, &submit.print(reference)),
+            ..Self::sms(psi, centre, to, reference, &[])
+        })
     }
 }
 
@@ -174,6 +194,32 @@ mod tests {
         ];
         assert_eq!(text.body, expected);
         assert_eq!(Rp::parse(&text.body), Some(Rp::Data(7)));
+    }
+
+    #[test]
+    fn a_text_goes_in_ucs_2_and_comes_back_from_its_delivery() {
+        let words = "Grüße ☎ 1";
+        let text = Text::sms_text("tel:+15550009", "15550009", "+15550002", 7, words).unwrap();
+        let Some(rp::Rp::Data { tpdu, .. }) = rp::Rp::parse(&text.body) else {
+            panic!("{:?}", text.body)
+        };
+        let delivery = rp::Rp::Data {
+            from_ms: false,
+            reference: 1,
+            service_centre: "15550009".to_owned(),
+            tpdu: Submit::parse(&tpdu).unwrap().delivery("15550001"),
+        };
+        let received = |body: Vec<u8>| Received {
+            content_type: SMS.to_owned(),
+            body,
+            ..Received::default()
+        };
+        assert_eq!(received(delivery.print()).sms_text().as_deref(), Some(words));
+        let octets = Text::sms("tel:+15550009", "15550009", "15550002", 7, &[1]);
+        assert_eq!(received(octets.body).sms_text(), None);
+        assert_eq!(received(vec![1, 9, 0]).sms_text(), None);
+        let long = |characters| Text::sms_text("tel:+1", "1", "1", 1, &"ä".repeat(characters));
+        assert!(long(70).is_some() && long(71).is_none());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use ims_common::ipsec::SaState;
 
-use super::message::{Received, SMS};
+use super::message::{Received, Rp, SMS};
 use super::sas::SaView;
 use super::talk::{CallEvent, Cause};
 use super::{Granted, UeEvent};
@@ -99,8 +99,13 @@ fn ended(cause: &Cause) -> String {
 
 fn text(received: &Received) -> String {
     let from = &received.from;
+    if let Some(text) = received.sms_text() {
+        return format!("short message from {from}: {text:?}");
+    }
     match (received.rp(), std::str::from_utf8(&received.body)) {
-        (Some(rp), _) => format!("short message from {from}: {rp:?}"),
+        (Some(Rp::Data(_)), _) => format!("short message from {from}, in a coding that is not read here"),
+        (Some(Rp::Ack(_)), _) => format!("the service centre {from} has taken the short message"),
+        (Some(Rp::Error(_)), _) => format!("the service centre {from} refuses the short message"),
         (None, Ok(text)) if !received.content_type.eq_ignore_ascii_case(SMS) => {
             // Whatever it says stays in its line.
             format!("text from {from}: {text:?}")

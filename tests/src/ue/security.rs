@@ -63,7 +63,7 @@ pub enum Verify {
 }
 
 /// What a phone does wrong with security associations.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum Misdeed {
     /// Nothing.
     #[default]

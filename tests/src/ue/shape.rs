@@ -56,6 +56,14 @@ pub const PLAIN: Shape = Shape {
     },
 };
 
+/// The same with all that a phone says that calls and texts over IMS (TS 24.173 5.1, TS 24.341 5.3.2.2).
+pub const VOLTE: Shape = Shape {
+    name: "volte",
+    contact: "<sip:{user}@{address}{transport}>;+sip.instance=\"<urn:gsma:imei:35622410-483840-0>\";\
+              +g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.mmtel\";+g.3gpp.smsip;audio",
+    ..PLAIN
+};
+
 /// Samsung: Security-Client with consecutive SPIs, several Supported lines.
 pub const SAMSUNG: Shape = Shape {
     name: "samsung",

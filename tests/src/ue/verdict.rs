@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use ims_common::net::Transport;
 
 pub use self::sort::Sort;
-pub use self::talk::{has_begun, of_call, of_message};
+pub use self::talk::{has_begun, of_call, of_message, of_report};
 use super::UeEvent;
 use crate::card::session::AkaFailure;
 use crate::card::wording::printable;

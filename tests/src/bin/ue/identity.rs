@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use ims_tests::card::contents::{CardContents, PinState};
-use ims_tests::card::identity::CardPcscfs;
+use ims_tests::card::identity::{CardPcscfs, ServiceCentre};
 use ims_tests::milenage::Sqn;
 use ims_tests::ue::identity::{Secret, SharedCard, UeIdentity};
 use ims_tests::ue::verdict::Prover;
@@ -24,6 +24,8 @@ pub(crate) struct Identity {
     pub(crate) prover: Prover,
     /// The P-CSCFs that the card names.
     pub(crate) pcscfs: CardPcscfs,
+    /// The service centre that the card names.
+    pub(crate) service_centre: Option<ServiceCentre>,
 }
 
 impl Identity {
@@ -61,6 +63,7 @@ fn by_keys(options: &ProofOptions) -> Result<Identity> {
         secret: Secret::Aka(Usim::new(&k, &opc).with_sqn(Sqn::new(options.sqn))),
         prover: Prover::Keys,
         pcscfs: CardPcscfs::Used(Vec::new()),
+        service_centre: None,
     })
 }
 
@@ -79,6 +82,7 @@ fn by_card(reader: Option<&str>, options: &ProofOptions, teller: &Teller) -> Res
         secret: Secret::Card(SharedCard::new(card)),
         prover: Prover::Card,
         pcscfs: found.pcscfs,
+        service_centre: contents.service_centre(),
     };
     Ok((identity, origin))
 }

@@ -3,6 +3,7 @@
 
 mod card;
 mod identity;
+mod letter;
 mod network;
 mod number;
 mod options;

@@ -57,9 +57,46 @@ impl Target {
     }
 }
 
+impl Target {
+    /// The international number that it is, or of which it is a tel URI: with `+`.
+    pub(crate) fn international(&self) -> Option<&str> {
+        let number = match self {
+            Self::Number(number) => number.as_str(),
+            Self::Uri(uri) => uri.strip_prefix("tel:")?,
+            Self::User(_) => return None,
+        };
+        let digits = number.strip_prefix('+')?;
+        digits
+            .bytes()
+            .all(|digit| digit.is_ascii_digit())
+            .then_some(number)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_an_international_number_is_one_in_a_tel_uri_too() {
+        let number = |text: &str| {
+            text.parse::<Target>()
+                .unwrap()
+                .international()
+                .map(ToOwned::to_owned)
+        };
+        assert_eq!(number("+1 555-0002").as_deref(), Some("+15550002"));
+        assert_eq!(number("tel:+15550002").as_deref(), Some("+15550002"));
+        for other in [
+            "5550002",
+            "*21#",
+            "bob",
+            "sip:+15550002@h.example",
+            "tel:5550002;phone-context=+1",
+        ] {
+            assert_eq!(number(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn people_write_numbers_names_and_uris() {

@@ -1,7 +1,7 @@
 //! Shell: what the command line says of a phone.
 
 use anyhow::{Context as _, Result};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ims_common::net::Transport;
 use ims_tests::ue::UeConfig;
 use ims_tests::ue::security::{Misdeed, UeSecurity, Verify};
@@ -100,7 +100,7 @@ pub(crate) struct SecurityOptions {
     reordered_verify: bool,
     /// With IPsec: what the phone does wrong.
     #[arg(long, value_enum, default_value = "none")]
-    misdeed: Misdemeanour,
+    misdeed: Misdeed,
 }
 
 /// How the phone speaks.
@@ -108,7 +108,7 @@ pub(crate) struct SecurityOptions {
 #[command(next_help_heading = "Manner")]
 pub(crate) struct MannerOptions {
     /// The phone family whose messages to send.
-    #[arg(long, default_value = "plain", value_parser = parse_shape)]
+    #[arg(long, default_value = "volte", value_parser = parse_shape)]
     shape: Shape,
     /// The seconds to ask for.
     #[arg(long, default_value_t = 600_000)]
@@ -173,6 +173,12 @@ pub(crate) struct MessageOptions {
     /// What to write.
     #[arg(long, default_value = "Hello")]
     pub(crate) text: String,
+    /// As a short message over IP (RP-DATA), through the service centre that the card names.
+    #[arg(long)]
+    pub(crate) sms: bool,
+    /// Through this service centre: its number, or the URI of its public service identity.
+    #[arg(long, value_name = "NUMBER|URI", requires = "sms")]
+    pub(crate) service_centre: Option<Target>,
     #[command(flatten)]
     pub(crate) phone: PhoneOptions,
 }
@@ -185,21 +191,6 @@ pub(crate) struct WaitOptions {
     pub(crate) seconds: u64,
     #[command(flatten)]
     pub(crate) phone: PhoneOptions,
-}
-
-/// What a phone can be told to do wrong.
-#[derive(Clone, Copy, ValueEnum)]
-enum Misdemeanour {
-    None,
-    WrongVerify,
-    NoVerify,
-    ChangedClient,
-    NoClient,
-    OtherImpi,
-    WrongKey,
-    MessageOnTemporarySet,
-    AnswerUnprotected,
-    NeverAnswers,
 }
 
 impl PhoneOptions {
@@ -243,18 +234,7 @@ impl SecurityOptions {
                 true => Verify::Reordered,
                 false => Verify::AsSent,
             },
-            misdeed: match self.misdeed {
-                Misdemeanour::None => Misdeed::None,
-                Misdemeanour::WrongVerify => Misdeed::WrongVerify,
-                Misdemeanour::NoVerify => Misdeed::NoVerify,
-                Misdemeanour::ChangedClient => Misdeed::ChangedClient,
-                Misdemeanour::NoClient => Misdeed::NoClient,
-                Misdemeanour::OtherImpi => Misdeed::OtherImpi,
-                Misdemeanour::WrongKey => Misdeed::WrongKey,
-                Misdemeanour::MessageOnTemporarySet => Misdeed::MessageOnTemporarySet,
-                Misdemeanour::AnswerUnprotected => Misdeed::AnswerUnprotected,
-                Misdemeanour::NeverAnswers => Misdeed::NeverAnswers,
-            },
+            misdeed: self.misdeed,
             ..UeSecurity::default()
         }
     }
@@ -269,9 +249,12 @@ fn parse_mnc_digits(text: &str) -> Result<usize, String> {
 }
 
 fn parse_shape(text: &str) -> Result<Shape, String> {
-    let known = shape::ALL.map(|shape| shape.name).join(", ");
-    let found = shape::ALL.into_iter().find(|shape| shape.name == text);
-    found.ok_or_else(|| format!("the phone families are {known}"))
+    let known = || std::iter::once(shape::VOLTE).chain(shape::ALL);
+    let found = known().find(|shape| shape.name == text);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = known().map(|shape| shape.name).collect();
+        format!("the phone families are {}", names.join(", "))
+    })
 }
 
 /// A key. What is wrong with it is told without it.

@@ -10,6 +10,7 @@ use clap::Subcommand;
 use ims_common::net::{Command, NetInput};
 use ims_common::shell::{KernelSets, Lack, ShellConfig};
 use ims_tests::host::{Phone, phone_sockets};
+use ims_tests::ue::message::SMS;
 use ims_tests::ue::remote::Seen;
 use ims_tests::ue::talk::{Plan, Text};
 use ims_tests::ue::verdict::{self, About, Errand, Prover, Verdict};
@@ -18,6 +19,7 @@ use ims_tests::watch::Watcher;
 use serde_json::json;
 
 use crate::identity::Identity;
+use crate::letter::{self, Letter};
 use crate::network::{self, Place};
 use crate::number::Target;
 use crate::options::{CallOptions, MessageOptions, PhoneOptions, WaitOptions};
@@ -27,6 +29,8 @@ use crate::teller::{Failed, Teller};
 const LOOK: Duration = Duration::from_millis(20);
 /// How long the other may ring, and a text may take: as long as a phone's transactions (64 T1 of TS 24.229 7.8).
 const TALK_PATIENCE: Duration = Duration::from_secs(130);
+/// How long a service centre may take to say whether it has taken a short message: TR1M of TS 24.011 10.
+const REPORT_PATIENCE: Duration = Duration::from_secs(40);
 /// How long the kernel may take to forget the phone.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -58,7 +62,14 @@ impl PhoneCommand {
             Self::Wait(options) => &options.phone,
         };
         let teller = Teller::new(options.output.json, options.output.ladder);
-        let done = with_phone(options, self.stays(), &teller, |handset| self.act(handset));
+        let letter = match self {
+            Self::Message(options) => Some(Letter::new(options)).transpose(),
+            Self::Register(_) | Self::Deregister(_) | Self::Call(_) | Self::Wait(_) => Ok(None),
+        };
+        let done = letter.and_then(|letter| {
+            let start = || Handset::start(options, self.stays(), letter.as_ref(), &teller);
+            with_phone(start, |handset| self.act(handset))
+        });
         done.inspect_err(|error| teller.failed(error))
     }
 
@@ -76,7 +87,7 @@ impl PhoneCommand {
             Self::Register(_) => return Ok(()),
             Self::Deregister(_) => Ok(()),
             Self::Call(options) => handset.call(&options.to, Duration::from_secs(options.seconds)),
-            Self::Message(options) => handset.write(&options.to, &options.text),
+            Self::Message(_) => handset.write(),
             Self::Wait(options) => {
                 handset.wait(Duration::from_secs(options.seconds));
                 Ok(())
@@ -89,13 +100,11 @@ impl PhoneCommand {
 }
 
 /// Switches a phone on, registers as often as the options say, does `act`, and switches it off, whatever becomes of it.
-fn with_phone(
-    options: &PhoneOptions,
-    stays: bool,
-    teller: &Teller,
-    act: impl FnOnce(&Handset<'_>) -> Result<()>,
+fn with_phone<'a>(
+    start: impl FnOnce() -> Result<Handset<'a>>,
+    act: impl FnOnce(&Handset<'a>) -> Result<()>,
 ) -> Result<()> {
-    let handset = Handset::start(options, stays, teller)?;
+    let handset = start()?;
     let done = handset.register_as_told().and_then(|()| act(&handset));
     let ended = handset.phone.stop(END_PATIENCE);
     // Something was sent: what has no verdict by now is a fault of ours.
@@ -123,12 +132,19 @@ struct Handset<'a> {
     options: &'a PhoneOptions,
     teller: &'a Teller,
     about: About,
+    /// What it is to write.
+    text: Option<Text>,
     phone: Phone,
     is_interrupted: Arc<AtomicBool>,
 }
 
 impl<'a> Handset<'a> {
-    fn start(options: &'a PhoneOptions, stays: bool, teller: &'a Teller) -> Result<Self> {
+    fn start(
+        options: &'a PhoneOptions,
+        stays: bool,
+        letter: Option<&Letter>,
+        teller: &'a Teller,
+    ) -> Result<Self> {
         if let Some(name) = &options.network.netns {
             let prover = match options.proof.card {
                 Some(_) => Prover::Card,
@@ -137,6 +153,7 @@ impl<'a> Handset<'a> {
             network::enter(name, prover)?;
         }
         let identity = Identity::find(&options.proof, teller)?;
+        let text = letter.map(|letter| letter.text(&identity)).transpose()?;
         let place = Place::find(&options.network, &identity, options.is_protected())?;
         let about = About {
             impi: identity.names.impi.clone(),
@@ -166,6 +183,7 @@ impl<'a> Handset<'a> {
             options,
             teller,
             about,
+            text,
             phone,
             is_interrupted,
         })
@@ -210,12 +228,35 @@ impl<'a> Handset<'a> {
         ensure(verdict::has_begun(&events), || verdict::of_call(&events, uri))
     }
 
-    fn write(&self, to: &Target, text: &str) -> Result<()> {
-        let uri = to.uri(&self.about.home);
-        let text = Text::plain(&uri, text);
+    /// Sends what it is to write. Of a short message the service centre says whether it has taken it.
+    fn write(&self) -> Result<()> {
+        let text = self.text.clone().context("there is nothing to write")?;
+        let (to, is_sms) = (text.to.clone(), text.content_type == SMS);
         let (events, _) = self.tell(UeCommand::Message(text), TALK_PATIENCE)?;
         let is_taken = |event: &UeEvent| matches!(event, UeEvent::Answered(200..=299));
-        ensure(events.iter().any(is_taken), || verdict::of_message(&events, &uri))
+        ensure(events.iter().any(is_taken), || verdict::of_message(&events, &to))?;
+        match is_sms {
+            true => self.await_report(events, &to),
+            false => Ok(()),
+        }
+    }
+
+    fn await_report(&self, mut events: Vec<UeEvent>, to: &str) -> Result<()> {
+        let end = Instant::now() + REPORT_PATIENCE;
+        loop {
+            match letter::report(&events) {
+                Some(true) => return Ok(()),
+                Some(false) => return Err(Failed(verdict::of_report(true, to)).into()),
+                None if Instant::now() >= end => return Err(Failed(verdict::of_report(false, to)).into()),
+                None => {}
+            }
+            if self.is_interrupted.swap(false, Ordering::Relaxed) {
+                return Err(interrupted());
+            }
+            std::thread::sleep(LOOK);
+            events = self.phone.take_events();
+            self.show(&events);
+        }
     }
 
     /// So long things may happen to it; Ctrl-C ends it earlier, and is heard by that.

@@ -2,9 +2,9 @@
 
 use ims_common::identity::Impu;
 
-use super::super::contents::{CardContents, Isim, PinState, Read, Records, ShortMessageParameters};
+use super::super::contents::{CardContents, Isim, PinState, Read};
 use super::super::core::Core;
-use super::super::identity::{CardIdentity, CardPcscfs, Origin};
+use super::super::identity::{CardIdentity, CardPcscfs, Origin, ServiceCentre};
 use super::super::wording::{and, printable};
 use super::files::pcscf;
 
@@ -126,39 +126,15 @@ fn be_known(identity: &CardIdentity, core: Option<&Core>) -> Option<String> {
     }
 }
 
-/// TS 24.341 5.3.1.2: the URI of the ISIM, that of the USIM, the number of `EF_SMSP`.
 fn text(card: &CardContents) -> String {
-    let of_isim = card.isim.as_ref();
-    let of_usim = card.usim.as_ref();
-    let uris = [
-        ("ISIM", of_isim.map(|isim| &isim.psismsc)),
-        ("USIM", of_usim.map(|usim| &usim.psismsc)),
-    ];
-    let numbers = [
-        ("USIM", of_usim.map(|usim| &usim.smsp)),
-        ("ISIM", of_isim.map(|isim| &isim.smsp)),
-    ];
-    let uri = uris.into_iter().find_map(|(owner, file)| {
-        let (_, uri) = file?.records().next()?;
-        Some((printable(uri), "EF_PSISMSC", owner))
-    });
-    let number = || {
-        numbers.into_iter().find_map(|(owner, file)| {
-            let number = service_centre(file?)?;
-            Some((printable(&number), "EF_SMSP", owner))
-        })
+    let Some(centre) = card.service_centre() else {
+        return "have no service centre to send texts through".to_owned();
     };
-    match uri.or_else(number) {
-        Some((centre, file, owner)) => {
-            format!("send texts through service centre {centre} ({file} of the {owner})")
-        }
-        None => "have no service centre to send texts through".to_owned(),
-    }
-}
-
-fn service_centre(file: &Records<ShortMessageParameters>) -> Option<String> {
-    file.records()
-        .find_map(|(_, parameters)| parameters.service_centre.clone())
+    let ServiceCentre { psi, file, owner, .. } = &centre;
+    format!(
+        "send texts through service centre {} ({file} of the {owner})",
+        printable(psi)
+    )
 }
 
 #[cfg(test)]
@@ -181,7 +157,7 @@ mod tests {
                     "register sip:{IMSI}@{HOME} as {IMSI}@{HOME} at {HOME} (the names of the ISIM, record 1 of EF_IMPU)"
                 ),
                 format!("be {number} and tel:+15550001 to others, as the HSS has it (hss.yaml)"),
-                "send texts through service centre +15550100 (EF_SMSP of the USIM)".to_owned(),
+                "send texts through service centre tel:+15550100 (EF_SMSP of the USIM)".to_owned(),
             ]
         );
     }

@@ -57,6 +57,10 @@ pub enum Sort {
     MessageRefused,
     /// A MESSAGE had no answer.
     MessageUnanswered,
+    /// The service centre refuses a short message.
+    SmsRefused,
+    /// The service centre says nothing of a short message.
+    SmsUnreported,
     /// Somebody ended the program before it was done.
     Interrupted,
     /// The program itself is at fault.
@@ -65,7 +69,7 @@ pub enum Sort {
 
 impl Sort {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Start,
         Self::Card,
         Self::SecurityAssociations,
@@ -93,6 +97,8 @@ impl Sort {
         Self::CallNotBegun,
         Self::MessageRefused,
         Self::MessageUnanswered,
+        Self::SmsRefused,
+        Self::SmsUnreported,
         Self::Interrupted,
         Self::Internal,
     ];
@@ -128,6 +134,8 @@ impl Sort {
             Self::CallNotBegun => "call_not_begun",
             Self::MessageRefused => "message_refused",
             Self::MessageUnanswered => "message_unanswered",
+            Self::SmsRefused => "sms_refused",
+            Self::SmsUnreported => "sms_unreported",
             Self::Interrupted => "interrupted",
             Self::Internal => "internal",
         }

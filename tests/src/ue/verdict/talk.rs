@@ -76,6 +76,28 @@ pub fn of_message(events: &[UeEvent], to: &str) -> Verdict {
     }
 }
 
+/// What is wrong with a short message that the network has taken: the service centre refuses it, or does not say that it
+/// has it.
+#[must_use]
+pub fn of_report(is_refused: bool, centre: &str) -> Verdict {
+    match is_refused {
+        true => Verdict::new(
+            Sort::SmsRefused,
+            format!(
+                "the service centre {centre} refuses the short message (RP-ERROR): see in its log whether it knows the \
+                 sender and the number"
+            ),
+        ),
+        false => Verdict::new(
+            Sort::SmsUnreported,
+            format!(
+                "the network has taken the MESSAGE, and no report (RP-ACK) comes from the service centre {centre}: see \
+                 whether a filter criterion brings short messages to an IP-SM-GW, and whether that reaches the S-CSCF"
+            ),
+        ),
+    }
+}
+
 fn refusal(status: u16, to: &str) -> String {
     let why = match status {
         403 => {

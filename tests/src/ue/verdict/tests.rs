@@ -268,6 +268,8 @@ fn samples() -> Vec<Verdict> {
         of_call(&[], to),
         of_message(&[UeEvent::Answered(404)], to),
         of_message(&[], to),
+        of_report(true, "tel:+15550099"),
+        of_report(false, "tel:+15550099"),
         interrupted(),
         internal("the phone is gone"),
     ]
