@@ -14,12 +14,12 @@ use ims_tests::card::vpcd::Attached;
 use ims_tests::child::Talker;
 use ims_tests::daemons::binaries;
 use ims_tests::hss::{TEST_K, TEST_OPC};
-use ims_tests::milenage::Milenage;
+use ims_tests::milenage::{Milenage, Sqn};
 use ims_tests::scene::imsi;
 use ims_tests::text::{SipText, param_of};
-use ims_tests::ue::UeCommand;
 use ims_tests::ue::esp_keys::esp_keys;
 use ims_tests::ue::security::suite;
+use ims_tests::ue::{UeCommand, UeEvent};
 use serde_json::Value;
 
 use crate::chain::of_ip;
@@ -226,5 +226,43 @@ fn a_handset_registers_over_esp_with_the_keys_of_its_card_calls_and_leaves() {
     network.must(&other, UeCommand::Deregister);
     network.wait_for_sets(0);
     eventually("the kernel keeps no state", || network.net.ue.states().is_empty());
+    network.stop();
+}
+
+#[test]
+#[ignore = "cargo ci ipsec"]
+fn a_card_that_is_ahead_is_resynchronised_over_ipv6_and_tcp_and_its_phone_texts() {
+    let network = Network::start(false, "");
+    let other = network.phone(2, |config| config);
+    network.must(&other, UeCommand::Register);
+    let pcscd = Pcscd::start().expect("pcscd");
+    let profile = CardProfile::new(&imsi(1))
+        .pcscfs(&[PCSCF[1]])
+        .sqn(Sqn::of(1_000, 3));
+    let card = Attached::start_and_wait(pcscd.reader(), VirtualCard::new(profile)).expect("a card");
+    let capture = Capture::start(&network.net.ue);
+    let arguments = ["message", "--to", "+15550002", "--tcp", "--pause", "2"];
+    let mut ue = Program::start(&network, &pcscd, &arguments);
+    ue.until(&network, "sync_failure", |_| true);
+    let set = told(&ue.until(&network, "sa_installed", |_| true));
+    ue.until(&network, "registered", |_| true);
+    // It pauses now.
+    let [ours, theirs] = [network.states(), network.net.ue.states()].map(|states| in_kernel(&states, &set));
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(ours.algorithms, theirs.algorithms, "one key on both sides");
+    }
+    assert!(ours.iter().any(|state| state.packets > 0), "{ours:?}");
+    assert_eq!(card.card().counted(instruction::AUTHENTICATE), 2);
+    assert!(card.card().sqn() > Sqn::of(1_000, 3), "the HSS has followed");
+    let (status, said) = ue.end();
+    assert!(status.success(), "{said:#?}\n{}", network.about());
+    let is_text = |event: &UeEvent| matches!(event, UeEvent::MessageReceived(text) if text.body == b"Hello");
+    assert!(other.phone.take_events().iter().any(is_text));
+    // Two REGISTERs, the second one with AUTS, and their challenges; the text is not among them.
+    let clear = readable(&capture.stop());
+    assert_eq!(clear.len(), 4, "{clear:#?}");
+    assert!(clear[2].contains("auts=") && clear.iter().all(|text| !text.contains("Hello")));
+    network.must(&other, UeCommand::Deregister);
+    network.wait_for_sets(0);
     network.stop();
 }
