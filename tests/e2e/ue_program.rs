@@ -302,7 +302,7 @@ fn a_phone_whose_reader_goes_away_does_not_panic_and_leaves_the_network() {
 
 #[test]
 fn a_phone_that_waits_for_longer_than_its_registration_lasts_stays_registered() {
-    let mut site = Site::on_network([127, 0, 68]);
+    let mut site = Site::on_network([127, 0, 96]);
     site.scscf_more = "  registration: {unprotected_response: accept, expires_min: 2s}\n".to_owned();
     let network = Network::start(site, vec![subscriber(1)]);
     let wait = ["wait", "--expires", "4", "--seconds", "5"];
@@ -315,7 +315,7 @@ fn a_phone_that_waits_for_longer_than_its_registration_lasts_stays_registered() 
 
 #[test]
 fn an_interruption_is_no_failure_to_start() {
-    let network = Network::start(Site::on_network([127, 0, 67]), vec![subscriber(1)]);
+    let network = Network::start(Site::on_network([127, 0, 97]), vec![subscriber(1)]);
     let options = options(&network.site, 1, &TEST_K);
     let mut arguments = vec!["register", "--pause", "600", "--json"];
     arguments.extend(options.iter().map(String::as_str));
