@@ -170,6 +170,24 @@ fn a_short_message_that_reaches_somebody_without_a_criterion_lacks_nothing() {
 }
 
 #[test]
+fn an_application_server_that_nobody_knows_is_not_why_the_other_is_busy() {
+    let server = Ifc::to("sip:as.nowhere.example", 1)
+        .method(&["INVITE"])
+        .originating();
+    let subscribers = vec![subscriber(1).ifc(server), subscriber(2)];
+    let mut scene = served(6_011, site(), subscribers, callee(Answer::Refuse(486)));
+    scene.call("A", 2);
+    let entries = scene.world.case(&imsi(1)).entries;
+    let noted = |it: &Entry| it.note() == Some(NoteKind::NameServesNothing);
+    assert!(entries.iter().any(noted), "{}", scene.ladder());
+    let findings = scene.world.findings(&imsi(1));
+    assert!(
+        findings.iter().all(|it| it.detector != "next-hop-unknown"),
+        "{findings:?}"
+    );
+}
+
+#[test]
 fn a_domain_that_nobody_serves_is_named_with_the_node_that_asked_for_it() {
     let mut scene = alone(6_010, Vec::new());
     scene.tell("A", UeCommand::call("sip:bob@nowhere.example"));

@@ -32,12 +32,19 @@ fn detect(case: &Case) -> Vec<Finding> {
     findings.next().into_iter().collect()
 }
 
-/// What the node has answered then, and that in words.
+/// What the node has answered then, and that in words. An answer that it only passes on has another cause: somebody was
+/// reached, by another way.
 fn refused_after<'a>(case: &'a Case, note: &'a Entry) -> Option<(&'a Entry, String)> {
-    case.story(note).find_map(|entry| {
+    let at_the_node = || {
+        case.story(note)
+            .filter(|entry| entry.node == note.node && entry.at >= note.at)
+    };
+    let is_passed_on = |status: u16, method: &str| {
+        at_the_node().any(|entry| entry.is_heard() && entry.answer_to(method) == Some(status))
+    };
+    at_the_node().filter(|entry| !entry.is_heard()).find_map(|entry| {
         let sip = entry.sip()?;
         let status = sip.status.filter(|status| *status >= 400)?;
-        let is_its_answer = entry.node == note.node && entry.at >= note.at && !entry.is_heard();
-        is_its_answer.then(|| (entry, format!("{} got {status}", sip.method)))
+        (!is_passed_on(status, &sip.method)).then(|| (entry, format!("{} got {status}", sip.method)))
     })
 }
