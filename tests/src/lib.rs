@@ -1,6 +1,7 @@
 //! The testkit (simulated UE, embedded HSS, virtual world), the lab, and all suites
 
 pub mod app_server;
+mod bcd;
 pub mod busy;
 pub mod cable;
 pub mod card;

@@ -16,8 +16,6 @@ pub mod service_table;
 pub mod smsp;
 pub mod text;
 
-mod bcd;
-
 /// `MF`
 pub const MF: u16 = 0x3F00;
 /// `EF_DIR`, of the MF

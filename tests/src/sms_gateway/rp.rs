@@ -1,6 +1,8 @@
 //! Testkit: the layers of a short message that a gateway must understand: RP (TS 24.011 7.3 and 8.2) and as much of
 //! TP (TS 23.040 9.2.2) as makes a delivery of a submission.
 
+use crate::bcd;
+
 /// The content type of all of them (TS 24.341 5.3.1.2).
 pub const CONTENT_TYPE: &str = "application/vnd.3gpp.sms";
 
@@ -97,7 +99,7 @@ impl Rp {
                 tpdu,
             } => {
                 let mut address = vec![INTERNATIONAL];
-                address.extend(bcd(service_centre));
+                address.extend(bcd::encode(service_centre));
                 let mut octets = vec![u8::from(!from_ms), *reference];
                 let (originator, destination): (&[u8], &[u8]) = match from_ms {
                     true => (&[], &address),
@@ -254,22 +256,8 @@ pub fn delivered_text(tpdu: &[u8]) -> Option<String> {
 fn address(number: &str) -> Vec<u8> {
     let number = number.trim_start_matches('+');
     let mut octets = vec![length(number.as_bytes()), INTERNATIONAL];
-    octets.extend(bcd(number));
+    octets.extend(bcd::encode(number));
     octets
-}
-
-fn bcd(number: &str) -> Vec<u8> {
-    let digits: Vec<u8> = number
-        .bytes()
-        .filter(u8::is_ascii_digit)
-        .map(|b| b - b'0')
-        .collect();
-    let pair = |pair: &[u8]| match *pair {
-        [low, high] => high << 4 | low,
-        [low] => 0xF0 | low,
-        _ => 0xFF,
-    };
-    digits.chunks(2).map(pair).collect()
 }
 
 fn digits(octets: &[u8]) -> String {

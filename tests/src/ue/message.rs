@@ -3,6 +3,7 @@
 use super::around::Around;
 use super::dialog::{Outgoing, uri_of};
 use super::talk::Text;
+use crate::bcd;
 use crate::sms_gateway::rp::{self, Submit};
 use crate::text::SipText;
 
@@ -149,7 +150,7 @@ pub(super) fn report(received: &Received) -> Option<Text> {
 /// RP-DATA to the network (TS 24.011 7.3.1.2): no originator, the service centre, the TPDU.
 #[must_use]
 pub fn rp_data(reference: u8, centre: &str, tpdu: &[u8]) -> Vec<u8> {
-    let centre = digits(centre);
+    let centre = bcd::encode(centre);
     let mut body = vec![0, reference, 0, length(&centre) + 1, 0x91];
     body.extend(centre);
     body.push(length(tpdu));
@@ -160,21 +161,10 @@ pub fn rp_data(reference: u8, centre: &str, tpdu: &[u8]) -> Vec<u8> {
 /// SMS-SUBMIT of 8-bit data (TS 23.040 9.2.2.2).
 fn submit(reference: u8, to: &str, octets: &[u8]) -> Vec<u8> {
     let mut tpdu = vec![0x01, reference, length(to.as_bytes()), 0x91];
-    tpdu.extend(digits(to));
+    tpdu.extend(bcd::encode(to));
     tpdu.extend([0, 0x04, length(octets)]);
     tpdu.extend_from_slice(octets);
     tpdu
-}
-
-/// Two digits in an octet, the first one low.
-fn digits(number: &str) -> Vec<u8> {
-    let digits: Vec<u8> = number.bytes().filter(u8::is_ascii_digit).collect();
-    let pair = |pair: &[u8]| match *pair {
-        [low, high] => (high - b'0') << 4 | (low - b'0'),
-        [low] => 0xf0 | (low - b'0'),
-        _ => 0xff,
-    };
-    digits.chunks(2).map(pair).collect()
 }
 
 fn length(octets: &[u8]) -> u8 {

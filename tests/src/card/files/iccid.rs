@@ -1,6 +1,6 @@
 //! Codec: `EF_ICCID`, the number of a card (ETSI TS 102 221 13.2).
 
-use super::bcd;
+use crate::bcd;
 use crate::card::contents::Read;
 
 /// Octets of the file.

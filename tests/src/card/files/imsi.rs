@@ -1,6 +1,6 @@
 //! Codec: `EF_IMSI` (TS 31.102 4.2.2, TS 24.008 10.5.1.4).
 
-use super::bcd;
+use crate::bcd;
 use crate::card::contents::Read;
 
 /// Octets behind the length.

@@ -1,6 +1,6 @@
 //! Codec: `EF_MSISDN` (TS 31.102 4.2.26, coded as `EF_ADN`, 4.4.2.3), and numbers as it and `EF_SMSP` have them.
 
-use super::bcd;
+use crate::bcd;
 use crate::card::contents::Read;
 
 /// Octets behind the alpha identifier: length, number with its type, capability and extension.

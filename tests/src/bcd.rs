@@ -1,17 +1,17 @@
-//! Codec: digits, two in an octet, the first one in its low bits (ETSI TS 102 221 13.2, TS 24.008 10.5.4.7).
+//! Testkit: digits, two in an octet, the first one in its low bits (ETSI TS 102 221 13.2, TS 24.008 10.5.4.7, TS 23.040 9.1.2.3).
 
 /// The digits before the first F. Behind it is only F.
-pub(super) fn decode(octets: &[u8]) -> Result<String, String> {
+pub(crate) fn decode(octets: &[u8]) -> Result<String, String> {
     decode_with(octets, "0123456789")
 }
 
 /// The same with the characters that a number may have besides.
-pub(super) fn decode_number(octets: &[u8]) -> Result<String, String> {
+pub(crate) fn decode_number(octets: &[u8]) -> Result<String, String> {
     decode_with(octets, "0123456789*#")
 }
 
 /// Digits, with F behind them when they are odd in number. What is no digit is left out.
-pub(super) fn encode(digits: &str) -> Vec<u8> {
+pub(crate) fn encode(digits: &str) -> Vec<u8> {
     let nibbles: Vec<u8> = digits.bytes().filter_map(nibble).collect();
     let octet = |pair: &[u8]| match pair {
         [low, high] => high << 4 | low,
