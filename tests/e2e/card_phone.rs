@@ -9,7 +9,7 @@ use ims_tests::hss::{Subscriber, TEST_OPC};
 use ims_tests::milenage::Sqn;
 use ims_tests::scene::{imsi, subscriber};
 use ims_tests::site::Site;
-use ims_tests::sms_gateway::{self, SERVICE_CENTRE, SmsGateway, SmsGatewayConfig};
+use ims_tests::sms_gateway::{self, SERVICE_CENTRE, SmsGateway};
 use ims_tests::ue::{UeCommand, UeEvent, shape};
 
 use crate::card::{Bench, Said};
@@ -72,13 +72,7 @@ fn a_card_says_who_the_phone_is_and_where_its_network_and_the_phone_texts() {
 #[test]
 fn a_short_message_goes_through_the_service_centre_of_the_card() {
     let site = Site::on_network([127, 0, 95]);
-    let config = SmsGatewayConfig {
-        local: site.app_server(1),
-        host: None,
-        icscf: format!("sip:{}", site.icscf),
-        refuses: None,
-        hosts: site.hosts_table(),
-    };
+    let config = site.sms_gateway(1);
     let served = |number| {
         let criteria = sms_gateway::criteria(&config.uri());
         criteria.into_iter().fold(subscriber(number), Subscriber::ifc)

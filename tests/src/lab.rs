@@ -21,7 +21,7 @@ use crate::host::{self, Phone};
 use crate::hss::Subscriber;
 use crate::scene::{hss, imsi, phone_config, subscriber};
 use crate::site::Site;
-use crate::sms_gateway::{self, SmsGateway, SmsGatewayConfig};
+use crate::sms_gateway::{self, SmsGateway};
 use crate::ue::remote::{Handle, Seen};
 use crate::ue::security::UeSecurity;
 use crate::ue::{UeCommand, UeConfig, UeEvent, shape};
@@ -259,13 +259,7 @@ impl Lab {
 
 /// The HSS, the gateway and the daemons.
 fn network(site: &Site, printer: &Printer) -> Result<(Daemons, Handle<SmsGateway>)> {
-    let gateway = SmsGatewayConfig {
-        local: site.app_server(1),
-        host: None,
-        icscf: format!("sip:{}", site.icscf),
-        refuses: None,
-        hosts: site.hosts_table(),
-    };
+    let gateway = site.sms_gateway(1);
     let served = |number| {
         let criteria = sms_gateway::criteria(&gateway.uri());
         criteria.into_iter().fold(subscriber(number), Subscriber::ifc)

@@ -8,6 +8,8 @@ use ims_common::config::DaemonConfig;
 use ims_common::net::{ResolvedTarget, Transport};
 use ims_common::proxy::HostsTable;
 
+use crate::sms_gateway::SmsGatewayConfig;
+
 /// The home network of all tests (PLMN 001/01).
 pub const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
 
@@ -209,6 +211,18 @@ impl Site {
     #[must_use]
     pub fn app_server_host(number: u8) -> String {
         format!("as{number}.{HOME}")
+    }
+
+    /// The IP-SM-GW in the place of the application server with this number, named by its address.
+    #[must_use]
+    pub fn sms_gateway(&self, number: u8) -> SmsGatewayConfig {
+        SmsGatewayConfig {
+            local: self.app_server(number),
+            host: None,
+            icscf: format!("sip:{}", self.icscf),
+            refuses: None,
+            hosts: self.hosts_table(),
+        }
     }
 
     /// Where the names of the S-CSCFs are served.

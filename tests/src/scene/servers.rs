@@ -32,16 +32,12 @@ impl Scene {
 
     /// Adds the IP-SM-GW as the application server with this number, called `IP-SM-GW`.
     pub fn sms_gateway(&mut self, number: u8) {
-        let local = self.site.app_server(number);
         let config = SmsGatewayConfig {
-            local,
             host: Some(Site::app_server_host(number)),
-            icscf: format!("sip:{}", self.site.icscf),
-            refuses: None,
-            hosts: self.site.hosts_table(),
+            ..self.site.sms_gateway(number)
         };
         let seed = self.world.next_seed();
-        let spec = NodeSpec::network("IP-SM-GW").socket(Interface::Mw, local);
+        let spec = NodeSpec::network("IP-SM-GW").socket(Interface::Mw, config.local);
         self.world.add(spec, SmsGateway::new(config, &seed));
         self.serve_app_server(number);
     }

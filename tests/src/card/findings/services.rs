@@ -122,15 +122,10 @@ fn no_service_centre(card: &CardContents, _: Option<&Core>) -> Vec<Said> {
     let of_isim = card.isim.as_ref().map(|isim| (&isim.psismsc, &isim.smsp));
     let of_usim = card.usim.as_ref().map(|usim| (&usim.psismsc, &usim.smsp));
     let mut files = of_isim.into_iter().chain(of_usim).peekable();
-    let has_one = |(uris, numbers): (&Records<String>, &Records<ShortMessageParameters>)| {
-        is_unknown(uris)
-            || is_unknown(numbers)
-            || uris.records().next().is_some()
-            || numbers
-                .records()
-                .any(|(_, parameters)| parameters.service_centre.is_some())
+    let may_have_one = |(uris, numbers): (&Records<String>, &Records<ShortMessageParameters>)| {
+        is_unknown(uris) || is_unknown(numbers)
     };
-    if files.peek().is_none() || files.any(has_one) {
+    if files.peek().is_none() || card.service_centre().is_some() || files.any(may_have_one) {
         return Vec::new();
     }
     vec![Said::new(
